@@ -1,0 +1,98 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+
+def is_traced(*arrays: object) -> bool:
+    """Whether any of `arrays` has no value yet, because JAX is tracing."""
+    return any(isinstance(array, jax.core.Tracer) for array in arrays)
+
+
+class BatchVector(eqx.Module):
+    """The graph of each node, together with how many graphs there are room for.
+
+    An entry equal to `num_graphs` marks a padding node. `num_graphs` is a capacity: trailing
+    graphs may have no nodes.
+
+    **Arguments:**
+
+    - `index`: the graph of each node, shape `(nodes,)`, entries in `[0, num_graphs]`. Need not be
+        sorted, and ids may be missing.
+    - `num_graphs`: the number of graphs. Static: another value compiles another program.
+
+    **Raises:** `ValueError` for a negative `num_graphs`, and for a negative entry where `index`
+    has a value to look at (not under tracing).
+    """
+
+    index: Int[Array, " nodes"]
+    num_graphs: int = eqx.field(static=True)
+
+    def __check_init__(self):
+        if self.num_graphs < 0:
+            raise ValueError(f"num_graphs must not be negative, got {self.num_graphs}")
+        if not is_traced(self.index):
+            _check_ids(np.asarray(self.index))
+
+    @property
+    def node_mask(self) -> Bool[Array, " nodes"]:
+        """False for padding nodes."""
+        return self.index < self.num_graphs
+
+    @property
+    def counts(self) -> Int[Array, " graphs"]:
+        """The number of nodes of each graph."""
+        segments = jnp.minimum(self.index, self.num_graphs)
+        ones = jnp.ones_like(self.index, dtype=jnp.int32)
+        return jax.ops.segment_sum(ones, segments, self.num_graphs + 1)[:-1]
+
+
+def resolve_batch(
+    batch: BatchVector | Int[Array, " nodes"] | None, num_nodes: int, size: int | None = None
+) -> BatchVector:
+    """The one reading of every function's `batch` and `size` arguments.
+
+    - A [`BatchVector`][jraphx_eqx.data.BatchVector] may hold padding.
+    - A bare array holds none. Where it has a value, `size` is worked out as the largest id plus
+        one, or checked. Under tracing `size` must be given, and ids past the end then count as
+        padding.
+    - `None` is one graph.
+
+    **Raises:** `ValueError` if the length is not `num_nodes`, an id is outside `[0, size)`, `size`
+    contradicts `batch`, or `size` is missing under tracing.
+    """
+    if size is not None and size < 0:
+        raise ValueError(f"size must not be negative, got {size}")
+    if batch is None:
+        if size not in (None, 1):
+            raise ValueError(f"size must be None or 1 without a batch vector, got {size}")
+        return BatchVector(jnp.zeros(num_nodes, jnp.int32), 1)
+    index = batch.index if isinstance(batch, BatchVector) else batch
+    if index.shape != (num_nodes,):
+        raise ValueError(
+            f"batch must have one entry for each of the {num_nodes} nodes, got shape {index.shape}"
+        )
+    if isinstance(batch, BatchVector):
+        if size not in (None, batch.num_graphs):
+            raise ValueError(f"size is {size}, but batch holds {batch.num_graphs} graphs")
+        return batch
+    if is_traced(index):
+        if size is None:
+            raise ValueError(
+                "size must be given where batch is traced (under jit, vmap, ...), because the "
+                "number of graphs fixes a shape; or pass a BatchVector, which carries it"
+            )
+        return BatchVector(index, size)
+    ids = np.asarray(index)
+    largest = int(ids.max(initial=-1))
+    if size is None:
+        size = largest + 1
+    elif largest >= size:
+        raise ValueError(f"batch must hold ids below size={size}, got {largest}")
+    return BatchVector(index, size)
+
+
+def _check_ids(ids: np.ndarray) -> None:
+    if ids.size and ids.min() < 0:
+        raise ValueError(f"batch must not hold negative ids, got {ids.min()}")

@@ -1,0 +1,2 @@
+from . import conv as conv
+from . import pool as pool

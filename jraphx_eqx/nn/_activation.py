@@ -1,0 +1,134 @@
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def activation(nonlinearity: object) -> Callable[..., Any]:
+    """The function behind `nonlinearity`: a callable itself, or one of PyG's names.
+
+    Names are those of `torch.nn`'s activations, with torch's defaults; upper case, `_`, `-` and
+    spaces make no difference. Values and gradients are torch's, at the kinks too, where some of
+    JAX's own functions take another subgradient.
+
+    **Raises:** `ValueError` for an unknown name, for an activation that takes parameters, is random
+    or mixes nodes, and for anything that is neither a string nor a callable.
+    """
+    if isinstance(nonlinearity, str):
+        return _by_name(nonlinearity)
+    if isinstance(nonlinearity, type):
+        raise ValueError(
+            f"nonlinearity must be a name or a function, got the class {nonlinearity.__name__}; "
+            "pass an instance of it"
+        )
+    if not callable(nonlinearity):
+        raise ValueError(
+            f"nonlinearity must be a name or a callable, got {nonlinearity!r}; "
+            "for none at all pass 'identity'"
+        )
+    return nonlinearity
+
+
+def leaky_relu(x: Float[Array, "..."], negative_slope: float | int = 0.01) -> Float[Array, "..."]:
+    """`x` where positive, else `negative_slope * x`. As in torch, the slope at 0 is the negative
+    one; `jax.nn.leaky_relu` has 1 there."""
+    return jnp.where(x > 0, x, negative_slope * x)
+
+
+def _by_name(name):
+    plain = name.lower().translate(str.maketrans("", "", "_- "))
+    if plain in _ACTIVATIONS:
+        return _ACTIVATIONS[plain]
+    if plain in _REFUSED:
+        raise ValueError(
+            f"nonlinearity {name!r} {_REFUSED[plain]}; if that is what you want, pass a callable"
+        )
+    expected = ", ".join(repr(known) for known in _ACTIVATIONS)
+    raise ValueError(f"nonlinearity must be a callable or one of {expected}, got {name!r}")
+
+
+def _identity(x):
+    return x
+
+
+def _clipped(x, low, high):
+    # The constants at the ends, so that the gradient there is 0; `jnp.clip` has 1.
+    return jnp.where(x <= low, low, jnp.where(x >= high, high, x))
+
+
+def _relu6(x):
+    return _clipped(x, 0, 6)
+
+
+def _hardtanh(x):
+    return _clipped(x, -1, 1)
+
+
+def _hardsigmoid(x):
+    return jnp.where(x <= -3, 0, jnp.where(x >= 3, 1, x / 6 + 0.5))
+
+
+def _hardswish(x):
+    return jnp.where(x <= -3, 0, jnp.where(x >= 3, x, x * (x + 3) / 6))
+
+
+def _softplus(x):
+    # torch is the identity from 20 on, which in float64 is not the same number.
+    return jnp.where(x > 20, x, jnp.log1p(jnp.exp(jnp.where(x > 20, 0, x))))
+
+
+def _hardshrink(x):
+    return jnp.where((x >= -0.5) & (x <= 0.5), 0, x)
+
+
+def _softshrink(x):
+    return jnp.where(x > 0.5, x - 0.5, jnp.where(x < -0.5, x + 0.5, 0 * x))
+
+
+def _gelu(x):
+    return jax.nn.gelu(x, approximate=False)
+
+
+def _tanhshrink(x):
+    return x - jnp.tanh(x)
+
+
+_ACTIVATIONS = {
+    "celu": jax.nn.celu,
+    "elu": jax.nn.elu,
+    "gelu": _gelu,
+    "hardshrink": _hardshrink,
+    "hardsigmoid": _hardsigmoid,
+    "hardswish": _hardswish,
+    "hardtanh": _hardtanh,
+    "identity": _identity,
+    "leakyrelu": leaky_relu,
+    "logsigmoid": jax.nn.log_sigmoid,
+    "mish": jax.nn.mish,
+    "relu": jax.nn.relu,
+    "relu6": _relu6,
+    "selu": jax.nn.selu,
+    "sigmoid": jax.nn.sigmoid,
+    "silu": jax.nn.silu,
+    "softplus": _softplus,
+    "softshrink": _softshrink,
+    "softsign": jax.nn.soft_sign,
+    "swish": jax.nn.silu,
+    "tanh": jnp.tanh,
+    "tanhshrink": _tanhshrink,
+}
+
+_MIXES = "mixes all nodes, of different graphs too"
+_REFUSED = {
+    "glu": "halves the features",
+    "logsoftmax": _MIXES,
+    "multiheadattention": "has parameters",
+    "prelu": "has parameters, which a name cannot hold",
+    "rrelu": "is random",
+    "softmax": _MIXES,
+    "softmax2d": _MIXES,
+    "softmin": _MIXES,
+    "threshold": "needs a threshold and a value",
+}

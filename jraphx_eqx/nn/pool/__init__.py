@@ -1,0 +1,13 @@
+from ._global import global_add_pool as global_add_pool
+from ._global import global_max_pool as global_max_pool
+from ._global import global_mean_pool as global_mean_pool
+from ._global import global_min_pool as global_min_pool
+from ._output import PoolOutput as PoolOutput
+from ._pool import AbstractPool as AbstractPool
+from ._pool import AbstractScorePool as AbstractScorePool
+from ._sag import SAGPooling as SAGPooling
+from ._select import SelectOutput as SelectOutput
+from ._select import lift as lift
+from ._select import select_nodes as select_nodes
+from ._select_topk import SelectTopK as SelectTopK
+from ._topk import TopKPooling as TopKPooling

@@ -1,0 +1,94 @@
+from collections.abc import Callable
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ...data import BatchVector, resolve_batch
+from ..conv import AbstractConv, GATConv, GCNConv, GraphConv, SAGEConv
+from ._pool import AbstractScorePool
+from ._select_topk import SelectTopK
+
+_SCORERS = {"gcn": GCNConv, "gat": GATConv, "sage": SAGEConv, "graph": GraphConv}
+
+
+class SAGPooling(AbstractScorePool):
+    r"""Self-attention pooling: keeps the nodes that a graph convolution scores highest.
+
+    $$\mathbf{y} = \sigma(\mathrm{GNN}(\mathbf{X}, \mathbf{A})), \qquad
+    \mathbf{i} = \mathrm{top}_k(\mathbf{y}), \qquad
+    \mathbf{X}' = (\mathbf{X} \odot \mathbf{y})_{\mathbf{i}}, \qquad
+    \mathbf{A}' = \mathbf{A}_{\mathbf{i},\mathbf{i}}$$
+
+    With `min_score`, $\mathbf{y}$ is a softmax over each graph, as in
+    [`TopKPooling`][jraphx_eqx.nn.pool.TopKPooling]. Edge attributes do not reach the GNN.
+
+    Equal to `torch_geometric.nn.SAGPooling`, except that ties go to the lowest index, and for
+    three choices of ours: the default scorer is `"gcn"` (PyG: `"graph"`, its `GraphConv`); and
+    PyG's `select.weight` of shape `(1, 1)`, whose sign multiplies the scores, starts at 1. In PyG
+    it is drawn from $\mathcal{U}(-1, 1)$, and a negative one, which no gradient can mend, keeps
+    the nodes with the lowest scores. Loaded weights keep their sign. And where the GNN has several
+    heads, they are added, as PyG does without saying so.
+
+    ??? cite
+
+        [Self-Attention Graph Pooling](https://arxiv.org/abs/1904.08082), Lee et al., 2019
+    """
+
+    gnn: Callable
+    select: SelectTopK
+    in_features: int = eqx.field(static=True)
+    multiplier: float | int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_features: int,
+        ratio: float | int | None = 0.5,
+        gnn: str | Callable = "gcn",
+        min_score: float | int | None = None,
+        multiplier: float | int = 1.0,
+        nonlinearity: str | Callable = "tanh",
+        *,
+        dtype=None,
+        key: PRNGKeyArray,
+    ):
+        """**Arguments:**
+
+        - `gnn`: `"gcn"`, `"gat"`, `"sage"` or `"graph"`; or a callable `(x, edge_index) -> scores`
+            with one score or several heads for each node. One that is an
+            [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv] is also given the `key`.
+        - the others: as [`TopKPooling`][jraphx_eqx.nn.pool.TopKPooling].
+        """
+        if isinstance(gnn, str):
+            if gnn not in _SCORERS:
+                names = ", ".join(repr(name) for name in _SCORERS)
+                raise ValueError(f"gnn must be one of {names} or a callable, got {gnn!r}")
+            gnn = _SCORERS[gnn](in_features, 1, dtype=dtype, key=key)
+        select = SelectTopK(1, ratio, min_score, nonlinearity, dtype=dtype, key=key)
+        self.gnn = gnn
+        self.select = eqx.tree_at(lambda s: s.weight, select, replace_fn=jnp.ones_like)
+        self.in_features = in_features
+        self.multiplier = multiplier
+
+    def score(
+        self,
+        x: Float[Array, "nodes features"],
+        edge_index: Int[Array, "2 edges"],
+        batch: BatchVector | Int[Array, " nodes"] | None = None,
+        *,
+        size: int | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, " nodes"]:
+        """The scorer's output, its heads added, after the nonlinearity or softmax."""
+        batch = resolve_batch(batch, x.shape[0], size)
+        x = jnp.where(batch.node_mask[:, None], x, 0)
+        if isinstance(self.gnn, AbstractConv):
+            heads = self.gnn(x, edge_index, key=key)
+        else:
+            heads = self.gnn(x, edge_index)
+        if heads.ndim not in (1, 2) or heads.shape[0] != x.shape[0]:
+            raise ValueError(
+                f"gnn must return one score or several heads for each of the {x.shape[0]} nodes, "
+                f"got shape {heads.shape}"
+            )
+        return self.select.score(heads.reshape(x.shape[0], -1), batch)

@@ -1,0 +1,153 @@
+import math
+import warnings
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ...data import BatchVector, resolve_batch
+from ...ops import (
+    above_min_score,
+    first_true,
+    segment_softmax,
+    top_k,
+    top_k_capacity,
+)
+from .._activation import activation
+from ._select import SelectOutput, select_nodes
+
+
+class SelectTopK(eqx.Module):
+    r"""Keeps the nodes of each graph with the highest scores.
+
+    The score of a node, by [`score`][jraphx_eqx.nn.pool.SelectTopK.score], is
+    $\sigma(\mathbf{x} \cdot \mathbf{p} / \|\mathbf{p}\|)$; with `min_score` it is the softmax of
+    $\mathbf{x} \cdot \mathbf{p}$ over the graph. Calling the module turns scores into a
+    [`SelectOutput`][jraphx_eqx.nn.pool.SelectOutput]. So every learnable part is in `score`, and
+    every decision in the call.
+
+    Equal to `torch_geometric.nn.pool.select.SelectTopK`, except that ties go to the lowest index
+    (PyG's sort is not stable), and that k and the threshold are computed in float32 for float16
+    and bfloat16.
+
+    `weight` is $\mathbf{p}$, of shape `(1, features)`, initialised from
+    $\mathcal{U}(-1/\sqrt{F}, 1/\sqrt{F})$.
+    """
+
+    weight: Float[Array, "1 features"]
+    nonlinearity: Callable
+    in_features: int = eqx.field(static=True)
+    ratio: float | int | None = eqx.field(static=True)
+    min_score: float | int | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_features: int,
+        ratio: float | int | None = 0.5,
+        min_score: float | int | None = None,
+        nonlinearity: str | Callable = "tanh",
+        *,
+        dtype=None,
+        key: PRNGKeyArray,
+    ):
+        """**Arguments:** as [`TopKPooling`][jraphx_eqx.nn.pool.TopKPooling]."""
+        if in_features < 1:
+            raise ValueError(f"in_features must be at least 1, got {in_features}")
+        if min_score is None:
+            _check_ratio(ratio)
+        elif math.isnan(min_score):
+            raise ValueError("min_score must be a number, got nan")
+        bound = 1 / math.sqrt(in_features)
+        dtype = jnp.result_type(float) if dtype is None else dtype
+        self.weight = jax.random.uniform(key, (1, in_features), dtype, -bound, bound)
+        self.nonlinearity = activation(nonlinearity)
+        self.in_features = in_features
+        self.ratio = ratio
+        self.min_score = min_score
+
+    def score(
+        self,
+        x: Float[Array, "nodes features"],
+        batch: BatchVector | Int[Array, " nodes"] | None = None,
+        *,
+        size: int | None = None,
+    ) -> Float[Array, " nodes"]:
+        """What nodes are ranked by, and kept features are multiplied by.
+
+        Padding rows of `x` may hold anything. Their scores are finite and mean nothing.
+        """
+        batch = resolve_batch(batch, x.shape[0], size)
+        x = jnp.where(batch.node_mask[:, None], x, 0)
+        projection = self.weight[0]
+        score = x @ projection
+        if self.min_score is not None:
+            return segment_softmax(score, batch.index, batch.num_graphs)
+        return self.nonlinearity(score / jnp.sqrt(jnp.sum(projection**2)))
+
+    def __call__(
+        self,
+        score: Float[Array, " nodes"],
+        batch: BatchVector | Int[Array, " nodes"] | None = None,
+        *,
+        size: int | None = None,
+        max_nodes: int | None = None,
+    ) -> SelectOutput:
+        """Chooses the nodes to keep.
+
+        **Arguments:**
+
+        - `score`: the score of each node.
+        - `batch`, `size`: the graph of each node; see
+            [`global_add_pool`][jraphx_eqx.nn.pool.global_add_pool].
+        - `max_nodes`: room for this many nodes, instead of for as many as there can be. To exceed
+            it is an error at run time.
+
+        **Returns:** the selection: by graph, then by descending score, ties by lowest index; with
+        `min_score` by node. Real entries come first.
+        """
+        batch = resolve_batch(batch, score.shape[0], size)
+        needed = self.capacity(batch, score.dtype)
+        capacity = needed if max_nodes is None else min(needed, _checked_budget(max_nodes))
+        if self.min_score is None:
+            perm, total = top_k(score, batch, self.ratio, capacity)
+        else:
+            perm, total = first_true(above_min_score(score, batch, self.min_score), capacity)
+        if capacity == needed:
+            return select_nodes(perm, score)
+        overflow = total > capacity
+        message = f"more nodes are kept than max_nodes={capacity} has room for; raise max_nodes"
+        return select_nodes(eqx.error_if(perm, overflow, message), score, overflow)
+
+    def capacity(self, batch: BatchVector, dtype) -> int:
+        """How many nodes can be kept at most, whatever their scores and graphs."""
+        num_nodes = batch.index.shape[0]
+        if self.min_score is not None:
+            return num_nodes
+        return top_k_capacity(num_nodes, batch.num_graphs, self.ratio, dtype)
+
+
+def _check_ratio(ratio):
+    if ratio is None:
+        raise ValueError("one of ratio and min_score must be given, got None for both")
+    if isinstance(ratio, bool) or not ratio > 0:
+        raise ValueError(
+            f"ratio must be a fraction in (0, 1) or a number of nodes from 1 on, got {ratio!r}"
+        )
+    if ratio > 1 and ratio != int(ratio):
+        raise ValueError(
+            f"ratio from 1 on is the number of nodes to keep and must be whole, got {ratio!r}"
+        )
+    if isinstance(ratio, float) and ratio == 1:
+        warnings.warn(
+            "ratio=1.0 keeps one node of each graph, as in PyG, not all of them. Write ratio=1 "
+            "if this is meant.",
+            stacklevel=4,
+        )
+
+
+def _checked_budget(max_nodes):
+    if max_nodes < 0:
+        raise ValueError(f"max_nodes must not be negative, got {max_nodes}")
+    return max_nodes

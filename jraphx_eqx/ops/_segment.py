@@ -1,0 +1,127 @@
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Num
+
+from ._gather import gather
+
+Aggregation = Literal["add", "sum", "mean", "max", "min"]
+
+
+def segment_sum(
+    data: Num[Array, "rows *features"], index: Int[Array, " rows"], num_segments: int
+) -> Num[Array, "segments *features"]:
+    """Sum of the rows that share an index.
+
+    **Arguments:**
+
+    - `data`: the rows to add. float16 and bfloat16 are accumulated in float32.
+    - `index`: the segment of each row. An index past the end marks padding: its row may hold
+        anything, NaN included, and gets a zero gradient.
+    - `num_segments`: the number of segments, static.
+
+    **Returns:** shape `(num_segments, *features)`, in the dtype of `data`. Empty segments are 0.
+    """
+    total = _with_padding_segment(jax.ops.segment_sum, _widened(data), index, num_segments)
+    return total.astype(data.dtype)
+
+
+def segment_mean(
+    data: Num[Array, "rows *features"], index: Int[Array, " rows"], num_segments: int
+) -> Num[Array, "segments *features"]:
+    """Mean of the rows that share an index.
+
+    As [`segment_sum`][jraphx_eqx.ops.segment_sum]; integers give the default float dtype.
+    """
+    inexact = jnp.issubdtype(data.dtype, jnp.inexact)
+    total = _with_padding_segment(jax.ops.segment_sum, _widened(data), index, num_segments)
+    total = total if inexact else total.astype(jnp.result_type(float))
+    count = jnp.maximum(segment_count(index, num_segments), 1).astype(total.dtype)
+    mean = total / _as_column(count, total.ndim)
+    return mean.astype(data.dtype) if inexact else mean
+
+
+def segment_max(
+    data: Num[Array, "rows *features"], index: Int[Array, " rows"], num_segments: int
+) -> Num[Array, "segments *features"]:
+    """Maximum of the rows that share an index.
+
+    As [`segment_sum`][jraphx_eqx.ops.segment_sum]. Empty segments are 0. Ties share the gradient
+    evenly, a maximum of 0 included: there PyG loses a part of it.
+    """
+    return _extremum(jax.ops.segment_max, data, index, num_segments)
+
+
+def segment_min(
+    data: Num[Array, "rows *features"], index: Int[Array, " rows"], num_segments: int
+) -> Num[Array, "segments *features"]:
+    """Minimum of the rows that share an index; see [`segment_max`][jraphx_eqx.ops.segment_max]."""
+    return _extremum(jax.ops.segment_min, data, index, num_segments)
+
+
+def segment_softmax(
+    data: Float[Array, "rows *features"], index: Int[Array, " rows"], num_segments: int
+) -> Float[Array, "rows *features"]:
+    """Softmax over the rows that share an index, as `torch_geometric.utils.softmax`.
+
+    The maximum that is subtracted is detached. Rows of padding, which may hold anything, are 0
+    and get a zero gradient.
+    """
+    mask = _as_column(index < num_segments, data.ndim)
+    data = jnp.where(mask, data, 0)
+    largest = jax.lax.stop_gradient(segment_max(data, index, num_segments))
+    weight = jnp.exp(data - gather(largest, index))
+    total = segment_sum(weight, index, num_segments) + 1e-16
+    # A gathered 0 would divide padding by zero, and its gradient is NaN even where masked.
+    return jnp.where(mask, weight / jnp.where(mask, gather(total, index), 1), 0)
+
+
+def segment_count(index: Int[Array, " rows"], num_segments: int) -> Int[Array, " segments"]:
+    """The number of rows with each index. Indices past the end are not counted."""
+    ones = jnp.ones(index.shape, jnp.int32)
+    return _with_padding_segment(jax.ops.segment_sum, ones, index, num_segments)
+
+
+def aggregation(
+    name: str,
+) -> Callable[[Array, Array, int], Array]:
+    """The reduction that PyG calls `name`: `"add"`, `"sum"`, `"mean"`, `"max"` or `"min"`."""
+    if name not in _AGGREGATIONS:
+        expected = ", ".join(repr(option) for option in get_args(Aggregation))
+        raise ValueError(f"aggr must be one of {expected}, got {name!r}")
+    return _AGGREGATIONS[name]
+
+
+_AGGREGATIONS = {
+    "add": segment_sum,
+    "sum": segment_sum,
+    "mean": segment_mean,
+    "max": segment_max,
+    "min": segment_min,
+}
+
+
+def _extremum(reduction, data, index, num_segments):
+    # The gradient compares rows with their maximum, so NaN must not come in.
+    data = jnp.where(_as_column(index < num_segments, data.ndim), data, 0)
+    out = _with_padding_segment(reduction, data, index, num_segments)
+    filled = _as_column(segment_count(index, num_segments) > 0, out.ndim)
+    return jnp.where(filled, out, 0)
+
+
+def _with_padding_segment(reduction, data, index, num_segments):
+    # Indices out of range inside a scatter give wrong gradients of max in some releases of JAX
+    # (jax-ml/jax#40626).
+    index = jnp.minimum(index, num_segments)
+    return reduction(data, index, num_segments + 1)[:-1]
+
+
+def _widened(data):
+    narrow = data.dtype in (jnp.float16, jnp.bfloat16)
+    return data.astype(jnp.float32) if narrow else data
+
+
+def _as_column(vector, ndim):
+    return vector.reshape(vector.shape + (1,) * (ndim - 1))

@@ -1,0 +1,159 @@
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+
+# Neither framework is right where two scores are closer than their own rounding errors: JAX
+# differs from itself between eager and jit there. So a choice is judged by its margin.
+LIMIT = 2.0
+Verdict = Literal["EXACT", "TIE", "NEAR-TIE", "FAIL"]
+
+
+@dataclass
+class Judgement:
+    """How the choices of all groups compare with the reference's."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    gap: float = 0.0
+    message: str = ""
+
+    def add(self, verdict: str, gap: float, message: str = "") -> None:
+        """Counts the verdict of one group; `gap` is its margin in units of the noise."""
+        self.counts[verdict] = self.counts.get(verdict, 0) + 1
+        self.gap = max(self.gap, gap)
+        if verdict == "FAIL" and not self.message:
+            self.message = message
+
+
+def judge_topk(
+    ours: np.ndarray, theirs: np.ndarray, scores: np.ndarray, delta: float
+) -> tuple[Verdict, float]:
+    """Judges the ordered choice of the highest scores in one group.
+
+    **Arguments:**
+
+    - `ours`, `theirs`: the chosen rows, in order.
+    - `scores`: the reference scores, in float64. NaN counts as the highest.
+    - `delta`: how far apart scores must be for their order to mean something.
+
+    **Returns:** the verdict and the margin in units of `delta`. `"TIE"`: other rows or another
+    order, but of exactly equal scores. `"NEAR-TIE"`: scores within `2 delta`. `"FAIL"`: a wrong
+    number of rows, a row twice, or scores that clearly differ.
+    """
+    if len(ours) != len(theirs) or len(set(ours.tolist())) != len(ours):
+        return "FAIL", float("inf")
+    if np.array_equal(ours, theirs):
+        return "EXACT", 0.0
+    if ours.min() < 0 or ours.max() >= len(scores):
+        return "FAIL", float("inf")
+    big = np.finfo(np.float64).max / 4
+    scores = np.clip(np.where(np.isnan(scores), big, scores), -big, big)
+    kept = np.zeros(len(scores), bool)
+    kept[ours] = True
+    chosen = scores[ours]
+    cut = scores[~kept].max() - chosen.min() if (~kept).any() else 0.0
+    highest_after = np.maximum.accumulate(chosen[::-1])[::-1][1:]
+    order = (highest_after - chosen[:-1]).max(initial=0.0)
+    gap = float(max(cut, order)) / delta
+    return ("TIE" if gap <= 0 else "NEAR-TIE" if gap <= LIMIT else "FAIL"), max(gap, 0.0)
+
+
+def judge_threshold(
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    scores: np.ndarray,
+    thresholds: np.ndarray,
+    delta: float,
+) -> tuple[Verdict, float]:
+    """Judges the choice of all rows of one group whose score exceeds a threshold.
+
+    **Arguments:**
+
+    - `ours`, `theirs`: the chosen rows, ascending.
+    - `scores`, `thresholds`: the reference's, in float64, one per row.
+    - `delta`: how far apart numbers must be for their order to mean something.
+
+    **Returns:** the verdict and the largest distance to the threshold, in units of `delta`, of a
+    row about which the sides disagree.
+    """
+    if np.array_equal(ours, theirs):
+        return "EXACT", 0.0
+    if np.any(np.diff(ours) <= 0) or (len(ours) and (ours[0] < 0 or ours[-1] >= len(scores))):
+        return "FAIL", float("inf")
+    disputed = np.setxor1d(ours, theirs)
+    gap = float(np.abs(scores[disputed] - thresholds[disputed]).max()) / delta
+    return ("TIE" if gap <= 0 else "NEAR-TIE" if gap <= LIMIT else "FAIL"), gap
+
+
+def judge_groups(
+    kind: str,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    groups: np.ndarray,
+    scores: np.ndarray,
+    deltas: np.ndarray,
+    thresholds: np.ndarray | None = None,
+) -> Judgement:
+    """Judges every group by `judge_topk` or `judge_threshold`.
+
+    **Arguments:**
+
+    - `kind`: `"topk"` or `"threshold"`.
+    - `ours`, `theirs`: the chosen rows of the whole batch.
+    - `groups`: the group of each row.
+    - `scores`: the reference scores in float64, one per row.
+    - `deltas`: one per group.
+    - `thresholds`: for `"threshold"`, one per row.
+    """
+    judgement = Judgement()
+    if len(ours) and (ours.min() < 0 or ours.max() >= len(groups)):
+        judgement.add("FAIL", float("inf"), f"row {ours.max()} is not one of {len(groups)} rows")
+        return judgement
+    order = groups[ours] if kind == "topk" else ours
+    if np.any(np.diff(order) < 0):
+        judgement.add("FAIL", float("inf"), "the chosen rows are not in order of their groups")
+        return judgement
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        mine, other = ours[groups[ours] == group], theirs[groups[theirs] == group]
+        if np.array_equal(mine, other):
+            judgement.add("EXACT", 0.0)
+            continue
+        # Global to local numbers; each choice was checked to lie in this group.
+        mine, other = np.searchsorted(rows, mine), np.searchsorted(rows, other)
+        if kind == "topk":
+            verdict, gap = judge_topk(mine, other, scores[rows], deltas[group])
+        else:
+            assert thresholds is not None
+            at = (scores[rows], thresholds[rows])
+            verdict, gap = judge_threshold(mine, other, *at, deltas[group])
+        message = f"group {group}: ours {rows[mine][:8]}, theirs {rows[other][:8]}, gap {gap:.3g}"
+        judgement.add(verdict, gap, message)
+    return judgement
+
+
+def near_cut(
+    kept: np.ndarray, groups: np.ndarray, scores: np.ndarray, deltas: np.ndarray
+) -> float:
+    """The fraction of rows within `2 delta` of another row on the other side of the cut."""
+    chosen = np.zeros(len(groups), bool)
+    chosen[kept] = True
+    close = 0
+    for group in np.unique(groups):
+        mine = groups == group
+        top, rest = scores[mine & chosen], scores[mine & ~chosen]
+        if len(top) and len(rest):
+            reach = LIMIT * deltas[group]
+            close += np.sum(top <= rest.max() + reach) + np.sum(rest >= top.min() - reach)
+    return float(close / max(len(groups), 1))
+
+
+def rank(scores: np.ndarray, groups: np.ndarray, kept_of: np.ndarray) -> np.ndarray:
+    """The first `kept_of[group]` rows of each group in descending order of score, ties by lowest
+    row, NaN first: what a selection must return for exactly these scores."""
+    descending = -np.where(np.isnan(scores), np.inf, scores)
+    order = np.lexsort((np.arange(len(scores)), descending, ~np.isnan(scores), groups))
+    starts = np.searchsorted(groups[order], groups[order])
+    place = np.arange(len(order)) - starts
+    return order[place < kept_of[groups[order]]]

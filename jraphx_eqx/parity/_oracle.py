@@ -1,0 +1,146 @@
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._case import Case
+from ._spec import Config, Decision, Spec
+from ._tolerance import Blocks, JITTERED_RUNS, Noise, jitter
+from ._torch import run_torch, state_shapes
+from ._weights import draw
+
+
+DTYPES = {"f32": np.float32, "f64": np.float64}
+SCORES = "scores"
+
+
+@dataclass
+class Reference:
+    """What PyG computes in float64 for one forced decision, and its float32 noise there."""
+
+    arrays: dict[str, np.ndarray | None]
+    noise: Noise
+    ids: dict[str, np.ndarray]
+    cotangents: dict[str, dict[str, np.ndarray]]
+    unused: set[str]
+
+
+class Oracle:
+    """The PyTorch side of one configuration and case.
+
+    **Arguments:**
+
+    - `spec`, `config`, `case`: what is compared.
+    - `seed`: of weights, cotangents and jitter.
+    - `module`: the PyTorch module (or function).
+    - `weights`: its weights as float32 arrays; drawn if not given.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        config: Config,
+        case: Case,
+        seed: int,
+        module: Any,
+        weights: Mapping[str, np.ndarray] | None = None,
+    ):
+        self.spec, self.case, self.seed, self.module = spec, case, seed, module
+        self.inputs = dict(spec.inputs(case, **config.inputs))
+        self.decision: Decision | None = spec.decision(config)
+        if weights is None:
+            weights = draw(np.random.default_rng([seed, 1]), state_shapes(module))
+        self.weights = dict(weights)
+        self._references: dict[bytes, Reference] = {}
+
+    def decide(self, lane: str) -> np.ndarray | None:
+        """PyG's own decision in the dtype of a lane, by a stable sort."""
+        if self.decision is None:
+            return None
+        return self._run(lane, None)[f"out.{self.decision.index}"]
+
+    def scores(self, lane: str) -> np.ndarray:
+        """The scores that PyG ranks in the dtype of a lane."""
+        scores = self._run(lane, None)[SCORES]
+        assert scores is not None
+        return scores
+
+    def reference(self, chosen: np.ndarray | None) -> Reference:
+        """The float64 result for a decision (`None` where there is nothing to decide)."""
+        key = b"" if chosen is None else chosen.tobytes()
+        if key not in self._references:
+            self._references[key] = self._measure(chosen)
+        return self._references[key]
+
+    def _measure(self, chosen: np.ndarray | None) -> Reference:
+        plain = self._run("f64", chosen)
+        cotangents = self._cotangents(plain)
+        arrays = self._run("f64", chosen, cotangents)
+        unused = {name for name, value in arrays.items() if value is None and name[:2] == "d."}
+        arrays.update({name: np.zeros(self._shape(name)) for name in unused})
+        ids = self._ids(arrays)
+        noise, rng = Noise(), np.random.default_rng([self.seed, 2])
+        for _ in range(JITTERED_RUNS):
+            moved = _jitter(rng, self.inputs), _jitter(rng, self.weights)
+            low = self._run("f32", chosen, cotangents, *moved)
+            high = self._run("f64", chosen, cotangents, *moved)
+            for name, value in high.items():
+                if value is None or value.dtype.kind != "f":
+                    continue
+                with np.errstate(invalid="ignore"):
+                    error = np.nan_to_num(np.abs(low[name] - value), posinf=0.0)
+                noise.add(name, error, Blocks(value.shape, ids.get(name)), JITTERED_RUNS)
+        return Reference(arrays, noise, ids, cotangents, unused)
+
+    def _run(self, lane, chosen, cotangents=None, inputs=None, weights=None):
+        call, scores = self.spec.call_pyg, []
+        watch = self.decision.watch_pyg(chosen) if self.decision else nullcontext([])
+        with watch as scores:
+            arrays = run_torch(
+                self.module,
+                call,
+                self.inputs if inputs is None else inputs,
+                self.weights if weights is None else weights,
+                tuple(self.spec.differentiate),
+                DTYPES[lane],
+                cotangents or {},
+            )
+        if scores:
+            arrays[SCORES] = scores[-1]
+        return arrays
+
+    def _cotangents(self, arrays) -> dict[str, dict[str, np.ndarray]]:
+        """All float outputs together, then one at a time: errors of two may cancel."""
+        rng = np.random.default_rng([self.seed, 3])
+        together = {}
+        for name in sorted(arrays):
+            value = arrays[name]
+            if name[:4] == "out." and value is not None and value.dtype.kind == "f":
+                together[name[4:]] = rng.normal(size=value.shape).astype(np.float32)
+        if not together:
+            return {}
+        alone = {name: {name: value} for name, value in together.items()}
+        return {"": together, **(alone if len(alone) > 1 else {})}
+
+    def _shape(self, tensor: str) -> tuple[int, ...]:
+        name = tensor[2:].split("|")[0]
+        return np.shape(self.inputs[name] if name in self.inputs else self.weights[name])
+
+    def _ids(self, arrays) -> dict[str, np.ndarray]:
+        outputs = {name[4:]: value for name, value in arrays.items() if name[:4] == "out."}
+        ids = dict(self.spec.blocks(self.inputs, outputs))
+        directions = [name for name in arrays if "|" in name]
+        ids.update({name: ids[name.split("|")[0]] for name in directions
+                    if name.split("|")[0] in ids})
+        if self.decision is not None:
+            ids[SCORES] = np.asarray(self.inputs[self.decision.groups])
+        return ids
+
+
+def _jitter(rng: np.random.Generator, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    move: Callable[[Any], Any] = lambda value: (
+        jitter(rng, value) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+    )
+    return {name: move(value) for name, value in arrays.items()}

@@ -1,0 +1,122 @@
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from ._case import Case
+
+
+@dataclass(frozen=True)
+class Config:
+    """One point of an operator's grid.
+
+    **Arguments:**
+
+    - `options`: handed to both constructors.
+    - `inputs`: handed to `Spec.inputs`, for what varies in the call and not in the constructor.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The options as text, for reports."""
+        return ", ".join(f"{key}={value}" for key, value in {**self.options, **self.inputs}.items())
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A discrete choice that an operator makes from scores, such as which nodes it keeps.
+
+    **Arguments:**
+
+    - `kind`: `"topk"` (the highest of each group, in descending order) or `"threshold"` (all that
+        exceed a threshold, in their original order).
+    - `index`: the output that holds the chosen rows.
+    - `groups`: the input that holds the group (graph) of each row.
+    - `watch_pyg`: `watch_pyg(forced)` is a context in which the PyG side makes the choice
+        `forced` (its own where that is `None`), and which yields a list that receives the scores.
+    - `score_eqx`: `score_eqx(module, inputs)`, the scores of the other side, one per (padded) row.
+    - `select_eqx`: `select_eqx(module, scores, inputs)`, the chosen rows, padded.
+    - `pad`: `pad(chosen, inputs, capacity)`, a choice padded as the other side expects it.
+    - `threshold`: for `"threshold"`: `threshold(scores, groups)`, the threshold of each row.
+    """
+
+    kind: Literal["topk", "threshold"]
+    index: str
+    groups: str
+    watch_pyg: Callable[..., Any]
+    score_eqx: Callable[..., Any]
+    select_eqx: Callable[..., Any]
+    pad: Callable[[np.ndarray, Mapping[str, Any], int], np.ndarray]
+    threshold: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """What it takes to compare one PyTorch operator with its Equinox twin, as data.
+
+    **Arguments:**
+
+    - `name`: the operator's name.
+    - `pyg`, `eqx`: `pyg(**config.options)` builds the module (or returns a function) on each side.
+    - `call_pyg`: `call_pyg(module, inputs)`, given torch tensors, returns the outputs by name.
+    - `call_eqx`: `call_eqx(module, inputs, decision)`, given padded JAX arrays, returns the same
+        names. It runs under `jit`. `decision` is `None`, or the padded choice to be made.
+    - `grid`: the configurations.
+    - `inputs`: `inputs(case, **config.inputs)` picks the call's arguments from a case.
+    - `pad`: `pad(inputs, case)` pads them for the Equinox side. Real rows must come first.
+    - `real`: `real(inputs, outputs)` returns an index (slices or a mask) of the real entries of
+        each padded output; outputs that it does not name are real as a whole.
+    - `blocks`: `blocks(inputs, outputs)` returns, by name of an output (`"out.x"`) or gradient
+        (`"d.x"`), the graph of each row (or of each element, by broadcasting). Errors are judged
+        per block; a tensor that is not named is one block.
+    - `differentiate`: the float inputs to differentiate. Parameters always are.
+    - `renames`: PyTorch state-dict name to Equinox leaf path, where they are not equal.
+    - `decision`: `decision(config)` returns the discrete choice of that configuration, or `None`.
+    - `expect_zero`: `expect_zero(tensor)`, a reason if a gradient may vanish in every case.
+    """
+
+    name: str
+    pyg: Callable[..., Any]
+    eqx: Callable[..., Any]
+    call_pyg: Callable[..., Mapping[str, Any]]
+    call_eqx: Callable[..., Mapping[str, Any]]
+    inputs: Callable[..., Mapping[str, Any]]
+    grid: Sequence[Config] = (Config(),)
+    pad: Callable[[Mapping[str, Any], Case], Mapping[str, Any]] = lambda inputs, case: inputs
+    real: Callable[..., Mapping[str, Any]] = lambda inputs, outputs: {}
+    blocks: Callable[..., Mapping[str, np.ndarray]] = lambda inputs, outputs: {}
+    differentiate: Sequence[str] = ()
+    renames: Mapping[str, str] = field(default_factory=dict)
+    decision: Callable[[Config], Decision | None] = lambda config: None
+    expect_zero: Callable[[str], str | None] = lambda tensor: None
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """A known difference between the two sides, which must stay as it is.
+
+    **Arguments:**
+
+    - `id`: a short name.
+    - `operators`: the specs it concerns.
+    - `condition`: when it occurs, in words.
+    - `pyg`, `ours`: the expected values of `probe` on each side.
+    - `reason`: why the sides differ and why that is accepted.
+    - `link`: where to read more.
+    - `probe`: returns `(pyg, ours)` now.
+    - `covers`: `covers(case, config, lane, tensor)`, whether a failure there is this divergence.
+    """
+
+    id: str
+    operators: tuple[str, ...]
+    condition: str
+    pyg: Any
+    ours: Any
+    reason: str
+    link: str
+    probe: Callable[[], tuple[Any, Any]]
+    covers: Callable[[Case, Config, str, str], bool] = lambda case, config, lane, tensor: False

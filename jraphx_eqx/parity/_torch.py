@@ -1,0 +1,158 @@
+"""Everything that needs PyTorch. It is imported by the functions, never by the module."""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+
+@contextmanager
+def stable_sort() -> Iterator[None]:
+    """Makes PyTorch's `sort` and `argsort` stable.
+
+    As shipped they scramble equal keys from 17 on, so that PyG's own choice among ties depends on
+    the rest of the batch.
+    """
+    import torch
+
+    owners = [(torch, "sort"), (torch, "argsort"), (torch.Tensor, "sort"), (torch.Tensor, "argsort")]
+    originals = [getattr(owner, name) for owner, name in owners]
+    try:
+        for (owner, name), original in zip(owners, originals, strict=True):
+            setattr(owner, name, _stable(original))
+        yield
+    finally:
+        for (owner, name), original in zip(owners, originals, strict=True):
+            setattr(owner, name, original)
+
+
+def _stable(original):
+    def call(*args, **kwargs):
+        return original(*args, **{**kwargs, "stable": True})
+
+    return call
+
+
+@contextmanager
+def watch_topk(forced: np.ndarray | None = None) -> Iterator[list]:
+    """Watches, or replaces, what PyG's `SelectTopK` selects.
+
+    **Arguments:**
+
+    - `forced`: the rows to be selected; `None` for PyG's own choice (by a stable sort).
+
+    **Returns:** a context that yields a list, to which every call adds the scores it ranked.
+    """
+    import torch
+
+    module = importlib.import_module("torch_geometric.nn.pool.select.topk")
+    original, scores = module.topk, []
+
+    def topk(x, *args, **kwargs):
+        scores.append(x.detach().reshape(-1).numpy().copy())
+        if forced is not None:
+            return torch.as_tensor(np.array(forced), dtype=torch.long)
+        return original(x, *args, **kwargs)
+
+    module.topk = topk
+    try:
+        with stable_sort():
+            yield scores
+    finally:
+        module.topk = original
+
+
+def state_shapes(module: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes of a module's floating parameters and buffers; none for a function."""
+    return {name: tuple(value.shape) for name, value in _state(module).items()}
+
+
+def state_arrays(module: Any) -> dict[str, np.ndarray]:
+    """A module's floating parameters and buffers as float32 arrays; none for a function."""
+    state = _state(module).items()
+    return {name: value.detach().float().cpu().numpy().copy() for name, value in state}
+
+
+def _state(module: Any) -> dict[str, Any]:
+    import torch
+
+    if not isinstance(module, torch.nn.Module):
+        return {}
+    state = module.state_dict()
+    return {name: value for name, value in state.items() if value.is_floating_point()}
+
+
+def run_torch(
+    module: Any,
+    call: Any,
+    inputs: Mapping[str, Any],
+    weights: Mapping[str, np.ndarray],
+    differentiate: tuple[str, ...],
+    dtype: Any,
+    cotangents: Mapping[str, Mapping[str, np.ndarray]],
+) -> dict[str, np.ndarray | None]:
+    """Outputs (`"out.name"`) and gradients (`"d.name"`) of a PyTorch module, as arrays.
+
+    **Arguments:**
+
+    - `module`, `call`: `call(module, inputs)` returns the outputs by name.
+    - `inputs`: arrays, integers and `None` by name.
+    - `weights`: every floating parameter and buffer.
+    - `differentiate`: the inputs to differentiate.
+    - `dtype`: numpy's name of the float type to compute in.
+    - `cotangents`: by name of a direction, the cotangent of each output that takes part. The
+        gradients of direction `""` are called `"d.name"`, those of another `"d.name|direction"`.
+
+    **Returns:** the arrays by name. A gradient that PyTorch does not have is `None`.
+    """
+    import torch
+
+    float_type = getattr(torch, np.dtype(dtype).name)
+    tensors = {name: _tensor(value, float_type) for name, value in inputs.items()}
+    leaves = {}
+    for name in differentiate:
+        if tensors[name] is not None:
+            leaves[name] = tensors[name].requires_grad_(True)
+    if isinstance(module, torch.nn.Module):
+        module = module.to(float_type).eval()
+        loaded = {name: _tensor(value, float_type) for name, value in weights.items()}
+        module.load_state_dict({**module.state_dict(), **loaded})
+        leaves.update(module.named_parameters())
+    outputs = call(module, tensors)
+    found = {f"out.{name}": _array(value) for name, value in outputs.items()}
+    for direction, parts in cotangents.items():
+        grads = _gradients(outputs, leaves, parts, float_type)
+        suffix = f"|{direction}" if direction else ""
+        found.update({f"d.{name}{suffix}": grad for name, grad in grads.items()})
+    return found
+
+
+def _gradients(outputs, leaves, parts, float_type) -> dict[str, np.ndarray | None]:
+    import torch
+
+    used = [name for name in parts if outputs[name].requires_grad]
+    if not leaves or not used:
+        return {name: None for name in leaves}
+    grads = torch.autograd.grad(
+        [outputs[name] for name in used],
+        list(leaves.values()),
+        [_tensor(parts[name], float_type) for name in used],
+        retain_graph=True,
+        allow_unused=True,
+    )
+    return {name: _array(grad) for name, grad in zip(leaves, grads, strict=True)}
+
+
+def _tensor(value: Any, float_type: Any) -> Any:
+    import torch
+
+    if not isinstance(value, np.ndarray):
+        return value
+    is_float = value.dtype.kind == "f"
+    return torch.tensor(value, dtype=float_type if is_float else torch.long)
+
+
+def _array(value: Any) -> np.ndarray | None:
+    return None if value is None else value.detach().cpu().numpy().copy()
