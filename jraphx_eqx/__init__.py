@@ -16,6 +16,7 @@ _checked = (
 )
 with _checked:
     from . import data as data
+    from . import interop as interop
     from . import nn as nn
     from . import ops as ops
 

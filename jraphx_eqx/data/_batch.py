@@ -1,17 +1,18 @@
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Shaped
 
 from ._batch_vector import BatchVector, is_traced
 from ._collate import collate, split
 from ._data import Data
-from ._fields import as_edge_index, as_index, check_rows, from_columns, normalise_extras
-from ._problems import batch_problems, crossing_problems, edge_problems, raise_problem
-from ._resize import check_graph_mask, on_host, padded, real_edges, trimmed
+from ._fields import as_edge_index, as_index, check_rows, normalise_extras
+from ._problems import batch_problems, crossing_problems, edge_problems, raise_first
+from ._resize import check_graph_mask, padded, real_edges, trimmed
+from ._transfer import on_device, on_host
 
 
 class Batch(eqx.Module):
@@ -59,43 +60,37 @@ class Batch(eqx.Module):
         to look at (not under tracing), for an index that names neither a node nor padding, an edge
         that leaves its graph, or nodes in a padding graph.
         """
-        self.x = _on_device(x)
-        self.edge_index = jnp.asarray(as_edge_index(edge_index))
-        self.edge_attr = _on_device(edge_attr)
-        self.y = _on_device(y)
-        self.pos = _on_device(pos)
-        self.extras = {
-            level: {name: jnp.asarray(array) for name, array in arrays.items()}
-            for level, arrays in normalise_extras(extras).items()
-        }
+        fields = on_device([x, edge_attr, y, pos])
+        self.x, self.edge_attr, self.y, self.pos = fields
+        self.edge_index = on_device(as_edge_index(edge_index))
+        self.extras = on_device(normalise_extras(extras))
         self.batch = BatchVector(as_index("batch", batch.index), batch.num_graphs)
         if graph_mask is None:
             graph_mask = np.ones(batch.num_graphs, bool)
-        self.graph_mask = jnp.asarray(graph_mask)
+        self.graph_mask = on_device(graph_mask)
 
     def __check_init__(self):
-        sizes = {"node": self.num_nodes, "edge": self.num_edges, "graph": self.num_graphs}
-        check_rows(self, sizes)
-        if self.graph_mask.shape != (self.num_graphs,):
+        check_rows(
+            self,
+            node=(self.num_nodes, "nodes in batch"),
+            edge=(self.num_edges, "edges"),
+            graph=(self.num_graphs, "graphs"),
+        )
+        if self.graph_mask.shape != (self.num_graphs,) or self.graph_mask.dtype != bool:
             raise ValueError(
-                f"graph_mask must have one entry for each of the {self.num_graphs} graphs, "
-                f"got shape {self.graph_mask.shape}"
+                f"graph_mask must be a bool for each of the {self.num_graphs} graphs, got "
+                f"{self.graph_mask.dtype} of shape {self.graph_mask.shape}"
             )
-        edges_known = not is_traced(self.edge_index)
-        nodes_known = not is_traced(self.batch.index)
-        edge_index = np.asarray(self.edge_index) if edges_known else None
-        index = np.asarray(self.batch.index) if nodes_known else None
-        if edges_known:
-            for problem in edge_problems(edge_index, self.num_nodes):
-                raise_problem(problem)
-        if nodes_known:
-            for problem in batch_problems(index, self.num_graphs):
-                raise_problem(problem)
-            if not is_traced(self.graph_mask):
-                check_graph_mask(index, np.asarray(self.graph_mask))
-        if edges_known and nodes_known:
-            for problem in crossing_problems(np, edge_index, index):
-                raise_problem(problem)
+        arrays = (self.edge_index, self.batch.index, self.graph_mask)
+        edge_index, index, mask = (None if is_traced(a) else np.asarray(a) for a in arrays)
+        if edge_index is not None:
+            raise_first(edge_problems(edge_index, self.num_nodes))
+        if index is not None:
+            raise_first(batch_problems(index, self.num_graphs))
+        if edge_index is not None and index is not None:
+            raise_first(crossing_problems(np, edge_index, index))
+        if index is not None and mask is not None:
+            check_graph_mask(index, mask)
 
     @classmethod
     def from_data_list(cls, graphs: Sequence[Data]) -> "Batch":
@@ -109,9 +104,8 @@ class Batch(eqx.Module):
         **Raises:** `ValueError` that names the first graph, and its field, that does not fit to
         graph 0.
         """
-        fields, edge_index, index = collate(graphs)
-        batch = BatchVector(jnp.asarray(index), len(graphs))
-        return cls(edge_index=edge_index, batch=batch, **from_columns(fields))
+        fields, index = collate(graphs)
+        return cls(batch=BatchVector(on_device(index), len(graphs)), **fields)
 
     @property
     def num_nodes(self) -> int:
@@ -136,7 +130,8 @@ class Batch(eqx.Module):
     @property
     def edge_mask(self) -> Bool[Array, " edges"]:
         """False for padding edges."""
-        return real_edges(jnp, self.edge_index, self.node_mask)
+        xp, (edge_index, index) = on_host((self.edge_index, self.batch.index))
+        return on_device(real_edges(xp, edge_index, index < self.num_graphs))
 
     def pad(
         self,
@@ -162,9 +157,9 @@ class Batch(eqx.Module):
             "edge": _capacity("num_edges", num_edges, self.num_edges),
             "graph": _capacity("num_graphs", num_graphs, self.num_graphs),
         }
-        xp, batch = on_host(self)
+        xp, batch = _to_host(self)
         fields, index = padded(xp, batch, sizes)
-        return Batch(batch=BatchVector(jnp.asarray(index), sizes["graph"]), **fields)
+        return Batch(batch=BatchVector(on_device(index), sizes["graph"]), **fields)
 
     def trim(self) -> "Batch":
         """Drops all padding: nodes, edges and graphs. The order of what stays is kept.
@@ -173,7 +168,7 @@ class Batch(eqx.Module):
 
         **Raises:** `ValueError` under tracing, where no shape can depend on a value.
         """
-        xp, batch = on_host(self)
+        xp, batch = _to_host(self)
         if xp is not np:
             raise ValueError(
                 "trim and to_data_list cannot run under tracing (jit, vmap, ...), because their "
@@ -182,7 +177,7 @@ class Batch(eqx.Module):
             )
         fields, index = trimmed(batch)
         num_graphs = int(batch.graph_mask.sum())
-        return Batch(batch=BatchVector(jnp.asarray(index), num_graphs), **fields)
+        return Batch(batch=BatchVector(on_device(index), num_graphs), **fields)
 
     def to_data_list(self) -> list[Data]:
         """The graphs one by one, padding dropped; the inverse of `from_data_list`.
@@ -195,8 +190,13 @@ class Batch(eqx.Module):
         return split(on_host(self.trim())[1])
 
 
-def _on_device(array: Any) -> Any:
-    return None if array is None else jnp.asarray(array)
+def _to_host(batch: Batch) -> tuple[ModuleType, Any]:
+    if batch.batch.index.ndim != 1:
+        raise ValueError(
+            "several batches were stacked into this one (by vmap or jnp.stack, say); take one of "
+            "them first: jax.tree.map(lambda array: array[i], batch)"
+        )
+    return on_host(batch)
 
 
 def _capacity(name: str, asked: int | None, present: int) -> int:

@@ -1,97 +1,104 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ._batch_vector import is_traced
 from ._data import Data
-from ._fields import Path, columns, from_columns, label, level_of
+from ._fields import Path, columns, from_columns, label, unchecked
+from ._transfer import on_host
+
+_EDGE_INDEX: Path = ("edge", "edge_index")
 
 
-def collate(graphs: Sequence[Data]) -> tuple[dict[Path, Any], Any, np.ndarray]:
-    """The columns, edge index and batch index of graphs put side by side."""
+def collate(graphs: Sequence[Data]) -> tuple[dict[str, Any], np.ndarray]:
+    """Fields of the graphs put side by side, and their batch index."""
     for position, graph in enumerate(graphs):
         if not isinstance(graph, Data):
             raise ValueError(f"graph {position} must be a Data, got {type(graph).__name__}")
     if not graphs:
-        return {}, np.zeros((2, 0), np.int32), np.zeros(0, np.int32)
-    # Eager JAX operations compile once for each shape, so that concrete arrays go to NumPy.
-    xp, host = (jnp, jnp.asarray) if is_traced(*jax.tree.leaves(graphs)) else (np, np.asarray)
-    rows = [{path: host(array) for path, array in columns(g).items()} for g in graphs]
-    edges = [host(graph.edge_index) for graph in graphs]
-    for position, (row, edge_index) in enumerate(zip(rows, edges, strict=True)):
-        _check_alike(position, row, rows[0])
-        if not _same_dtype(edge_index.dtype, edges[0].dtype):
-            raise ValueError(_differs(position, "edge_index", edge_index.dtype, edges[0].dtype))
-    fields = {}
-    for path in rows[0]:
-        join = xp.stack if level_of(path) == "graph" else xp.concatenate
-        fields[path] = join([row[path] for row in rows])
+        return {"edge_index": np.zeros((2, 0), np.int32)}, np.zeros(0, np.int32)
+    xp, graphs = on_host(list(graphs))
+    rows = [columns(graph) | {_EDGE_INDEX: graph.edge_index.T} for graph in graphs]
+    _check_alike(rows)
     num_nodes = [graph.num_nodes for graph in graphs]
     first_node = np.cumsum([0, *num_nodes[:-1]])
-    shift = np.repeat(first_node, [graph.num_edges for graph in graphs])
-    edge_index = xp.concatenate(edges, axis=1)
-    index = np.repeat(np.arange(len(graphs), dtype=np.int32), num_nodes)
-    return fields, edge_index + shift.astype(edge_index.dtype)[None], index
+    shift = np.repeat(first_node, [len(row[_EDGE_INDEX]) for row in rows])
+    joined = {}
+    for path in rows[0]:
+        join = xp.stack if path[0] == "graph" else xp.concatenate
+        joined[path] = join([row[path] for row in rows])
+    edges = joined[_EDGE_INDEX]
+    joined[_EDGE_INDEX] = (edges + shift.astype(edges.dtype)[:, None]).T
+    return from_columns(joined), np.repeat(np.arange(len(graphs), dtype=np.int32), num_nodes)
 
 
 def split(batch: Any) -> list[Data]:
     """The graphs of a batch of NumPy arrays that has no padding."""
     index, edge_index = batch.batch.index, batch.edge_index
-    order = np.argsort(index, kind="stable")
+    graph_ids = np.arange(batch.num_graphs + 1)
     edge_graph = index[edge_index[0]]
-    edge_order = np.argsort(edge_graph, kind="stable")
-    node_ends = np.searchsorted(index[order], np.arange(batch.num_graphs + 1))
-    edge_ends = np.searchsorted(edge_graph[edge_order], np.arange(batch.num_graphs + 1))
-    position = np.empty_like(index)
-    position[order] = np.arange(len(index)) - node_ends[index[order]]
-    edge_index = position[edge_index[:, edge_order]].astype(edge_index.dtype)
-    orders = {"node": order, "edge": edge_order, "graph": slice(None)}
-    fields = {path: array[orders[level_of(path)]] for path, array in columns(batch).items()}
-    result = []
+    orders = {
+        "node": np.argsort(index, kind="stable"),
+        "edge": np.argsort(edge_graph, kind="stable"),
+        "graph": slice(None),
+    }
+    first_node = np.searchsorted(index[orders["node"]], graph_ids)
+    first_edge = np.searchsorted(edge_graph[orders["edge"]], graph_ids)
+    position = np.empty_like(edge_index, shape=len(index))
+    position[orders["node"]] = np.arange(len(index))
+    position -= first_node[index].astype(position.dtype)
+    found = columns(batch) | {_EDGE_INDEX: position[edge_index].T}
+    found = {path: array[orders[path[0]]] for path, array in found.items()}
+    absent = {"x": None, "pos": None, "edge_attr": None, "y": None}
+    graphs = []
     for graph in range(batch.num_graphs):
-        nodes = slice(node_ends[graph], node_ends[graph + 1])
-        edges = slice(edge_ends[graph], edge_ends[graph + 1])
-        # The ellipsis keeps a label of no axes an array.
-        rows = {"node": nodes, "edge": edges, "graph": (graph, ...)}
-        own = {path: array[rows[level_of(path)]] for path, array in fields.items()}
-        num_nodes = int(nodes.stop - nodes.start)
-        own = from_columns(own)
-        result.append(Data(edge_index=edge_index[:, edges], num_nodes=num_nodes, **own))
-    return result
+        rows = {
+            "node": slice(first_node[graph], first_node[graph + 1]),
+            "edge": slice(first_edge[graph], first_edge[graph + 1]),
+            # The ellipsis keeps a label without axes an array.
+            "graph": (graph, ...),
+        }
+        own = {path: array[rows[path[0]]] for path, array in found.items()}
+        own[_EDGE_INDEX] = own[_EDGE_INDEX].T
+        own["node", "num_nodes"] = int(first_node[graph + 1] - first_node[graph])
+        # Slices of checked arrays need no second check, which would take most of the time.
+        graphs.append(unchecked(Data, absent | from_columns(own)))
+    return graphs
 
 
-def _check_alike(position: int, row: Mapping[Path, Any], first: Mapping[Path, Any]) -> None:
-    if row.keys() != first.keys():
-        path = min(row.keys() ^ first.keys())
-        has, lacks = (position, 0) if path in row else (0, position)
-        raise ValueError(
-            f"graph {has} has {label(path)}, but graph {lacks} has none; the graphs of a batch "
-            "must have the same fields"
-        )
-    for path, array in row.items():
-        ours, theirs = _row_shape(path, array), _row_shape(path, first[path])
-        if ours != theirs:
-            raise ValueError(_differs(position, label(path), f"rows of shape {ours}", theirs))
-        if not _same_dtype(array.dtype, first[path].dtype):
-            raise ValueError(_differs(position, label(path), array.dtype, first[path].dtype))
+def _check_alike(rows: Sequence[dict[Path, Any]]) -> None:
+    # Row counts may differ, so the first axis counts only for what belongs to a graph.
+    skip = {path: 0 if path[0] == "graph" else 1 for path in rows[0]}
+    first = {path: (array.shape[skip[path] :], array.dtype) for path, array in rows[0].items()}
+    for position, row in enumerate(rows):
+        if row.keys() != first.keys():
+            _raise_other_fields(position, row, rows[0])
+        for path, (shape, dtype) in first.items():
+            ours = row[path].shape[skip[path] :], row[path].dtype
+            if ours[0] != shape:
+                what = "has shape" if path[0] == "graph" else "has rows of shape"
+                _raise_differs(position, path, what, ours[0], shape)
+            if ours[1] != dtype and _canonical(ours[1]) != _canonical(dtype):
+                _raise_differs(position, path, "has dtype", ours[1], dtype)
 
 
-def _row_shape(path: Path, array: Any) -> tuple[int, ...]:
-    return array.shape if level_of(path) == "graph" else array.shape[1:]
-
-
-def _differs(position: int, name: str, ours: object, theirs: object) -> str:
-    return (
-        f"graph {position} has {name} of {ours}, but graph 0 of {theirs}; the graphs of a batch "
-        "must agree"
+def _raise_other_fields(position: int, row: dict[Path, Any], first: dict[Path, Any]) -> None:
+    path = min(row.keys() ^ first.keys())
+    has, lacks = (position, 0) if path in row else (0, position)
+    raise ValueError(
+        f"graph {has} has {label(path)}, but graph {lacks} has none; all graphs of a batch must "
+        "have the same fields"
     )
 
 
-def _same_dtype(ours: np.dtype, theirs: np.dtype) -> bool:
+def _raise_differs(position: int, path: Path, what: str, ours: object, first: object) -> None:
+    raise ValueError(
+        f"{label(path)} of graph {position} {what} {ours}, but that of graph 0 {first}; all "
+        "graphs of a batch must agree"
+    )
+
+
+def _canonical(dtype: np.dtype) -> np.dtype:
     # A float64 NumPy array and a float32 JAX array may end up as the same dtype.
-    return ours == theirs or jax.dtypes.canonicalize_dtype(
-        ours
-    ) == jax.dtypes.canonicalize_dtype(theirs)
+    return jax.dtypes.canonicalize_dtype(dtype)

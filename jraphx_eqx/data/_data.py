@@ -7,8 +7,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Int, Shaped
 
 from ._batch_vector import is_traced
-from ._fields import as_array, as_edge_index, check_rows, columns, level_of, normalise_extras
-from ._problems import Problem, raise_problem
+from ._fields import as_arrays, as_edge_index, check_rows, columns, normalise_extras
+from ._problems import Problem, raise_first
 
 if TYPE_CHECKING:
     from ._batch import Batch
@@ -62,27 +62,25 @@ class Data(eqx.Module):
         holds an index outside `[0, num_nodes)` (not looked at under tracing); if row counts
         contradict each other; if nothing tells the number of nodes; for an unknown level.
         """
-        self.x = as_array(x)
+        self.x, self.edge_attr, self.y, self.pos = as_arrays(x, edge_attr, y, pos)
         self.edge_index = as_edge_index(edge_index)
-        self.edge_attr = as_array(edge_attr)
-        self.y = as_array(y)
-        self.pos = as_array(pos)
         self.extras = normalise_extras(extras)
         self.num_nodes = _count_nodes(self) if num_nodes is None else num_nodes
 
     def __check_init__(self):
         if self.num_nodes < 0:
             raise ValueError(f"num_nodes must not be negative, got {self.num_nodes}")
-        check_rows(self, {"node": self.num_nodes, "edge": self.num_edges})
+        check_rows(self, node=(self.num_nodes, "nodes"), edge=(self.num_edges, "edges"))
         if is_traced(self.edge_index):
             return
         edge_index = np.asarray(self.edge_index)
-        rule = (
-            f"edge_index must hold node indices in [0, {self.num_nodes}) "
-            "(padding edges are made by `pad`)"
-        )
         bad = (edge_index < 0) | (edge_index >= self.num_nodes)
-        raise_problem(Problem(rule, bad, edge_index, "edge"))
+        if bad.any():
+            rule = (
+                f"edge_index must hold node indices in [0, {self.num_nodes}) "
+                "(padding is made by `pad`)"
+            )
+            raise_first([Problem(rule, bad, edge_index, "edge")])
 
     @property
     def num_edges(self) -> int:
@@ -101,7 +99,7 @@ class Data(eqx.Module):
 
 def _count_nodes(data: Data) -> int:
     for path, array in columns(data).items():
-        if level_of(path) == "node" and array.ndim > 0:
+        if path[0] == "node" and array.ndim > 0:
             return array.shape[0]
     raise ValueError(
         "num_nodes must be given, because neither x, pos nor an extra of the nodes tells it"

@@ -7,6 +7,8 @@ import equinox as eqx
 import jax.export
 import jax.tree_util as jtu
 
+from ._fields import unchecked
+
 
 def register_serialization(cls: type[eqx.Module], name: str) -> None:
     """Lets `jax.export` write and read functions whose arguments or results are `cls`.
@@ -29,12 +31,9 @@ def register_serialization(cls: type[eqx.Module], name: str) -> None:
         module = _unflatten(cls, aux, len(dynamic))
         return _dump(cls, {k: getattr(module, k) for k in static})
 
-    def from_children(values: dict[str, Any], children: Sequence[Any]) -> eqx.Module:
-        # Not through `__init__`: the children are placeholders, which no check would accept.
-        module = object.__new__(cls)
-        for key, value in (*values.items(), *zip(dynamic, children, strict=True)):
-            object.__setattr__(module, key, value)
-        return module
+    def from_children(aux_data: dict[str, Any], children: Sequence[Any]) -> eqx.Module:
+        # The children are placeholders, which no check would accept.
+        return unchecked(cls, aux_data | dict(zip(dynamic, children, strict=True)))
 
     jax.export.register_pytree_node_serialization(
         cls,

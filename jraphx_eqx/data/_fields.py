@@ -5,38 +5,35 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Where an array of a container sits: `("x",)`, or `("extras", level, name)`.
+# Where an array of a container sits: `(level, field)` or `(level, "extras", name)`.
 Path = tuple[str, ...]
 
 LEVELS = ("node", "edge", "graph")
-_LEVEL_OF_FIELD = {"x": "node", "edge_attr": "edge", "y": "graph", "pos": "node"}
+_FIELDS = (("node", "x"), ("node", "pos"), ("edge", "edge_attr"), ("graph", "y"))
 
 
 def columns(item: Any) -> dict[Path, Any]:
     """All arrays of a container that have a row for each node, edge or graph."""
-    found = {(name,): getattr(item, name) for name in _LEVEL_OF_FIELD}
-    for level in LEVELS:
-        for name, array in item.extras[level].items():
-            found["extras", level, name] = array
+    found: dict[Path, Any] = {path: getattr(item, path[1]) for path in _FIELDS}
+    for level, arrays in item.extras.items():
+        for name, array in arrays.items():
+            found[level, "extras", name] = array
     return {path: array for path, array in found.items() if array is not None}
 
 
 def from_columns(found: Mapping[Path, Any]) -> dict[str, Any]:
     """The inverse of `columns`, as keyword arguments of a container."""
-    fields = {path[0]: array for path, array in found.items() if len(path) == 1}
-    extras = {level: {} for level in LEVELS}
+    result: dict[str, Any] = {"extras": {level: {} for level in LEVELS}}
     for path, array in found.items():
-        if len(path) == 3:
-            extras[path[1]][path[2]] = array
-    return fields | {"extras": extras}
-
-
-def level_of(path: Path) -> str:
-    return _LEVEL_OF_FIELD[path[0]] if len(path) == 1 else path[1]
+        if path[1] == "extras":
+            result["extras"][path[0]][path[2]] = array
+        else:
+            result[path[1]] = array
+    return result
 
 
 def label(path: Path) -> str:
-    return path[0] if len(path) == 1 else f"extras[{path[1]!r}][{path[2]!r}]"
+    return f"extras[{path[0]!r}][{path[2]!r}]" if path[1] == "extras" else path[1]
 
 
 def normalise_extras(extras: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
@@ -51,13 +48,13 @@ def normalise_extras(extras: Mapping[str, Any] | None) -> dict[str, dict[str, An
             raise ValueError(
                 f"extras[{level!r}] must map names to arrays, got {type(arrays).__name__}"
             )
-        result[level] = {name: as_array(array) for name, array in arrays.items()}
+        result[level] = dict(zip(arrays, as_arrays(*arrays.values()), strict=True))
     return result
 
 
-def as_array(value: Any) -> Any:
+def as_arrays(*values: Any) -> list[Any]:
     """Gives Python scalars (a label, say) a shape and a dtype; leaves arrays and None alone."""
-    return value if value is None or isinstance(value, jax.Array) else np.asarray(value)
+    return [v if v is None or isinstance(v, jax.Array) else np.asarray(v) for v in values]
 
 
 def as_index(name: str, array: Any) -> Any:
@@ -81,14 +78,20 @@ def as_edge_index(edge_index: Any) -> Any:
     return as_index("edge_index", edge_index)
 
 
-def check_rows(item: Any, sizes: Mapping[str, int]) -> None:
-    """`sizes` says how many rows an array of each level must have."""
+def check_rows(item: Any, **sizes: tuple[int, str]) -> None:
+    """For each level, how many rows its arrays must have, and of what."""
     for path, array in columns(item).items():
-        level = level_of(path)
-        if level not in sizes:
-            continue
-        if array.ndim == 0 or array.shape[0] != sizes[level]:
+        size, what = sizes.get(path[0], (None, None))
+        if size is not None and array.shape[:1] != (size,):
             raise ValueError(
-                f"{label(path)} must have one row for each of the {sizes[level]} {level}s, "
+                f"{label(path)} must have one row for each of the {size} {what}, "
                 f"got shape {array.shape}"
             )
+
+
+def unchecked(cls: type, fields: Mapping[str, Any]) -> Any:
+    """A module from all its fields, without `__init__` and its checks, as unflattening does."""
+    module = object.__new__(cls)
+    for name, value in fields.items():
+        object.__setattr__(module, name, value)
+    return module

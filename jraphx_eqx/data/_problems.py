@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -26,8 +26,7 @@ def edge_problems(edge_index: Any, num_nodes: int) -> Iterator[Problem]:
     )
     past_end = edge_index == num_nodes
     yield Problem(
-        "edge_index must mark a padding edge in both rows, with the number of nodes, "
-        f"{num_nodes}",
+        f"edge_index must mark a padding edge in both rows, with the number of nodes, {num_nodes}",
         past_end[0] != past_end[1],
         edge_index,
         "edge",
@@ -61,11 +60,11 @@ def crossing_problems(xp: ModuleType, edge_index: Any, index: Any) -> Iterator[P
     )
 
 
-def raise_problem(problem: Problem) -> None:
+def raise_first(problems: Iterable[Problem]) -> None:
     """Raises a `ValueError` that names the first bad entry, if there is one."""
-    if not problem.bad.any():
-        return
-    position = np.argwhere(problem.bad)[0][-1]
-    value = problem.values[..., position].tolist()
-    shown = tuple(value) if isinstance(value, list) else value
-    raise ValueError(f"{problem.rule}; {problem.entry} {position} has {shown}")
+    for problem in problems:
+        if problem.bad.any():
+            position = np.argwhere(problem.bad)[:, -1].min()
+            value = problem.values[..., position].tolist()
+            shown = tuple(value) if isinstance(value, list) else value
+            raise ValueError(f"{problem.rule}; {problem.entry} {position} has {shown}")

@@ -1,32 +1,16 @@
 from types import ModuleType
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ._batch_vector import is_traced
-from ._fields import columns, from_columns, level_of
-
-
-def on_host(batch: Any) -> tuple[ModuleType, Any]:
-    """The batch with NumPy arrays, and NumPy; or itself and `jax.numpy` under tracing."""
-    if batch.batch.index.ndim != 1:
-        raise ValueError(
-            "several batches were stacked into this one (by vmap or jnp.stack, say); take one of "
-            "them first: jax.tree.map(lambda array: array[i], batch)"
-        )
-    if is_traced(*jax.tree.leaves(batch)):
-        return jnp, batch
-    # Eager JAX operations compile once for each shape.
-    return np, jax.tree.map(np.asarray, batch)
+from ._fields import columns, from_columns
 
 
 def real_edges(xp: ModuleType, edge_index: Any, node_mask: Any) -> Any:
     """Which edges have two real nodes as ends."""
-    if len(node_mask) == 0:
+    if node_mask.shape[0] == 0:
         return xp.zeros(edge_index.shape[1], bool)
-    inside = edge_index < len(node_mask)
+    inside = edge_index < node_mask.shape[0]
     known = node_mask[xp.where(inside, edge_index, 0)]
     return (inside & known).all(axis=0)
 
@@ -51,16 +35,16 @@ def padded(xp: ModuleType, batch: Any, sizes: dict[str, int]) -> tuple[dict[str,
         "edge": real_edges(xp, batch.edge_index, node_mask),
         "graph": batch.graph_mask,
     }
-
-    def fill(level: str, array: Any, value: int) -> Any:
-        return _fill(xp, array, masks[level], sizes[level], value)
-
-    fields = from_columns(
-        {path: fill(level_of(path), array, 0) for path, array in columns(batch).items()}
-    )
-    fields["edge_index"] = fill("edge", batch.edge_index.T, sizes["node"]).T
-    fields["graph_mask"] = fill("graph", batch.graph_mask, 0)
-    return fields, fill("node", batch.batch.index, sizes["graph"])
+    grown = {
+        path: _fill(xp, array, masks[path[0]], sizes[path[0]], 0)
+        for path, array in columns(batch).items()
+    }
+    fields = from_columns(grown)
+    edges = batch.edge_index.T
+    fields["edge_index"] = _fill(xp, edges, masks["edge"], sizes["edge"], sizes["node"]).T
+    fields["graph_mask"] = _fill(xp, batch.graph_mask, masks["graph"], sizes["graph"], False)
+    index = batch.batch.index
+    return fields, _fill(xp, index, masks["node"], sizes["node"], sizes["graph"])
 
 
 def trimmed(batch: Any) -> tuple[dict[str, Any], Any]:
@@ -70,9 +54,7 @@ def trimmed(batch: Any) -> tuple[dict[str, Any], Any]:
     node_mask = index < batch.num_graphs
     edge_mask = real_edges(np, batch.edge_index, node_mask)
     masks = {"node": node_mask, "edge": edge_mask, "graph": graph_mask}
-    fields = from_columns(
-        {path: array[masks[level_of(path)]] for path, array in columns(batch).items()}
-    )
+    fields = from_columns({path: array[masks[path[0]]] for path, array in columns(batch).items()})
     edge_index = _ranks(node_mask)[batch.edge_index[:, edge_mask]]
     fields["edge_index"] = edge_index.astype(batch.edge_index.dtype)
     return fields, _ranks(graph_mask)[index[node_mask]].astype(index.dtype)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Int, Shaped
 
 from ._batch_vector import BatchVector, is_traced
 from ._fields import as_edge_index, as_index
-from ._problems import Problem, batch_problems, crossing_problems, edge_problems, raise_problem
+from ._problems import Problem, batch_problems, crossing_problems, edge_problems, raise_first
 
 
 def validate(
@@ -51,8 +51,7 @@ def validate(
             f"batch must have one entry for each of the {num_nodes} nodes, got shape {ids.shape}"
         )
     if not is_traced(edges, ids):
-        for problem in _problems(np, np.asarray(edges), np.asarray(ids), num_graphs):
-            raise_problem(problem)
+        raise_first(_problems(np, np.asarray(edges), np.asarray(ids), num_graphs))
         return x, edge_index, batch
     problems = list(_problems(jnp, edges, jnp.asarray(ids), num_graphs))
     x, edge_index, index = _error_if((x, edge_index, index), problems)

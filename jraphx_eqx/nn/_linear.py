@@ -3,7 +3,8 @@ from typing import Literal
 
 import equinox as eqx
 import jax
-import numpy as np
+import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 
@@ -12,27 +13,28 @@ def linear(
     out_features: int,
     use_bias: bool = True,
     init: Literal["uniform", "glorot"] = "uniform",
-    dtype: np.dtype | type | None = None,
+    dtype: DTypeLike | None = None,
     *,
     key: PRNGKeyArray,
 ) -> eqx.nn.Linear:
-    """Parameters of a linear map, in PyG's layout: `weight` `(out, in)` and `bias` `(out,)`.
+    """The parameters of a linear map, in PyG's layout: `weight` `(out, in)`, `bias` `(out,)`.
 
-    `init="uniform"` draws both from ±1/√in, as Equinox and PyG do by default.
+    `"uniform"` draws both from ±1/√in, the default of Equinox and PyG; `"glorot"` changes the
+    weight to [`glorot`][jraphx_eqx.nn._linear.glorot].
     """
     out = eqx.nn.Linear(in_features, out_features, use_bias, dtype, key=key)
     if init == "glorot":
-        weight = glorot(out.weight.shape, out.weight.dtype, key=key)
+        weight = glorot(out.weight.shape, dtype, key=key)
         out = eqx.tree_at(lambda linear: linear.weight, out, weight)
     return out
 
 
 def glorot(
-    shape: tuple[int, ...], dtype: np.dtype | type | None, *, key: PRNGKeyArray
+    shape: tuple[int, ...], dtype: DTypeLike | None = None, *, key: PRNGKeyArray
 ) -> Float[Array, "..."]:
     """Draws from ±√(6 / (a + b)), where `a` and `b` are the last two entries of `shape`."""
     bound = math.sqrt(6 / (shape[-2] + shape[-1]))
-    dtype = jax.numpy.result_type(float) if dtype is None else dtype
+    dtype = jnp.result_type(float) if dtype is None else dtype
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 

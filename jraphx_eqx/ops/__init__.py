@@ -1,3 +1,4 @@
+from ._dtype import wide_dtype as wide_dtype
 from ._edges import compact_edges as compact_edges
 from ._edges import edge_mask as edge_mask
 from ._edges import filter_edges as filter_edges

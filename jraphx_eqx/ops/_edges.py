@@ -45,7 +45,7 @@ def filter_edges(
     new_label = jnp.full(num_nodes, num_kept, edge_index.dtype)
     labels = jnp.arange(num_kept, dtype=edge_index.dtype)
     new_label = new_label.at[node_index].set(labels, mode="drop")
-    relabelled = new_label.at[edge_index].get(mode="fill", fill_value=num_kept)
+    relabelled = gather(new_label, edge_index, fill_value=num_kept)
     return masked_edges(relabelled, edge_attr, edge_mask(relabelled, num_kept), num_kept)
 
 

@@ -14,18 +14,19 @@ def descending_order(score: Float[Array, " nodes"], batch: BatchVector) -> Int[A
     score and position are packed into 64 bits. Where they do not fit, digits of the key are sorted
     from the least significant to the most significant.
     """
-    num_nodes = score.shape[0]
-    position_bits = max(num_nodes - 1, 0).bit_length()
+    position_bits = max(score.shape[0] - 1, 0).bit_length()
     with jax.enable_x64(True):
-        position = jnp.arange(num_nodes, dtype=jnp.uint64)
-        shift = jnp.uint64(position_bits)
-        last_position = jnp.uint64((1 << position_bits) - 1)
-        order = None
-        for digit in _digits(score, batch, 64 - position_bits):
-            digit = digit if order is None else digit[order]
-            by_digit = jnp.sort((digit << shift) | position) & last_position
-            order = by_digit if order is None else order[by_digit]
+        least, *others = _digits(score, batch, 64 - position_bits)
+        order = _stable_argsort(least, position_bits)
+        for digit in others:
+            order = order[_stable_argsort(digit[order], position_bits)]
         return order.astype(jnp.int32)
+
+
+def _stable_argsort(digit, position_bits):
+    position = jnp.arange(digit.shape[0], dtype=jnp.uint64)
+    packed = jnp.sort((digit << jnp.uint64(position_bits)) | position)
+    return packed & jnp.uint64((1 << position_bits) - 1)
 
 
 def _digits(score, batch, room):
@@ -33,14 +34,12 @@ def _digits(score, batch, room):
     bits = 8 * score.dtype.itemsize
     key = _descending_bits(score).astype(jnp.uint64)
     graph = jnp.minimum(batch.index, batch.num_graphs).astype(jnp.uint64)
-    fields = (
-        [(key, bits)]
-        if bits <= 32
-        else [(key & jnp.uint64(0xFFFFFFFF), 32), (key >> jnp.uint64(32), 32)]
-    )
-    fields.append((graph, batch.num_graphs.bit_length()))
+    if bits <= 32:
+        fields = [(key, bits)]
+    else:
+        fields = [(key & jnp.uint64(2**32 - 1), 32), (key >> jnp.uint64(32), 32)]
     digit, width = fields[0]
-    for field, bits in fields[1:]:
+    for field, bits in (*fields[1:], (graph, batch.num_graphs.bit_length())):
         if width + bits > room:
             yield digit
             digit, width = field, bits

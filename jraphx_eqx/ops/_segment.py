@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Num
 
+from ._dtype import wide_dtype
 from ._gather import gather
 
 Aggregation = Literal["add", "sum", "mean", "max", "min"]
@@ -84,13 +85,14 @@ def segment_count(index: Int[Array, " rows"], num_segments: int) -> Int[Array, "
     return _with_padding_segment(jax.ops.segment_sum, ones, index, num_segments)
 
 
-def aggregation(
-    name: str,
-) -> Callable[[Array, Array, int], Array]:
-    """The reduction that PyG calls `name`: `"add"`, `"sum"`, `"mean"`, `"max"` or `"min"`."""
+def aggregation(name: str, argument: str = "aggr") -> Callable[[Array, Array, int], Array]:
+    """The reduction that PyG calls `name`: `"add"`, `"sum"`, `"mean"`, `"max"` or `"min"`.
+
+    The error for another name blames `argument`.
+    """
     if name not in _AGGREGATIONS:
         expected = ", ".join(repr(option) for option in get_args(Aggregation))
-        raise ValueError(f"aggr must be one of {expected}, got {name!r}")
+        raise ValueError(f"{argument} must be one of {expected}, got {name!r}")
     return _AGGREGATIONS[name]
 
 
@@ -119,8 +121,7 @@ def _with_padding_segment(reduction, data, index, num_segments):
 
 
 def _widened(data):
-    narrow = data.dtype in (jnp.float16, jnp.bfloat16)
-    return data.astype(jnp.float32) if narrow else data
+    return data.astype(wide_dtype(data.dtype))
 
 
 def _as_column(vector, ndim):

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..data import BatchVector
+from ._dtype import wide_dtype
 from ._gather import gather
 from ._order import descending_order
 from ._segment import segment_max
@@ -37,7 +38,7 @@ def top_k(
     # Slots before the graph's first, and nodes before it, in the order by graph.
     skipped = jnp.cumsum(counts) - counts - (ends - kept)
     rank = jnp.where(graph < batch.num_graphs, slot + gather(skipped, graph), score.shape[0])
-    perm = order.at[rank].get(mode="fill", fill_value=score.shape[0])
+    perm = gather(order, rank, fill_value=score.shape[0])
     return perm, jnp.sum(kept)
 
 
@@ -50,8 +51,8 @@ def top_k_counts(
     16 in float32 and 15 in float64. Below float32 it is computed in float32, unlike PyG's.
     """
     if ratio >= 1:
-        return jnp.minimum(counts, int(ratio))
-    exact = jnp.promote_types(dtype, jnp.float32)
+        return jnp.minimum(counts, min(int(ratio), jnp.iinfo(counts.dtype).max))
+    exact = wide_dtype(dtype)
     fraction = jnp.ceil(float(ratio) * counts.astype(exact))
     return jnp.minimum(counts, fraction.astype(counts.dtype))
 
@@ -64,7 +65,7 @@ def top_k_capacity(num_nodes: int, num_graphs: int, ratio: float | int, dtype: n
     """
     if ratio >= 1:
         return min(num_nodes, int(ratio) * num_graphs)
-    exact = jnp.promote_types(dtype, jnp.float32)
+    exact = wide_dtype(dtype)
     rounded = exact.type(ratio)
     if num_graphs == 1:
         return min(num_nodes, int(np.ceil(rounded * exact.type(num_nodes))))
@@ -81,7 +82,7 @@ def above_min_score(
     The threshold is `min(max - tol, min_score)`, and a score must exceed it. Below float32 it is
     computed in float32, because `tol` vanishes there and, in PyG, a graph can lose all its nodes.
     """
-    score = score.astype(jnp.promote_types(score.dtype, jnp.float32))
+    score = score.astype(wide_dtype(score.dtype))
     largest = segment_max(score, batch.index, batch.num_graphs) - tol
     threshold = gather(jnp.minimum(largest, min_score), batch.index)
     return (score > threshold) & batch.node_mask

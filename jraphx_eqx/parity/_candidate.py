@@ -1,6 +1,6 @@
 import functools
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import equinox as eqx
@@ -11,12 +11,15 @@ import numpy as np
 from ._case import Case
 from ._oracle import DTYPES
 from ._spec import Config, Decision, Spec
+from ._torch import is_float
 from ._weights import leaf_name, load, match
 
 
-def precision(lane: str) -> AbstractContextManager:
-    """The lane's setting of JAX's 64-bit mode. Users run with it off."""
-    return jax.enable_x64(lane == "f64")
+@contextmanager
+def precision(lane: str) -> Iterator[None]:
+    """The lane's setting of JAX's 64-bit mode, which users run without, and full products."""
+    with jax.enable_x64(lane == "f64"), jax.default_matmul_precision("highest"):
+        yield
 
 
 class Candidate:
@@ -65,7 +68,8 @@ class Candidate:
         padded[: len(scores)] = scores
         with precision(self.lane):
             chosen = _jit(self.decision.select_eqx)(self.module, jnp.asarray(padded), self.arrays)
-        return self._real({self.decision.index: np.asarray(chosen)})[self.decision.index]
+        index = np.asarray(chosen)
+        return index[index < len(scores)]
 
     def run(
         self, chosen: np.ndarray | None, cotangents: Mapping[str, Mapping[str, np.ndarray]]
@@ -75,39 +79,111 @@ class Candidate:
         **Arguments:**
 
         - `chosen`: the decision to be forced; `None` for the operator's own.
-        - `cotangents`: as in `run_torch`.
+        - `cotangents`: as in `run_torch`. Not used where the outputs do not have these shapes.
 
-        **Returns:** the arrays, and under `"leak.name"` the gradients of padding, which must be 0.
+        **Returns:** the arrays, and under `"leak.name"` the gradients of padded rows.
         """
         with precision(self.lane):
-            forced = self._force(chosen)
-            diff = {n: self.arrays[n] for n in self.spec.differentiate if _is_array(self.arrays[n])}
-            other = {n: value for n, value in self.arrays.items() if n not in diff}
-            params, static = eqx.partition(self.module, eqx.is_inexact_array)
-            at = (params, static, diff, other, forced)
-            program = _program(self.spec.call_eqx)
-            like = _float_shapes(self.spec.call_eqx, at)
-            zeros = {name: np.zeros(value.shape, value.dtype) for name, value in like.items()}
-            outputs, _ = program(*at, zeros)
-            outputs = {n: None if v is None else np.asarray(v) for n, v in outputs.items()}
-            found = {f"out.{name}": value for name, value in self._real(outputs).items()}
+            program, zeros = self._program(chosen)
+            outputs = _numpy(program(zeros)[0])
+            real = self.spec.real(self.padded, outputs)
+            found = {f"out.{n}": _take(value, real.get(n)) for n, value in outputs.items()}
             for direction, parts in cotangents.items():
-                suffix = f"|{direction}" if direction else ""
-                spread = self._spread(parts, outputs, zeros)
-                if spread is None:
+                if any(np.shape(found.get(f"out.{n}")) != np.shape(p) for n, p in parts.items()):
                     continue
-                _, (d_params, d_inputs) = program(*at, spread)
-                found.update(self._gradients(d_params, d_inputs, suffix))
+                spread = {n: _spread(zero, real.get(n), parts.get(n)) for n, zero in zeros.items()}
+                found.update(self._gradients(program(spread)[1], direction))
         return found
 
-    def padding_of(self, name: str, found: dict[str, np.ndarray | None]) -> np.ndarray:
-        """Padded outputs are judged by `_real`; this is for the decision only."""
-        raise NotImplementedError
+    def _program(self, chosen: np.ndarray | None) -> tuple[Callable[..., Any], dict[str, Any]]:
+        diff = {n: self.arrays[n] for n in self.spec.differentiate if is_float(self.plain[n])}
+        other = {n: value for n, value in self.arrays.items() if n not in diff}
+        params, static = eqx.partition(self.module, eqx.is_inexact_array)
+        call = self.spec.call_eqx
+        forced = None
+        if chosen is not None:
+            assert self.decision is not None
+            shapes = _output_shapes(call, params, static, diff, other, None)
+            capacity = shapes[self.decision.index].shape[0]
+            forced = jnp.asarray(self.decision.pad(chosen, self.padded, capacity))
+        at = (params, static, diff, other, forced)
+        shapes = _output_shapes(call, *at)
+        floats = {n: value for n, value in shapes.items() if _is_inexact(value)}
+        zeros = {n: np.zeros(value.shape, value.dtype) for n, value in floats.items()}
+        return functools.partial(_value_and_vjp(call), *at), zeros
 
-    def _force(self, chosen: np.ndarray | None) -> jax.Array | None:
-        if chosen is None:
-            return None
-        assert self.decision is not None
-        like = {n: v for n, v in self._own_outputs().items() if n == self.decision.index}
-        capacity = like[self.decision.index].shape[0]
-        return jnp.asarray(self.decision.pad(chosen, self.padded, capacity))
+    def _gradients(self, grads: tuple[Any, Any], direction: str) -> dict[str, np.ndarray | None]:
+        suffix = f"|{direction}" if direction else ""
+        params, inputs = grads
+        found: dict[str, np.ndarray | None] = {}
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+            found[f"d.{self.names[leaf_name(path)]}{suffix}"] = np.asarray(leaf)
+        for name, value in _numpy(inputs).items():
+            rows = tuple(slice(size) for size in np.shape(self.plain[name]))
+            padding = value.copy()
+            padding[rows] = 0
+            found[f"d.{name}{suffix}"] = value[rows]
+            found[f"leak.{name}{suffix}"] = padding
+        return found
+
+
+@functools.lru_cache(maxsize=None)
+def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    return eqx.filter_jit(function)
+
+
+@functools.lru_cache(maxsize=None)
+def _value_and_vjp(call: Callable[..., Any]) -> Callable[..., Any]:
+    """One program for values and gradients, so that each configuration is compiled once."""
+
+    @eqx.filter_jit
+    def program(params, static, diff, other, forced, cotangents):
+        def floats_and_all(params, diff):
+            outputs = dict(call(eqx.combine(params, static), {**other, **diff}, forced))
+            return {n: value for n, value in outputs.items() if _is_inexact(value)}, outputs
+
+        _, vjp, outputs = jax.vjp(floats_and_all, params, diff, has_aux=True)
+        return outputs, vjp(cotangents)
+
+    return program
+
+
+_SHAPES: dict[Any, dict[str, Any]] = {}
+
+
+def _output_shapes(call: Callable[..., Any], *at: Any) -> dict[str, Any]:
+    leaves, structure = jax.tree_util.tree_flatten(at)
+    parts = tuple((v.shape, str(v.dtype)) if eqx.is_array(v) else v for v in leaves)
+    key = (call, structure, parts)
+    if key not in _SHAPES:
+        params, static, diff, other, forced = at
+        module_and_inputs = eqx.combine(params, static), {**other, **diff}, forced
+        _SHAPES[key] = dict(eqx.filter_eval_shape(call, *module_and_inputs))
+    return _SHAPES[key]
+
+
+def _is_inexact(value: Any) -> bool:
+    return value is not None and jnp.issubdtype(value.dtype, jnp.inexact)
+
+
+def _array(value: Any, lane: str) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    return jnp.asarray(value.astype(DTYPES[lane]) if is_float(value) else value)
+
+
+def _numpy(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if v is None else np.array(v) for name, v in arrays.items()}
+
+
+def _take(value: np.ndarray | None, index: Any) -> np.ndarray | None:
+    return value if value is None or index is None else value[index]
+
+
+def _spread(zero: np.ndarray, index: Any, part: np.ndarray | None) -> np.ndarray:
+    """A cotangent of real entries in the shape of the padded output."""
+    if part is None:
+        return zero
+    full = zero.copy()
+    full[... if index is None else index] = part
+    return full

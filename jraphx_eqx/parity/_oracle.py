@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from ._case import Case
 from ._spec import Config, Decision, Spec
 from ._tolerance import Blocks, JITTERED_RUNS, Noise, jitter
-from ._torch import run_torch, state_shapes
+from ._torch import is_float, run_torch, state_shapes
 from ._weights import draw
 
 
@@ -140,7 +140,4 @@ class Oracle:
 
 
 def _jitter(rng: np.random.Generator, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    move: Callable[[Any], Any] = lambda value: (
-        jitter(rng, value) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
-    )
-    return {name: move(value) for name, value in arrays.items()}
+    return {name: jitter(rng, v) if is_float(v) else v for name, v in arrays.items()}

@@ -42,6 +42,8 @@ class Decision:
     - `select_eqx`: `select_eqx(module, scores, inputs)`, the chosen rows, padded.
     - `pad`: `pad(chosen, inputs, capacity)`, a choice padded as the other side expects it.
     - `threshold`: for `"threshold"`: `threshold(scores, groups)`, the threshold of each row.
+    - `ties`: whether many equal scores are expected in every case. Otherwise too many rows at the
+        cut make a comparison MISTRUSTED, unless the case is tagged `"ties"`.
     """
 
     kind: Literal["topk", "threshold"]
@@ -52,6 +54,7 @@ class Decision:
     select_eqx: Callable[..., Any]
     pad: Callable[[np.ndarray, Mapping[str, Any], int], np.ndarray]
     threshold: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    ties: bool = False
 
 
 @dataclass(frozen=True, eq=False)

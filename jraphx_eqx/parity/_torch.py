@@ -64,6 +64,11 @@ def watch_topk(forced: np.ndarray | None = None) -> Iterator[list]:
         module.topk = original
 
 
+def is_float(value: Any) -> bool:
+    """Whether `value` is a numpy array of floats."""
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
 def state_shapes(module: Any) -> dict[str, tuple[int, ...]]:
     """The shapes of a module's floating parameters and buffers; none for a function."""
     return {name: tuple(value.shape) for name, value in _state(module).items()}
@@ -113,7 +118,7 @@ def run_torch(
     tensors = {name: _tensor(value, float_type) for name, value in inputs.items()}
     leaves = {}
     for name in differentiate:
-        if tensors[name] is not None:
+        if is_float(inputs[name]):
             leaves[name] = tensors[name].requires_grad_(True)
     if isinstance(module, torch.nn.Module):
         module = module.to(float_type).eval()
@@ -150,8 +155,7 @@ def _tensor(value: Any, float_type: Any) -> Any:
 
     if not isinstance(value, np.ndarray):
         return value
-    is_float = value.dtype.kind == "f"
-    return torch.tensor(value, dtype=float_type if is_float else torch.long)
+    return torch.tensor(value, dtype=float_type if is_float(value) else torch.long)
 
 
 def _array(value: Any) -> np.ndarray | None:

@@ -32,15 +32,23 @@ def dyadic(seed: int, *, features: int = 4) -> Case:
     rng = np.random.default_rng(seed + 1)
     x = rng.integers(-16, 17, np.shape(case["x"])) / 8
     weight = rng.integers(1, 17, np.shape(case["edge_weight"])) / 8
-    return _replace(case, f"dyadic:{seed}", ["ties"], x=_f32(x), edge_weight=_f32(weight))
+    return _replace(case, f"dyadic:{seed}", ["ties", "zeros"], x=_f32(x), edge_weight=_f32(weight))
 
 
 def onehot(seed: int, *, features: int = 4) -> Case:
     """One-hot features, as atom types are: most nodes are in a tie."""
-    case = random(seed, features=features, max_nodes=40)
+    case = random(seed, features=features, max_nodes=20)
     kinds = np.random.default_rng(seed + 1).integers(0, features, len(np.asarray(case["x"])))
     x = np.eye(features, dtype=np.float32)[kinds]
-    return _replace(case, f"onehot:{seed}", ["ties"], x=x, attn=x)
+    return _replace(case, f"onehot:{seed}", ["ties", "zeros"], x=x, attn=x)
+
+
+def ties(seed: int, *, features: int = 4) -> Case:
+    """Features of -2, -1, 1 or 2: many are equal, none is zero."""
+    case = random(seed, features=features)
+    values = np.random.default_rng(seed + 1).integers(0, 4, np.shape(case["x"]))
+    x = np.asarray([-2, -1, 1, 2], np.float32)[values]
+    return _replace(case, f"ties:{seed}", ["ties"], x=x, attn=x)
 
 
 def near_ties(seed: int, *, features: int = 4) -> Case:
@@ -54,7 +62,7 @@ def near_ties(seed: int, *, features: int = 4) -> Case:
 
 def saturated(seed: int, *, features: int = 4) -> Case:
     """Features of size 50: a squashing activation returns exactly 1 for many nodes."""
-    case = random(seed, features=features, max_nodes=24)
+    case = random(seed, features=features, max_nodes=20)
     x = np.asarray(case["x"]) * np.float32(50)
     return _replace(case, f"saturated:{seed}", ["ties", "saturated"], x=x)
 
@@ -134,6 +142,7 @@ def unsorted(seed: int, *, features: int = 4) -> Case:
 CORNERS: tuple[Callable[..., Case], ...] = (
     dyadic,
     onehot,
+    ties,
     near_ties,
     saturated,
     scales,

@@ -75,7 +75,7 @@ class AbstractScorePool(AbstractPool):
         edge_index, edge_attr = filter_edges(
             edge_index, edge_attr, select.node_index, select.num_nodes
         )
-        graph = batch.index.at[select.node_index].get(mode="fill", fill_value=batch.num_graphs)
+        graph = gather(batch.index, select.node_index, fill_value=batch.num_graphs)
         return edge_index, edge_attr, BatchVector(graph, batch.num_graphs)
 
     def __call__(
@@ -138,4 +138,5 @@ def _limit_edges(edge_index, edge_attr, num_nodes, max_edges):
     edge_index, edge_attr, total = compact_edges(edge_index, edge_attr, num_nodes, max_edges)
     overflow = total > max_edges
     message = f"more edges are left than max_edges={max_edges} has room for; raise max_edges"
-    return eqx.error_if(edge_index, overflow, message), edge_attr, overflow
+    edge_index, edge_attr = eqx.error_if((edge_index, edge_attr), overflow, message)
+    return edge_index, edge_attr, overflow

@@ -91,4 +91,5 @@ class SAGPooling(AbstractScorePool):
                 f"gnn must return one score or several heads for each of the {x.shape[0]} nodes, "
                 f"got shape {heads.shape}"
             )
-        return self.select.score(heads.reshape(x.shape[0], -1), batch)
+        heads = heads[:, None] if heads.ndim == 1 else heads
+        return self.select.score(jnp.sum(heads, axis=1, keepdims=True), batch)

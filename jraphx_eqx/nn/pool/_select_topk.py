@@ -84,7 +84,9 @@ class SelectTopK(eqx.Module):
         score = x @ projection
         if self.min_score is not None:
             return segment_softmax(score, batch.index, batch.num_graphs)
-        return self.nonlinearity(score / jnp.sqrt(jnp.sum(projection**2)))
+        score = score / jnp.sqrt(jnp.sum(projection**2))
+        # Again, for nonlinearities whose gradient at 0 is infinite.
+        return self.nonlinearity(jnp.where(batch.node_mask, score, 0))
 
     def __call__(
         self,
@@ -135,7 +137,7 @@ def _check_ratio(ratio):
         raise ValueError(
             f"ratio must be a fraction in (0, 1) or a number of nodes from 1 on, got {ratio!r}"
         )
-    if ratio > 1 and ratio != int(ratio):
+    if ratio > 1 and (math.isinf(ratio) or ratio != int(ratio)):
         raise ValueError(
             f"ratio from 1 on is the number of nodes to keep and must be whole, got {ratio!r}"
         )

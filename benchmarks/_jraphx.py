@@ -1,0 +1,38 @@
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jraphx.nn import pool as jraphx
+
+from ._inputs import Inputs
+
+
+def operations(inputs: Inputs) -> dict[tuple[str, str], object]:
+    """As in `_ours`. The global pools are jitted; TopKPooling and SAGPooling cannot be."""
+    x, edge_index = jnp.asarray(inputs.x), jnp.asarray(inputs.edge_index)
+    batch, size, features = jnp.asarray(inputs.batch), inputs.num_graphs, inputs.x.shape[1]
+    pools = {
+        "TopKPooling": jraphx.TopKPooling(features, rngs=nnx.Rngs(0)),
+        "SAGPooling (gcn)": jraphx.SAGPooling(features, gnn="gcn", rngs=nnx.Rngs(0)),
+    }
+    out = {}
+    for name in ("global_add_pool", "global_mean_pool", "global_max_pool", "global_min_pool"):
+        function = getattr(jraphx, name)
+        forward = jax.jit(lambda x, function=function: function(x, batch, size))
+        backward = jax.jit(jax.grad(lambda x, forward=forward: forward(x).sum()))
+        out[name, "forward"] = lambda forward=forward: forward(x).block_until_ready()
+        out[name, "forward + backward"] = lambda backward=backward: backward(x).block_until_ready()
+    for name, pool in pools.items():
+        graph, parameters, rest = nnx.split(pool, nnx.Param, ...)
+
+        def loss(parameters, x, graph=graph, rest=rest):
+            return nnx.merge(graph, parameters, rest)(x, edge_index, batch=batch)[0].sum()
+
+        def forward(pool=pool):
+            return jax.block_until_ready(pool(x, edge_index, batch=batch)[0])
+
+        def backward(loss=loss, parameters=parameters):
+            return jax.block_until_ready(jax.grad(loss, argnums=(0, 1))(parameters, x))
+
+        out[name, "forward"] = forward
+        out[name, "forward + backward"] = backward
+    return out

@@ -1,0 +1,33 @@
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._batch_vector import is_traced
+
+
+def on_host(tree: Any) -> tuple[ModuleType, Any]:
+    """The tree with NumPy arrays, and NumPy; or, if traced, itself and `jax.numpy`.
+
+    Eager JAX operations compile once for each shape, and containers come in many shapes.
+    """
+    if is_traced(*jax.tree.leaves(tree)):
+        return jnp, tree
+    return np, jax.tree.map(np.asarray, tree)
+
+
+def on_device(tree: Any) -> Any:
+    """The tree with JAX arrays."""
+    return jax.tree.map(_put, tree)
+
+
+def _put(array: Any) -> Any:
+    if isinstance(array, jax.Array):
+        return array
+    # `jnp.asarray` would compile for each shape; plain `device_put` may share memory, which the
+    # owner of a NumPy array is free to overwrite. Constants of a traced function stay concrete,
+    # so that their values are checked too.
+    with jax.ensure_compile_time_eval():
+        return jax.device_put(array, may_alias=False)

@@ -1,0 +1,13 @@
+"""PyTorch Geometric's modules, state dicts and data, there and back.
+
+PyTorch is imported by the calls that need it, never by the import of this package.
+"""
+
+# These fill the table that `from_pyg` and `to_pyg` look things up in.
+from . import _conv as _conv
+from . import _data as _data
+from . import _pool as _pool
+from ._state_dict import load_state_dict as load_state_dict
+from ._state_dict import state_dict as state_dict
+from ._twins import from_pyg as from_pyg
+from ._twins import to_pyg as to_pyg

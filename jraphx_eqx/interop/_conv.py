@@ -1,0 +1,173 @@
+import equinox as eqx
+
+from ..nn.conv import GATConv, GCNConv, GraphConv, SAGEConv
+from ._layer import register_layer
+from ._twins import qualified_name, resolve
+
+_AGGREGATIONS = {
+    "SumAggregation": "add",
+    "MeanAggregation": "mean",
+    "MaxAggregation": "max",
+    "MinAggregation": "min",
+}
+
+
+# A layer that was made with in_channels=-1 keeps that number; its linear maps learn the true one.
+
+
+def _gcn_from_pyg(module, **kwargs):
+    _check(module, aggr="add")
+    return GCNConv(
+        module.lin.in_channels,
+        module.out_channels,
+        improved=module.improved,
+        add_self_loops=module.add_self_loops,
+        normalize=module.normalize,
+        bias=module.bias is not None,
+        **kwargs,
+    )
+
+
+def _gcn_to_pyg(kind, layer):
+    return kind(
+        layer.in_features,
+        layer.out_features,
+        improved=layer.improved,
+        add_self_loops=layer.add_self_loops,
+        normalize=layer.normalize,
+        bias=layer.bias is not None,
+    )
+
+
+def _gat_from_pyg(module, **kwargs):
+    _check(module, aggr="add")
+    layer = GATConv(
+        module.lin.in_channels,
+        module.out_channels,
+        heads=module.heads,
+        concat=module.concat,
+        negative_slope=module.negative_slope,
+        dropout=module.dropout,
+        add_self_loops=module.add_self_loops,
+        edge_dim=None if module.lin_edge is None else module.lin_edge.in_channels,
+        fill_value=_fill_value(module),
+        bias=module.bias is not None,
+        residual=module.res is not None,
+        **kwargs,
+    )
+    return eqx.nn.inference_mode(layer, value=not module.training)
+
+
+def _gat_to_pyg(kind, layer):
+    module = kind(
+        layer.in_features,
+        layer.out_features,
+        heads=layer.heads,
+        concat=layer.concat,
+        negative_slope=layer.negative_slope,
+        dropout=layer.dropout.p,
+        add_self_loops=layer.add_self_loops,
+        edge_dim=layer.edge_dim,
+        fill_value=layer.fill_value,
+        bias=layer.bias is not None,
+        residual=layer.res is not None,
+    )
+    return module.train(not layer.dropout.inference)
+
+
+def _sage_from_pyg(module, **kwargs):
+    return SAGEConv(
+        aggr=_check(module),
+        in_features=module.lin_l.in_channels,
+        out_features=module.out_channels,
+        normalize=module.normalize,
+        root_weight=module.root_weight,
+        project=module.project,
+        bias=module.lin_l.bias is not None,
+        **kwargs,
+    )
+
+
+def _sage_to_pyg(kind, layer):
+    return kind(
+        layer.in_features,
+        layer.out_features,
+        aggr=layer.aggr,
+        normalize=layer.normalize,
+        root_weight=layer.lin_r is not None,
+        project=layer.lin is not None,
+        bias=layer.lin_l.bias is not None,
+    )
+
+
+def _graph_from_pyg(module, **kwargs):
+    return GraphConv(
+        aggr=_check(module),
+        in_features=module.lin_rel.in_channels,
+        out_features=module.out_channels,
+        bias=module.lin_rel.bias is not None,
+        **kwargs,
+    )
+
+
+def _graph_to_pyg(kind, layer):
+    bias = layer.lin_rel.bias is not None
+    return kind(layer.in_features, layer.out_features, layer.aggr, bias)
+
+
+def _fill_value(module):
+    value = module.fill_value
+    if isinstance(value, str | int | float):
+        return value
+    if value.numel() == 1:
+        return value.item()
+    raise ValueError(
+        f"{qualified_name(module)} with a fill_value of {value.numel()} numbers has no twin; "
+        "it must be one number or the name of an aggregation"
+    )
+
+
+def _check(module, aggr=None):
+    """Raises for what every convolution of PyG can be told and ours cannot.
+
+    Returns the name of the aggregation, which must be `aggr` where that is given.
+    """
+    for option, allowed in {
+        "flow": ("source_to_target",),
+        "node_dim": (-2, 0),
+        "decomposed_layers": (1,),
+    }.items():
+        value = getattr(module, option)
+        if value not in allowed:
+            raise _no_twin(module, f"{option}={value!r}", f"it must be {allowed[0]!r}")
+    if not isinstance(module.in_channels, int):
+        reason = "it is for bipartite graphs; in_channels must be one number"
+        raise _no_twin(module, f"in_channels={module.in_channels}", reason)
+    found = _aggregation(module)
+    if found is None or aggr not in (None, found):
+        known = [aggr] if aggr else _AGGREGATIONS.values()
+        reason = f"it must be {', '.join(map(repr, known))}"
+        raise _no_twin(module, f"aggr={module.aggr!r}", reason)
+    linear = resolve("torch_geometric.nn.Linear")
+    for name, child in module.named_children():
+        if name != "aggr_module" and type(child) is not linear:
+            reason = "it must be a torch_geometric.nn.Linear"
+            raise _no_twin(module, f"{name}={qualified_name(child)}", reason)
+    return found
+
+
+def _aggregation(module):
+    for class_name, name in _AGGREGATIONS.items():
+        if type(module.aggr_module) is resolve(f"torch_geometric.nn.aggr.{class_name}"):
+            return name
+    return None
+
+
+def _no_twin(module, option, reason):
+    return ValueError(f"{qualified_name(module)} with {option} has no twin: {reason}")
+
+
+register_layer("torch_geometric.nn.GCNConv", GCNConv, _gcn_from_pyg, _gcn_to_pyg)
+register_layer("torch_geometric.nn.GATConv", GATConv, _gat_from_pyg, _gat_to_pyg)
+register_layer("torch_geometric.nn.SAGEConv", SAGEConv, _sage_from_pyg, _sage_to_pyg)
+register_layer("torch_geometric.nn.GraphConv", GraphConv, _graph_from_pyg, _graph_to_pyg)

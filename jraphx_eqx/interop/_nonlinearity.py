@@ -1,0 +1,86 @@
+from collections.abc import Callable
+from typing import Any
+
+from ..nn._activation import activation
+from ._twins import qualified_name
+
+# The names of torch.nn's classes, and of the functions beside them. The lower case of a class is
+# the name that our layers know it by.
+_FUNCTIONS = {
+    "CELU": "celu",
+    "ELU": "elu",
+    "GELU": "gelu",
+    "Hardshrink": "hardshrink",
+    "Hardsigmoid": "hardsigmoid",
+    "Hardswish": "hardswish",
+    "Hardtanh": "hardtanh",
+    "Identity": None,
+    "LeakyReLU": "leaky_relu",
+    "LogSigmoid": "logsigmoid",
+    "Mish": "mish",
+    "ReLU": "relu",
+    "ReLU6": "relu6",
+    "SELU": "selu",
+    "Sigmoid": "sigmoid",
+    "SiLU": "silu",
+    "Softplus": "softplus",
+    "Softshrink": "softshrink",
+    "Softsign": "softsign",
+    "Tanh": "tanh",
+    "Tanhshrink": "tanhshrink",
+}
+
+
+def nonlinearity_from_pyg(act: Any) -> str:
+    """Our name for an activation: a module of torch.nn with its default options, or a function.
+
+    **Raises:** `ValueError` for any other.
+    """
+    import torch
+    from torch_geometric.nn.resolver import swish
+
+    if act is swish:
+        return "silu"
+    for class_name, function_name in _FUNCTIONS.items():
+        kind = getattr(torch.nn, class_name)
+        if type(act) is kind:
+            return _checked_options(act, kind(), class_name)
+        owners = (torch, torch.nn.functional, torch.Tensor)
+        if function_name is not None and any(
+            act is getattr(owner, function_name, None) for owner in owners
+        ):
+            return class_name.lower()
+    raise ValueError(_refusal(qualified_name(act), "has no known twin"))
+
+
+def nonlinearity_to_pyg(nonlinearity: Callable) -> Any:
+    """The module of torch.nn for one of our activations.
+
+    **Raises:** `ValueError` for a callable of the user's own.
+    """
+    import torch
+
+    for class_name in _FUNCTIONS:
+        if nonlinearity is activation(class_name):
+            return getattr(torch.nn, class_name)()
+    raise ValueError(
+        f"nonlinearity {qualified_name(nonlinearity)} has no known twin in PyTorch; make PyG's "
+        "layer with one of your own, and load into it to_pyg(state_dict(layer))"
+    )
+
+
+def _checked_options(act, default, class_name):
+    # `inplace` changes no value.
+    options = [name for name in getattr(act, "__constants__", ()) if name != "inplace"]
+    for name in options:
+        value = getattr(act, name)
+        if value != getattr(default, name):
+            raise ValueError(_refusal(qualified_name(act), f"has {name}={value}"))
+    return class_name.lower()
+
+
+def _refusal(name, reason):
+    return (
+        f"nonlinearity {name} {reason}; make our layer with nonlinearity= a function of JAX that "
+        "computes the same, and load its weights: load_state_dict(layer, module.state_dict())"
+    )

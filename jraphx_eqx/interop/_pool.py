@@ -1,0 +1,90 @@
+from ..nn.pool import (
+    SAGPooling,
+    SelectTopK,
+    TopKPooling,
+    global_add_pool,
+    global_max_pool,
+    global_mean_pool,
+)
+from ._layer import register_layer
+from ._nonlinearity import nonlinearity_from_pyg, nonlinearity_to_pyg
+from ._twins import from_pyg, qualified_name, register_function, resolve, to_pyg
+
+_STAGES = {
+    "select": "torch_geometric.nn.pool.select.SelectTopK",
+    "connect": "torch_geometric.nn.pool.connect.FilterEdges",
+}
+
+
+def _select_from_pyg(module, **kwargs):
+    return SelectTopK(module.in_channels, **_selection(module), **kwargs)
+
+
+def _select_to_pyg(kind, layer):
+    nonlinearity = nonlinearity_to_pyg(layer.nonlinearity)
+    return kind(layer.in_features, layer.ratio, layer.min_score, nonlinearity)
+
+
+def _topk_from_pyg(module, **kwargs):
+    _check_stages(module)
+    return TopKPooling(
+        module.in_channels, multiplier=module.multiplier, **_selection(module.select), **kwargs
+    )
+
+
+def _topk_to_pyg(kind, layer):
+    return _with_select(kind(layer.in_features, multiplier=layer.multiplier), layer)
+
+
+def _sag_from_pyg(module, **kwargs):
+    _check_stages(module)
+    gnn = from_pyg(module.gnn)
+    return SAGPooling(
+        gnn.in_features,
+        gnn=gnn,
+        multiplier=module.multiplier,
+        **_selection(module.select),
+        **kwargs,
+    )
+
+
+def _sag_to_pyg(kind, layer):
+    gnn = to_pyg(layer.gnn)
+    # PyG makes the scorer itself, from its class.
+    module = kind(layer.in_features, GNN=lambda *_: gnn, multiplier=layer.multiplier)
+    return _with_select(module, layer)
+
+
+def _selection(select):
+    # PyG truncates a count; ours must be whole.
+    is_count = select.ratio is not None and select.ratio >= 1
+    return {
+        "ratio": int(select.ratio) if is_count else select.ratio,
+        "min_score": select.min_score,
+        "nonlinearity": nonlinearity_from_pyg(select.act),
+    }
+
+
+def _with_select(module, layer):
+    module.select = to_pyg(layer.select)
+    # The pool keeps copies, for its representation only.
+    module.ratio, module.min_score = layer.select.ratio, layer.select.min_score
+    return module
+
+
+def _check_stages(module):
+    for name, theirs in _STAGES.items():
+        stage = getattr(module, name)
+        if type(stage) is not resolve(theirs):
+            raise ValueError(
+                f"{qualified_name(module)} with {name}={qualified_name(stage)} has no twin: it "
+                f"must be a {theirs}"
+            )
+
+
+register_layer("torch_geometric.nn.TopKPooling", TopKPooling, _topk_from_pyg, _topk_to_pyg)
+register_layer("torch_geometric.nn.SAGPooling", SAGPooling, _sag_from_pyg, _sag_to_pyg)
+register_layer(_STAGES["select"], SelectTopK, _select_from_pyg, _select_to_pyg)
+register_function("torch_geometric.nn.global_add_pool", global_add_pool)
+register_function("torch_geometric.nn.global_mean_pool", global_mean_pool)
+register_function("torch_geometric.nn.global_max_pool", global_max_pool)

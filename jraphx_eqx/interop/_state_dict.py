@@ -1,0 +1,147 @@
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ._arrays import as_array
+
+_Module = TypeVar("_Module")
+
+# A module without a name of its own in PyTorch's state dicts: `torch.nn.Sequential` numbers what
+# it holds, `equinox.nn.Sequential` keeps it in `layers`.
+_UNNAMED = ((eqx.nn.Sequential, "layers"),)
+
+
+def state_dict(module: Any) -> dict[str, Array | np.ndarray]:
+    """The arrays of a module by name.
+
+    A name is the path of attributes, and of indices and keys in lists, tuples and dictionaries,
+    with dots: `"pool1.select.weight"`, `"convs.0.lin.weight"`. For the layers of this package, and
+    for `equinox.nn.Linear`, `LayerNorm`, `Embedding` and `Sequential`, that is the name in PyTorch
+    as well, so that a network whose attributes have the names of one in PyTorch has the same state
+    dict. Parameters that are `None` and static fields have no entry.
+
+    **Arguments:**
+
+    - `module`: a module, or any other tree of modules and arrays.
+
+    **Returns:** the arrays, not copied. [`to_pyg`][jraphx_eqx.interop.to_pyg] turns them into
+    tensors, which `load_state_dict` of PyTorch takes.
+
+    **Raises:** `ValueError` if two arrays get the same name.
+    """
+    names, leaves, _ = _named_leaves(module)
+    return {name: leaf for name, leaf in zip(names, leaves, strict=True) if name is not None}
+
+
+def load_state_dict(module: _Module, mapping: Mapping[str, Any]) -> _Module:
+    """A module with its arrays replaced by those of a state dict, of PyTorch or of
+    [`state_dict`][jraphx_eqx.interop.state_dict].
+
+    Names, shapes and dtypes must be the same on both sides. Nothing is skipped, reshaped or cast,
+    and every value arrives bit by bit. What cannot be noticed: two weights of the same shape that
+    have each other's names.
+
+    **Arguments:**
+
+    - `module`: a module, whose arrays say what is expected.
+    - `mapping`: arrays of JAX or NumPy, or tensors of PyTorch, by name.
+
+    **Returns:** a new module.
+
+    **Raises:** `ValueError` that lists all names that are missing, not expected, or hold something
+    of another shape or dtype.
+    """
+    names, leaves, structure = _named_leaves(module)
+    expected = {name: leaf for name, leaf in zip(names, leaves, strict=True) if name is not None}
+    found = {name: as_array(mapping[name]) for name in mapping.keys() & expected.keys()}
+    problems = [
+        *_problems_of_names("missing", expected.keys(), mapping.keys()),
+        *_problems_of_names("unexpected", mapping.keys(), expected.keys()),
+        *_misfits(expected, found, mapping),
+    ]
+    if problems:
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        raise ValueError(f"the state dict does not fit {type(module).__name__}:{lines}")
+    new = [
+        leaf if name is None else _copy(found[name], leaf)
+        for name, leaf in zip(names, leaves, strict=True)
+    ]
+    return jax.tree_util.tree_unflatten(structure, new)
+
+
+def _named_leaves(module):
+    """The leaves, the names of those that are arrays (`None` for the others), and the structure."""
+    paths, structure = jax.tree_util.tree_flatten_with_path(module)
+    leaves = [leaf for _, leaf in paths]
+    names = [_name(module, path) if eqx.is_array(leaf) else None for path, leaf in paths]
+    known = [name for name in names if name is not None]
+    if len(set(known)) != len(known):
+        twice = sorted({name for name in known if known.count(name) > 1})
+        raise ValueError(f"several arrays have the name {', '.join(twice)}; rename an attribute")
+    return names, leaves, structure
+
+
+def _name(module, path):
+    parts, node = [], module
+    for key in path:
+        if isinstance(key, jax.tree_util.GetAttrKey):
+            part, child = key.name, getattr(node, key.name)
+        elif isinstance(key, jax.tree_util.SequenceKey):
+            part, child = key.idx, node[key.idx]
+        elif isinstance(key, jax.tree_util.DictKey):
+            part, child = key.key, node[key.key]
+        else:  # a container that is not of Equinox, Python or JAX, and numbers its children
+            part, child = key.key, None
+        if not any(isinstance(node, kind) and part == name for kind, name in _UNNAMED):
+            parts.append(str(part))
+        node = child
+    return ".".join(parts)
+
+
+def _problems_of_names(kind: str, names: Iterable[str], others: Iterable[str]) -> list[str]:
+    """What is in `names` only, each with the similar names that are in `others` only."""
+    candidates = sorted(str(name) for name in set(others) - set(names))
+    problems = []
+    for name in sorted(str(name) for name in set(names) - set(others)):
+        near = difflib.get_close_matches(name, candidates, n=2)
+        hint = f" (similar: {', '.join(map(repr, near))})" if near else ""
+        problems.append(f"{kind}: {name!r}{hint}")
+    return problems
+
+
+def _misfits(expected, found, mapping):
+    for name, leaf in expected.items():
+        if name not in found:
+            continue
+        value = found[name]
+        if value is None:
+            yield f"{name!r} must be an array or a tensor, got {type(mapping[name]).__name__}"
+            continue
+        if value.shape != leaf.shape:
+            transposed = value.shape == leaf.shape[::-1]
+            hint = "; it looks transposed" if transposed else ""
+            yield f"{name!r} must have shape {leaf.shape}, got {value.shape}{hint}"
+        if value.dtype != leaf.dtype:
+            yield (
+                f"{name!r} must have dtype {leaf.dtype.name}, got {value.dtype.name}"
+                f"{_dtype_hint(leaf.dtype, value.dtype)}"
+            )
+
+
+def _dtype_hint(expected, got):
+    if not (jnp.issubdtype(expected, jnp.inexact) and jnp.issubdtype(got, jnp.inexact)):
+        return ""
+    hint = f"; make the module with dtype={got.name}, or cast the values yourself"
+    if got == np.float64 and not jax.config.jax_enable_x64:
+        hint += " (JAX has float64 only with jax_enable_x64)"
+    return hint
+
+
+def _copy(value, leaf):
+    return np.array(value) if isinstance(leaf, np.ndarray) else jnp.array(value, copy=True)

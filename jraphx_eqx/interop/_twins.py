@@ -1,0 +1,150 @@
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ._arrays import as_tensor
+
+
+class Twin(NamedTuple):
+    """A class or function of PyG, ours, and how to go from an object of the one to the other."""
+
+    theirs: str
+    ours: Any
+    from_pyg: Callable[[Any], Any]
+    to_pyg: Callable[[Any], Any]
+    subclasses: bool = False
+
+
+_TWINS: list[Twin] = []
+_REFUSED: dict[str, str] = {}
+
+
+def register(twin: Twin) -> None:
+    """Makes `from_pyg` and `to_pyg` know a pair of twins.
+
+    **Arguments:**
+
+    - `twin`: its `theirs` is the public name of a class or function, which is not imported before
+        it is needed. Objects must be exactly of that class, because a subclass may compute
+        anything, unless `subclasses` is set.
+    """
+    _TWINS.append(twin)
+
+
+def register_function(theirs: str, ours: Callable[..., Any]) -> None:
+    """Registers a function that has a twin of the same arguments."""
+    register(Twin(theirs, ours, lambda _: ours, lambda _: resolve(theirs)))
+
+
+def register_refusal(theirs: str, reason: str) -> None:
+    """Gives `from_pyg` a reason for refusing objects of the class of that public name."""
+    _REFUSED[theirs] = reason
+
+
+def from_pyg(obj: Any) -> Any:
+    """Converts a layer, a graph, a batch or a pooling function of PyTorch Geometric into ours.
+
+    A layer becomes one with the same hyperparameters, and the same weights bit by bit, in the same
+    dtype. A layer in evaluation mode becomes one in inference mode. Dropped are only PyG's `cached`
+    and the `inplace` of an activation, which do not change what is computed.
+
+    A `Data` or `Batch` keeps the order of its nodes and edges. Attributes beyond `x`,
+    `edge_index`, `edge_attr`, `y` and `pos` go to `extras`, with the level that PyG's
+    `is_node_attr` and `is_edge_attr` give them, in a batch from a list by what they are in all of
+    its graphs. What belongs to the graph loses the leading axis of length 1 that PyG needs for
+    batching, as batching here stacks. A `y` with one row per node becomes `extras["node"]["y"]`,
+    unless the graph has one node.
+
+    **Arguments:**
+
+    - `obj`: a `TopKPooling`, `SAGPooling`, `SelectTopK`, `GCNConv`, `GATConv`, `SAGEConv`,
+        `GraphConv`, `Data`, `Batch`, or one of the functions `global_add_pool`,
+        `global_mean_pool` and `global_max_pool`.
+
+    **Returns:** our twin of it.
+
+    **Raises:** `TypeError` for anything else, subclasses of these layers included. `ValueError` for
+    an option that there is no twin of. Nothing is left out in silence. A whole network of your own
+    is ported with [`load_state_dict`][jraphx_eqx.interop.load_state_dict].
+    """
+    # What is not imported cannot have made `obj`.
+    if "torch_geometric" in sys.modules:
+        for twin in _TWINS:
+            if _is_one(obj, resolve(twin.theirs), twin.subclasses):
+                return twin.from_pyg(obj)
+    raise TypeError(
+        f"from_pyg cannot convert {qualified_name(obj)}{_reason(obj)}; it converts "
+        f"{', '.join(twin.theirs for twin in _TWINS)}. For a network of your own, write it in "
+        "Equinox with the same attribute names, and use "
+        "load_state_dict(network, pyg_network.state_dict())"
+    )
+
+
+def to_pyg(obj: Any) -> Any:
+    """Converts one of our layers, graphs, batches or pooling functions into PyTorch Geometric's.
+
+    The inverse of [`from_pyg`][jraphx_eqx.interop.from_pyg]. A batch loses its padding, which PyG
+    does not have.
+
+    **Arguments:**
+
+    - `obj`: what `from_pyg` can return; or a [`state_dict`][jraphx_eqx.interop.state_dict], whose
+        arrays become tensors.
+
+    **Returns:** PyG's twin of it, with memory of its own.
+
+    **Raises:** `TypeError` for what has no twin; `ValueError` for an option that PyG does not have;
+    `ImportError` if PyTorch Geometric is not installed.
+    """
+    _require_pyg()
+    if isinstance(obj, Mapping):
+        return {name: as_tensor(array) for name, array in obj.items()}
+    for twin in _TWINS:
+        if _is_one(obj, twin.ours, twin.subclasses):
+            return twin.to_pyg(obj)
+    raise TypeError(
+        f"to_pyg cannot convert {qualified_name(obj)}; it converts "
+        f"{', '.join(qualified_name(twin.ours) for twin in _TWINS)}, and state dicts"
+    )
+
+
+def resolve(public_name: str) -> Any:
+    """What has that name in PyTorch Geometric, or `None` if the installed release lacks it."""
+    module, name = public_name.rsplit(".", 1)
+    return getattr(importlib.import_module(module), name, None)
+
+
+def qualified_name(obj: Any) -> str:
+    """The name of a class or function, or of the class of an object, with its module."""
+    named = obj if isinstance(obj, type) or hasattr(obj, "__qualname__") else type(obj)
+    module = getattr(named, "__module__", None)
+    return f"{module}.{named.__qualname__}" if module else named.__qualname__
+
+
+def _is_one(obj, known, subclasses):
+    if known is None:
+        return False
+    return obj is known or type(obj) is known or (subclasses and isinstance(obj, known))
+
+
+def _reason(obj):
+    if "torch_geometric" not in sys.modules:
+        return ""
+    for name, reason in _REFUSED.items():
+        if isinstance(obj, resolve(name)):
+            return f" ({reason})"
+    for twin in _TWINS:
+        known = resolve(twin.theirs)
+        if isinstance(known, type) and isinstance(obj, known):
+            return f" (a subclass of {twin.theirs}, which may compute something else)"
+    return ""
+
+
+def _require_pyg():
+    try:
+        import torch_geometric  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "to_pyg needs PyTorch and PyTorch Geometric: pip install torch torch_geometric"
+        ) from error

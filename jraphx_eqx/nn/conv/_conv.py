@@ -1,0 +1,56 @@
+import abc
+
+import equinox as eqx
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ...ops import aggregation, edge_mask, gather, masked_edges
+
+
+class AbstractConv(eqx.Module):
+    """A layer that updates each node from the nodes whose edges point at it.
+
+    Padding edges, those with an end past the last node, change nothing, whatever their attributes
+    hold, NaN included. Nor do padded nodes, as long as their rows of `x` are finite: a convolution
+    cannot know them. Their rows of the result mean nothing.
+    """
+
+    in_features: eqx.AbstractVar[int]
+    out_features: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def __call__(
+        self,
+        x: Float[Array, "nodes features"],
+        edge_index: Int[Array, "2 edges"],
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "nodes out_features"]:
+        """Subclasses may take edge weights or attributes as a third argument."""
+
+    def propagate(
+        self,
+        x: Float[Array, "nodes *features"],
+        edge_index: Int[Array, "2 edges"],
+        edge_weight: Float[Array, "edges *heads"] | None = None,
+        aggr: str = "add",
+    ) -> Float[Array, "nodes *features"]:
+        """Aggregates at each node the features of its in-neighbours, each times the edge's weight.
+
+        **Arguments:**
+
+        - `x`: node features, of any rank.
+        - `edge_index`: source and target of each edge. Edges with an end past the last row of `x`
+            are padding.
+        - `edge_weight`: 1 by default. Its axes after the first are those of `x`, or fewer.
+        - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`.
+
+        **Returns:** an array like `x`; 0 at nodes without in-neighbours.
+        """
+        num_nodes = x.shape[0]
+        mask = edge_mask(edge_index, num_nodes)
+        (source, target), edge_weight = masked_edges(edge_index, edge_weight, mask, num_nodes)
+        messages = gather(x, source)
+        if edge_weight is not None:
+            missing = (1,) * (x.ndim - edge_weight.ndim)
+            messages = edge_weight.reshape(edge_weight.shape + missing) * messages
+        return aggregation(aggr)(messages, target, num_nodes)

@@ -1,0 +1,219 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ...ops import (
+    add_self_loops,
+    aggregation,
+    edge_mask,
+    gather,
+    masked_edges,
+    remove_self_loops,
+    segment_softmax,
+)
+from .._activation import leaky_relu
+from .._check import (
+    check_dtype,
+    check_edge_attr,
+    check_edge_index,
+    check_features,
+    check_positive,
+)
+from .._linear import add_bias, apply_linear, glorot, linear
+from ._conv import AbstractConv
+
+
+class GATConv(AbstractConv):
+    r"""The graph attention of Veličković et al.
+
+    $$\mathbf{x}'_i = \sum_{j \in \mathcal{N}(i) \cup \{i\}} \alpha_{j,i} \mathbf{W} \mathbf{x}_j +
+    \mathbf{b}, \qquad
+    \alpha_{j,i} = \mathrm{softmax}_{j \in \mathcal{N}(i) \cup \{i\}} \,
+    \mathrm{leakyrelu}(\mathbf{a}_s^\top \mathbf{W} \mathbf{x}_j +
+    \mathbf{a}_t^\top \mathbf{W} \mathbf{x}_i + \mathbf{a}_e^\top \mathbf{W}_e \mathbf{e}_{j,i})$$
+
+    for each head, with heads side by side or averaged. Self-loops in the graph are replaced, their
+    attributes too.
+
+    Equal to `torch_geometric.nn.GATConv`, except that `edge_attr` without `edge_dim` is an error:
+    PyG ignores it. $\mathbf{W}$ is `lin`; $\mathbf{a}_s, \mathbf{a}_t, \mathbf{a}_e$ are `att_src`,
+    `att_dst`, `att_edge`, of shape `(1, heads, out_features)`; $\mathbf{W}_e$ is `lin_edge`, the
+    skip connection `res`, and $\mathbf{b}$ `bias`. Dropout is an
+    [`equinox.nn.Dropout`][], which [`equinox.nn.inference_mode`][] switches off.
+
+    ??? cite
+
+        [Graph Attention Networks](https://arxiv.org/abs/1710.10903), Veličković et al., 2018
+    """
+
+    lin: eqx.nn.Linear
+    att_src: Float[Array, "1 heads out_features"]
+    att_dst: Float[Array, "1 heads out_features"]
+    lin_edge: eqx.nn.Linear | None
+    att_edge: Float[Array, "1 heads out_features"] | None
+    res: eqx.nn.Linear | None
+    bias: Float[Array, " all_features"] | None
+    dropout: eqx.nn.Dropout
+    in_features: int = eqx.field(static=True)
+    out_features: int = eqx.field(static=True)
+    heads: int = eqx.field(static=True)
+    concat: bool = eqx.field(static=True)
+    negative_slope: float | int = eqx.field(static=True)
+    add_self_loops: bool = eqx.field(static=True)
+    edge_dim: int | None = eqx.field(static=True)
+    fill_value: float | int | str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        heads: int = 1,
+        concat: bool = True,
+        negative_slope: float | int = 0.2,
+        dropout: float | int = 0.0,
+        add_self_loops: bool = True,
+        edge_dim: int | None = None,
+        fill_value: float | int | str = "mean",
+        bias: bool = True,
+        residual: bool = False,
+        *,
+        dtype: DTypeLike | None = None,
+        key: PRNGKeyArray,
+    ):
+        r"""**Arguments:**
+
+        - `in_features`: the number of features of a node.
+        - `out_features`: the number of new features per head.
+        - `heads`: the number of heads.
+        - `concat`: whether heads are put side by side, which makes `heads * out_features` features,
+            or averaged.
+        - `negative_slope`: of the leaky relu.
+        - `dropout`: the probability in [0, 1) that an attention coefficient is dropped in training.
+        - `add_self_loops`: whether to replace the self-loops of the graph by one for each node.
+        - `edge_dim`: the number of attributes of an edge, if there are any to use.
+        - `fill_value`: the attributes of the new self-loops: a number, or how to reduce those of
+            the edges that point at the node, `"mean"`, `"add"` or `"sum"`, `"max"`, `"min"`.
+        - `bias`: whether to add a learnable bias.
+        - `residual`: whether to add a learnable linear map of $\mathbf{x}_i$.
+        - `dtype`: of the parameters. Default: JAX's default float dtype.
+        - `key`: for the initialisation.
+
+        **Raises:** `ValueError` for a size below 1, an unknown `fill_value`, and a `dropout`
+        outside [0, 1).
+        """
+        check_positive(in_features=in_features, out_features=out_features, heads=heads)
+        if edge_dim is not None:
+            check_positive(edge_dim=edge_dim)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
+        if isinstance(fill_value, str):
+            aggregation(fill_value, argument="fill_value")
+        keys = jax.random.split(key, 6)
+        width = heads * out_features
+        att_shape = (1, heads, out_features)
+        all_features = width if concat else out_features
+        self.lin = linear(in_features, width, False, "glorot", dtype, key=keys[0])
+        self.att_src = glorot(att_shape, dtype, key=keys[1])
+        self.att_dst = glorot(att_shape, dtype, key=keys[2])
+        self.lin_edge = self.att_edge = self.res = self.bias = None
+        if edge_dim is not None:
+            self.lin_edge = linear(edge_dim, width, False, "glorot", dtype, key=keys[3])
+            self.att_edge = glorot(att_shape, dtype, key=keys[4])
+        if residual:
+            self.res = linear(in_features, all_features, False, "glorot", dtype, key=keys[5])
+        if bias:
+            self.bias = jnp.zeros(all_features, self.lin.weight.dtype)
+        self.dropout = eqx.nn.Dropout(dropout)
+        self.in_features = in_features
+        self.out_features = out_features
+        self.heads = heads
+        self.concat = concat
+        self.negative_slope = negative_slope
+        self.add_self_loops = add_self_loops
+        self.edge_dim = edge_dim
+        self.fill_value = fill_value
+
+    def __call__(
+        self,
+        x: Float[Array, "nodes features"],
+        edge_index: Int[Array, "2 edges"],
+        edge_attr: Float[Array, "edges *edge_features"] | None = None,
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "nodes all_features"]:
+        """**Arguments:**
+
+        - `x`: node features, shape `(nodes, in_features)`.
+        - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end past
+            the last node is padding.
+        - `edge_attr`: edge attributes, shape `(edges, edge_dim)`, or `(edges,)` if `edge_dim` is 1.
+            Without them, edges do not count in the attention, even if `edge_dim` is given.
+        - `key`: for dropout. Needed in training if there is any.
+
+        **Returns:** shape `(nodes, heads * out_features)`, or `(nodes, out_features)` without
+        `concat`.
+
+        **Raises:** `ValueError` for inputs that do not fit each other or the layer, and if `key` is
+        missing.
+        """
+        check_features(x, self.in_features, self.lin.weight.dtype)
+        edge_attr = self._checked_attr(edge_index, edge_attr)
+        num_nodes = x.shape[0]
+        mask = edge_mask(edge_index, num_nodes)
+        edge_index, edge_attr = masked_edges(edge_index, edge_attr, mask, num_nodes)
+        if self.add_self_loops:
+            edge_index, edge_attr = remove_self_loops(edge_index, edge_attr, num_nodes)
+            edge_index, edge_attr = add_self_loops(
+                edge_index, edge_attr, num_nodes, self.fill_value
+            )
+        heads = self._by_head(self.lin, x)
+        alpha = self._drop(self._attention(heads, edge_index, edge_attr), key)
+        out = self.propagate(heads, edge_index, alpha)
+        if self.concat:
+            out = out.reshape(num_nodes, self.heads * self.out_features)
+        else:
+            out = jnp.mean(out, axis=1)
+        if self.res is not None:
+            out = out + apply_linear(self.res, x)
+        return add_bias(out, self.bias)
+
+    def _attention(self, heads, edge_index, edge_attr):
+        source, target = edge_index
+        logits = gather(jnp.sum(heads * self.att_src, axis=-1), source)
+        logits = logits + gather(jnp.sum(heads * self.att_dst, axis=-1), target)
+        if edge_attr is not None:
+            edges = self._by_head(self.lin_edge, edge_attr)
+            logits = logits + jnp.sum(edges * self.att_edge, axis=-1)
+        return segment_softmax(leaky_relu(logits, self.negative_slope), target, heads.shape[0])
+
+    def _by_head(self, lin, rows):
+        return apply_linear(lin, rows).reshape(rows.shape[0], self.heads, self.out_features)
+
+    def _drop(self, alpha, key):
+        if key is None and self.dropout.p > 0 and not self.dropout.inference:
+            raise ValueError(
+                f"key must be given in training with dropout={self.dropout.p}; for inference use "
+                "equinox.nn.inference_mode(model)"
+            )
+        return self.dropout(alpha, key=key)
+
+    def _checked_attr(self, edge_index, edge_attr):
+        check_edge_index(edge_index)
+        check_edge_attr(edge_attr, edge_index)
+        if edge_attr is None:
+            return None
+        if self.edge_dim is None:
+            raise ValueError(
+                "edge_attr must be None for a GATConv without edge_dim; give edge_dim= when the "
+                "layer is made"
+            )
+        columns = edge_attr[:, None] if edge_attr.ndim == 1 else edge_attr
+        if columns.shape[1:] != (self.edge_dim,):
+            raise ValueError(
+                f"edge_attr must have shape (edges, {self.edge_dim}), as given by edge_dim, "
+                f"got {edge_attr.shape}"
+            )
+        check_dtype(columns, self.lin.weight.dtype, "edge_attr")
+        return columns

@@ -1,0 +1,86 @@
+import equinox as eqx
+import jax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ...ops import aggregation
+from .._check import check_features, check_positive
+from .._linear import apply_linear, linear
+from ._conv import AbstractConv
+from ._weight import checked_weight
+
+
+class GraphConv(AbstractConv):
+    r"""The graph neural network operator of Morris et al.
+
+    $$\mathbf{x}'_i = \mathbf{W}_1 \, \mathrm{aggr}_{j \in \mathcal{N}(i)} \, e_{j,i} \,
+    \mathbf{x}_j + \mathbf{b} + \mathbf{W}_2 \mathbf{x}_i$$
+
+    Equal to `torch_geometric.nn.GraphConv`. $\mathbf{W}_1, \mathbf{b}$ are `lin_rel`, and
+    $\mathbf{W}_2$ is `lin_root`.
+
+    ??? cite
+
+        [Weisfeiler and Leman Go Neural: Higher-order Graph Neural
+        Networks](https://arxiv.org/abs/1810.02244), Morris et al., 2019
+    """
+
+    lin_rel: eqx.nn.Linear
+    lin_root: eqx.nn.Linear
+    in_features: int = eqx.field(static=True)
+    out_features: int = eqx.field(static=True)
+    aggr: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        aggr: str = "add",
+        bias: bool = True,
+        *,
+        dtype: DTypeLike | None = None,
+        key: PRNGKeyArray,
+    ):
+        """**Arguments:**
+
+        - `in_features`, `out_features`: the number of features of a node, before and after.
+        - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`.
+        - `bias`: whether to add a learnable bias.
+        - `dtype`: of the parameters. Default: JAX's default float dtype.
+        - `key`: for the initialisation.
+
+        **Raises:** `ValueError` for a size below 1 and an unknown `aggr`.
+        """
+        check_positive(in_features=in_features, out_features=out_features)
+        aggregation(aggr)
+        rel_key, root_key = jax.random.split(key)
+        self.lin_rel = linear(in_features, out_features, bias, dtype=dtype, key=rel_key)
+        self.lin_root = linear(in_features, out_features, False, dtype=dtype, key=root_key)
+        self.in_features = in_features
+        self.out_features = out_features
+        self.aggr = aggr
+
+    def __call__(
+        self,
+        x: Float[Array, "nodes features"],
+        edge_index: Int[Array, "2 edges"],
+        edge_weight: Float[Array, "edges *one"] | None = None,
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "nodes out_features"]:
+        """**Arguments:**
+
+        - `x`: node features, shape `(nodes, in_features)`.
+        - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end past
+            the last node is padding.
+        - `edge_weight`: one number for each edge, shape `(edges,)` or `(edges, 1)`. 1 by default.
+        - `key`: ignored; all convolutions take one.
+
+        **Returns:** shape `(nodes, out_features)`.
+
+        **Raises:** `ValueError` for inputs that do not fit each other or the layer.
+        """
+        check_features(x, self.in_features, self.lin_rel.weight.dtype)
+        edge_weight = checked_weight(edge_index, edge_weight, x.dtype)
+        neighbours = self.propagate(x, edge_index, edge_weight, self.aggr)
+        return apply_linear(self.lin_rel, neighbours) + apply_linear(self.lin_root, x)

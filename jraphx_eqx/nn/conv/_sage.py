@@ -1,0 +1,115 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ...ops import aggregation, wide_dtype
+from .._check import check_edge_index, check_features, check_positive
+from .._linear import apply_linear, linear
+from ._conv import AbstractConv
+
+
+class SAGEConv(AbstractConv):
+    r"""The GraphSAGE operator.
+
+    $$\mathbf{x}'_i = \mathbf{W}_1 \, \mathrm{aggr}_{j \in \mathcal{N}(i)} \, \mathbf{x}_j +
+    \mathbf{b} + \mathbf{W}_2 \mathbf{x}_i$$
+
+    With `project`, neighbours go through $\mathbf{x}_j \leftarrow
+    \mathrm{relu}(\mathbf{W}_3 \mathbf{x}_j + \mathbf{c})$ first.
+
+    Equal to `torch_geometric.nn.SAGEConv`. $\mathbf{W}_1, \mathbf{b}$ are `lin_l`, $\mathbf{W}_2$
+    is `lin_r`, and $\mathbf{W}_3, \mathbf{c}$ are `lin`.
+
+    ??? cite
+
+        [Inductive Representation Learning on Large Graphs](https://arxiv.org/abs/1706.02216),
+        Hamilton et al., 2017
+    """
+
+    lin: eqx.nn.Linear | None
+    lin_l: eqx.nn.Linear
+    lin_r: eqx.nn.Linear | None
+    in_features: int = eqx.field(static=True)
+    out_features: int = eqx.field(static=True)
+    aggr: str = eqx.field(static=True)
+    normalize: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        aggr: str = "mean",
+        normalize: bool = False,
+        root_weight: bool = True,
+        project: bool = False,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike | None = None,
+        key: PRNGKeyArray,
+    ):
+        r"""**Arguments:**
+
+        - `in_features`, `out_features`: the number of features of a node, before and after.
+        - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`.
+        - `normalize`: whether to divide each $\mathbf{x}'_i$ by its Euclidean norm, or by 1e-12 if
+            that is larger.
+        - `root_weight`: whether to add $\mathbf{W}_2 \mathbf{x}_i$.
+        - `project`: whether to transform the neighbours before the aggregation.
+        - `bias`: whether to add a learnable bias.
+        - `dtype`: of the parameters. Default: JAX's default float dtype.
+        - `key`: for the initialisation.
+
+        **Raises:** `ValueError` for a size below 1 and an unknown `aggr`.
+        """
+        check_positive(in_features=in_features, out_features=out_features)
+        aggregation(aggr)
+        key, l_key, r_key = jax.random.split(key, 3)
+        self.lin = linear(in_features, in_features, dtype=dtype, key=key) if project else None
+        self.lin_l = linear(in_features, out_features, bias, dtype=dtype, key=l_key)
+        self.lin_r = (
+            linear(in_features, out_features, False, dtype=dtype, key=r_key)
+            if root_weight
+            else None
+        )
+        self.in_features = in_features
+        self.out_features = out_features
+        self.aggr = aggr
+        self.normalize = normalize
+
+    def __call__(
+        self,
+        x: Float[Array, "nodes features"],
+        edge_index: Int[Array, "2 edges"],
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "nodes out_features"]:
+        """**Arguments:**
+
+        - `x`: node features, shape `(nodes, in_features)`.
+        - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end past
+            the last node is padding.
+        - `key`: ignored; all convolutions take one.
+
+        **Returns:** shape `(nodes, out_features)`.
+
+        **Raises:** `ValueError` for inputs that do not fit each other or the layer.
+        """
+        check_features(x, self.in_features, self.lin_l.weight.dtype)
+        check_edge_index(edge_index)
+        neighbours = x if self.lin is None else jax.nn.relu(apply_linear(self.lin, x))
+        neighbours = self.propagate(neighbours, edge_index, aggr=self.aggr)
+        out = apply_linear(self.lin_l, neighbours)
+        if self.lin_r is not None:
+            out = out + apply_linear(self.lin_r, x)
+        return _unit_rows(out) if self.normalize else out
+
+
+def _unit_rows(x, eps=1e-12):
+    # eps is 0 in float16.
+    wide = x.astype(wide_dtype(x.dtype))
+    square = jnp.sum(wide**2, axis=-1, keepdims=True)
+    # The root's gradient at 0 is infinite; the one of torch's norm is 0.
+    norm = jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
+    return (wide / jnp.where(norm < eps, eps, norm)).astype(x.dtype)

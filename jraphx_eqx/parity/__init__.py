@@ -1,0 +1,29 @@
+"""Compares an Equinox module with its PyTorch original: decisions, values, structure, gradients.
+
+It needs jax, equinox and numpy; PyTorch only where the original is run. It knows nothing of the
+layers of this package.
+"""
+
+from . import graphs as graphs
+from ._assert import assert_parity as assert_parity
+from ._case import Case as Case
+from ._compare import compare as compare
+from ._decisions import judge_groups as judge_groups
+from ._decisions import judge_threshold as judge_threshold
+from ._decisions import judge_topk as judge_topk
+from ._record import Record as Record
+from ._record import Result as Result
+from ._run import run as run
+from ._spec import Config as Config
+from ._spec import Decision as Decision
+from ._spec import Divergence as Divergence
+from ._spec import Spec as Spec
+from ._table import describe as describe
+from ._table import render as render
+from ._tolerance import Blocks as Blocks
+from ._tolerance import jitter as jitter
+from ._tolerance import tolerance as tolerance
+from ._torch import stable_sort as stable_sort
+from ._torch import watch_topk as watch_topk
+from ._weights import match as match
+from ._weights import WeightMismatch as WeightMismatch

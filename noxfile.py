@@ -1,0 +1,65 @@
+"""`nox` runs all that must pass before a change lands; `nox -l` lists what there is."""
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = True
+nox.options.sessions = ["lint", "types", "docs", "tests", "parity"]
+
+MAIN = "3.11"
+
+
+def install(session: nox.Session, *packages: str) -> None:
+    """Installs the tested versions: among others the small CPU build of torch."""
+    session.install("-c", "constraints.txt", *packages)
+
+
+@nox.session(python=MAIN)
+def lint(session: nox.Session) -> None:
+    """Style and formatting."""
+    install(session, "ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python=MAIN)
+def types(session: nox.Session) -> None:
+    """Static types of the package."""
+    install(session, ".[test]", "pyright")
+    session.run("pyright")
+
+
+@nox.session(python=MAIN)
+def tests(session: nox.Session) -> None:
+    """The torch-free tests, the examples, and the code blocks of the README and the docs."""
+    install(session, ".[test]")
+    session.run("pytest", "tests", *session.posargs)
+
+
+@nox.session(python=["3.12", "3.13"])
+def newest(session: nox.Session) -> None:
+    """The torch-free tests on other Pythons with the newest releases of everything."""
+    session.install(".[test]")
+    session.run("pytest", "tests", *session.posargs)
+
+
+@nox.session(python=MAIN)
+def parity(session: nox.Session) -> None:
+    """Every operator against PyG, on random and corner graphs and on the digits."""
+    install(session, ".[test,parity]")
+    session.run("pytest", "parity_tests", *session.posargs)
+    session.run("python", "-m", "parity_tests")
+
+
+@nox.session(python=MAIN)
+def docs(session: nox.Session) -> None:
+    """Builds the documentation; any warning is an error."""
+    install(session, ".[docs]")
+    session.run("mkdocs", "build", "--strict")
+
+
+@nox.session(python=MAIN)
+def bench(session: nox.Session) -> None:
+    """Times our pools beside those of PyG and JraphX."""
+    install(session, ".[bench]")
+    session.run("python", "-m", "benchmarks", *session.posargs)

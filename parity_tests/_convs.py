@@ -1,0 +1,111 @@
+import jax
+from jraphx_eqx.nn import conv
+from jraphx_eqx.parity import Config, Spec
+
+from ._inputs import one_graph, pad_with, row_groups
+
+
+WIDTH, OUT = 3, 4
+WEIGHT, COLUMN = {"weight": "edge_weight"}, {"weight": "column"}
+ATTR, NUMBER = {"attr": 2}, {"attr": 1}
+GCN = (
+    Config({}),
+    Config({}, WEIGHT),
+    Config({"improved": True}, WEIGHT),
+    Config({"improved": True, "bias": False}),
+    Config({"add_self_loops": False}, COLUMN),
+    Config({"normalize": False}, WEIGHT),
+    Config({"normalize": False, "bias": False}, {"batched": False}),
+)
+GAT = (
+    Config({}),
+    Config({"heads": 3}),
+    Config({"heads": 2, "concat": False, "bias": False}),
+    Config({"heads": 2, "edge_dim": 2}, ATTR),
+    Config({"edge_dim": 1, "fill_value": 0.5, "negative_slope": 0.5}, NUMBER),
+    Config({"edge_dim": 2, "fill_value": "max", "residual": True}, ATTR),
+    Config({"edge_dim": 2, "fill_value": "add", "add_self_loops": False}, ATTR),
+    Config({"edge_dim": 2, "fill_value": "sum", "heads": 2, "concat": False}, ATTR),
+    Config({"edge_dim": 2, "fill_value": "min", "residual": True}, {**ATTR, "batched": False}),
+    Config({"edge_dim": 2, "add_self_loops": False}),
+)
+SAGE = (
+    Config({}),
+    Config({"aggr": "max"}),
+    Config({"aggr": "min", "bias": False}),
+    Config({"aggr": "add", "project": True}),
+    Config({"aggr": "sum", "root_weight": False}),
+    Config({"normalize": True, "project": True}),
+    Config({"normalize": True, "root_weight": False, "bias": False}, {"batched": False}),
+)
+GRAPH = (
+    Config({}),
+    Config({}, WEIGHT),
+    Config({"aggr": "mean", "bias": False}, COLUMN),
+    Config({"aggr": "max"}, WEIGHT),
+    Config({"aggr": "min"}),
+    Config({"aggr": "sum"}, {**WEIGHT, "batched": False}),
+)
+
+
+def _inputs(case, *, weight=None, attr=None, batched=True):
+    arrays = {name: case[name] for name in ("x", "edge_index", "batch", "num_graphs")}
+    arrays.update({"edge_weight": None, "edge_attr": None, "batched": batched})
+    if weight == "edge_weight":
+        arrays["edge_weight"] = case["edge_weight"]
+    elif weight == "column":
+        arrays["edge_weight"] = case["edge_weight"][:, None]
+    elif attr == 1:
+        arrays["edge_attr"] = case["edge_weight"]
+    elif attr == 2:
+        arrays["edge_attr"] = case["edge_attr"]
+    return arrays if batched else one_graph(arrays)
+
+
+def _call(module, inputs, decision=None):
+    """The same on both sides."""
+    features = inputs["edge_weight"] if inputs["edge_attr"] is None else inputs["edge_attr"]
+    more = () if features is None else (features,)
+    return {"x": module(inputs["x"], inputs["edge_index"], *more)}
+
+
+def _real(inputs, outputs):
+    num_nodes = int((inputs["batch"] < inputs["num_graphs"]).sum())
+    return {"x": slice(num_nodes)}
+
+
+def _blocks(inputs, outputs):
+    return {**row_groups(inputs), "out.x": inputs["batch"]}
+
+
+def _conv_spec(name, grid):
+    def pyg(**options):
+        import torch_geometric.nn
+
+        return getattr(torch_geometric.nn, name)(WIDTH, OUT, **options)
+
+    def ours(**options):
+        return getattr(conv, name)(WIDTH, OUT, **options, key=jax.random.key(0))
+
+    return Spec(
+        name,
+        pyg=pyg,
+        eqx=ours,
+        call_pyg=_call,
+        call_eqx=_call,
+        inputs=_inputs,
+        grid=grid,
+        # A convolution cannot know padded nodes. It promises that finite ones change nothing.
+        pad=pad_with(7.0),
+        real=_real,
+        blocks=_blocks,
+        differentiate=("x", "edge_weight", "edge_attr"),
+    )
+
+
+SPECS = (
+    _conv_spec("GCNConv", GCN),
+    _conv_spec("GATConv", GAT),
+    _conv_spec("SAGEConv", SAGE),
+    _conv_spec("GraphConv", GRAPH),
+)

@@ -1,0 +1,119 @@
+import numpy as np
+from jraphx_eqx.data import BatchVector
+from jraphx_eqx.nn import pool
+from jraphx_eqx.parity import Config, Spec
+
+from ._inputs import pad_with
+
+
+GRID = tuple(
+    Config({}, inputs)
+    for inputs in (
+        {"rank": 2},
+        {"rank": 1},
+        {"rank": 3},
+        {"rank": 2, "batch": "array"},
+        {"rank": 2, "batch": None},
+        {"rank": 1, "batch": None},
+        {"rank": 3, "batch": None},
+    )
+)
+INTEGERS = (
+    Config({}, {"rank": 2, "integers": True}),
+    Config({}, {"rank": 1, "integers": True, "batch": None}),
+)
+
+
+def _inputs(case, *, rank, batch="padded", integers=False):
+    x = case["x"]
+    x = np.round(8 * x).astype(np.int64) if integers else x
+    x = x[:, 0] if rank == 1 else x
+    arrays = {name: case[name] for name in ("edge_index", "batch", "num_graphs")}
+    arrays.update({"x": x, "batched": batch == "padded", "bare": batch == "array", "rank": rank})
+    if batch is None:
+        arrays.update({"batch": np.zeros_like(case["batch"]), "num_graphs": 1})
+    return arrays
+
+
+def _features(inputs, stack):
+    """For rank 3, two feature sets of the same nodes."""
+    x = inputs["x"]
+    return stack([x, -x]) if inputs["rank"] == 3 else x
+
+
+def _call_pyg(reduction, inputs):
+    import torch
+
+    given = inputs["batched"] or inputs["bare"]
+    x = _features(inputs, torch.stack)
+    if not given:
+        return {"x": reduction(x, None)}
+    return {"x": reduction(x, inputs["batch"], inputs["num_graphs"])}
+
+
+def _call(reduction, inputs, decision):
+    import jax.numpy as jnp
+
+    x = _features(inputs, jnp.stack)
+    if inputs["batched"]:
+        return {"x": reduction(x, BatchVector(inputs["batch"], inputs["num_graphs"]))}
+    if inputs["bare"]:
+        return {"x": reduction(x, inputs["batch"], inputs["num_graphs"])}
+    return {"x": reduction(x)}
+
+
+def _pad(inputs, case):
+    return {**pad_with(np.nan)(inputs, case), "real_graphs": inputs["num_graphs"]}
+
+
+def _real(inputs, outputs):
+    graphs = slice(inputs["real_graphs"])
+    if not inputs["batched"]:
+        return {}
+    return {"x": np.s_[:, graphs] if inputs["rank"] == 3 else graphs}
+
+
+def _blocks(inputs, outputs):
+    rank, graphs = inputs["rank"], np.arange(inputs["num_graphs"])
+    if not (inputs["batched"] or inputs["bare"]):
+        return {}
+    return {"d.x": inputs["batch"], "out.x": graphs[None, :, None] if rank == 3 else graphs}
+
+
+def _pyg_min_pool(x, batch, size=None):
+    """PyG has no such pool. This is what its other pools are made of."""
+    from torch_geometric.utils import scatter
+
+    dim = -1 if x.dim() == 1 else -2
+    if batch is None:
+        return x.min(dim=dim, keepdim=x.dim() <= 2)[0]
+    return scatter(x, batch, dim=dim, dim_size=size, reduce="min")
+
+
+def _global_spec(name, grid):
+    def pyg():
+        import torch_geometric.nn
+
+        return getattr(torch_geometric.nn, name, _pyg_min_pool)
+
+    return Spec(
+        name,
+        pyg=pyg,
+        eqx=lambda: getattr(pool, name),
+        call_pyg=_call_pyg,
+        call_eqx=_call,
+        inputs=_inputs,
+        grid=grid,
+        pad=_pad,
+        real=_real,
+        blocks=_blocks,
+        differentiate=("x",),
+    )
+
+
+SPECS = (
+    _global_spec("global_add_pool", GRID + INTEGERS),
+    _global_spec("global_mean_pool", GRID),
+    _global_spec("global_max_pool", GRID + INTEGERS),
+    _global_spec("global_min_pool", GRID + INTEGERS),
+)

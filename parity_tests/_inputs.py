@@ -1,0 +1,70 @@
+"""What the specs of all operators share: padding by our own `Batch`, and the graph of each row."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jraphx_eqx.data import Batch, BatchVector
+from jraphx_eqx.parity import Case
+
+
+NODE, EDGE = ("x", "attn"), ("edge_attr", "edge_weight")
+
+
+def pad_with(fill: float):
+    """Pads by `Batch.pad`, then fills the padded rows with `fill` where `pad` writes zeros."""
+
+    def pad(inputs: Mapping[str, Any], case: Case) -> Mapping[str, Any]:
+        if not inputs.get("batched", True):
+            return inputs
+        given = {name: value for name, value in inputs.items() if isinstance(value, np.ndarray)}
+        index, num_graphs = given["batch"], inputs["num_graphs"]
+        num_nodes, num_edges = len(index), given["edge_index"].shape[1]
+        extras = {
+            "node": {name: given[name] for name in NODE if name in given},
+            "edge": {name: given[name] for name in EDGE if name in given},
+        }
+        vector = BatchVector(jnp.asarray(index), num_graphs)
+        batch = Batch(edge_index=given["edge_index"], batch=vector, extras=extras)
+        sizes = {"num_nodes": num_nodes, "num_edges": num_edges, "num_graphs": num_graphs}
+        padded = batch.pad(**{name: _capacity(case, name, n) for name, n in sizes.items()})
+        found = {name: np.array(value) for name, value in padded.extras["node"].items()}
+        found.update({name: np.array(value) for name, value in padded.extras["edge"].items()})
+        for name, value in found.items():
+            if value.dtype.kind == "f":
+                value[len(given[name]) :] = fill
+        found["edge_index"] = np.asarray(padded.edge_index)
+        found["batch"] = np.asarray(padded.batch.index)
+        return {**inputs, **found, "num_graphs": padded.num_graphs}
+
+    return pad
+
+
+def _capacity(case: Case, name: str, size: int) -> int:
+    """The case's own capacity, or one from a short list, so that few programs are compiled."""
+    if name in case.capacity:
+        return case.capacity[name]
+    capacity = {"num_nodes": 128, "num_edges": 512, "num_graphs": 8}[name]
+    while capacity <= size:
+        capacity *= 2
+    return capacity
+
+
+def one_graph(arrays: dict[str, Any]) -> dict[str, Any]:
+    """All nodes as one graph, which is called without a batch vector and so without padding."""
+    batch = np.zeros_like(arrays["batch"])
+    return {**arrays, "batch": batch, "num_graphs": 1, "batched": False}
+
+
+def edge_groups(edge_index: np.ndarray, batch: np.ndarray) -> np.ndarray:
+    """The graph of each edge."""
+    return batch[edge_index[0]]
+
+
+def row_groups(inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The graph of each row of the gradients for node and edge inputs."""
+    groups = {f"d.{name}": inputs["batch"] for name in NODE if name in inputs}
+    edges = edge_groups(inputs["edge_index"], inputs["batch"])
+    groups.update({f"d.{name}": edges for name in EDGE if inputs.get(name) is not None})
+    return groups

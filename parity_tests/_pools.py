@@ -1,0 +1,210 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jraphx_eqx.data import BatchVector
+from jraphx_eqx.nn.conv import GATConv
+from jraphx_eqx.nn.pool import SAGPooling, select_nodes, TopKPooling
+from jraphx_eqx.parity import Config, Decision, Spec, watch_topk
+
+from ._inputs import edge_groups, one_graph, pad_with, row_groups
+
+
+WIDTH = 3
+TOPK = (
+    Config({"ratio": 0.5}),
+    Config({"ratio": 0.28, "multiplier": 2.0}, {"edges": 1}),
+    Config({"ratio": 3}, {"edges": None}),
+    Config({"ratio": 1, "multiplier": 0.5}),
+    Config({"min_score": 0.1}),
+    Config({"min_score": 0.4, "multiplier": 3.0}, {"edges": None}),
+    Config({"min_score": 2.0}, {"attn": True}),
+    Config({"ratio": 0.7, "nonlinearity": "sigmoid"}, {"attn": True}),
+    Config({"ratio": 0.6, "nonlinearity": "relu"}),
+    Config({"ratio": 0.8, "nonlinearity": "sin"}, {"edges": 3}),
+    Config({"ratio": 0.5}, {"batched": False}),
+    Config({"min_score": 0.05}, {"batched": False, "edges": 1}),
+)
+SAG = (
+    Config({"gnn": "graph", "ratio": 0.5}),
+    Config({"gnn": "gcn", "ratio": 0.5}),
+    Config({"gnn": "gat", "ratio": 0.3, "multiplier": 2.0}, {"edges": 1}),
+    Config({"gnn": "sage", "ratio": 0.8, "nonlinearity": "sigmoid"}),
+    Config({"gnn": "graph", "ratio": 4}, {"edges": None}),
+    Config({"gnn": "graph", "min_score": 0.2}, {"attn": True}),
+    Config({"gnn": "gcn", "min_score": 0.1, "multiplier": 3.0}),
+    Config({"gnn": "gat", "min_score": 0.3}),
+    Config({"gnn": "sage", "min_score": 0.05}, {"edges": None}),
+    Config({"gnn": "gcn", "ratio": 0.6}, {"attn": True}),
+    Config({"gnn": "gat, 2 heads", "ratio": 0.5}),
+    Config({"gnn": "graph", "ratio": 0.5}, {"batched": False}),
+)
+
+
+def _pyg_activation(nonlinearity="tanh"):
+    import torch
+
+    return torch.sin if nonlinearity == "sin" else nonlinearity
+
+
+def _activation(nonlinearity="tanh"):
+    return jnp.sin if nonlinearity == "sin" else nonlinearity
+
+
+def _pyg_topk(nonlinearity="tanh", **options):
+    from torch_geometric.nn import TopKPooling as PyGTopKPooling
+
+    return PyGTopKPooling(WIDTH, nonlinearity=_pyg_activation(nonlinearity), **options)
+
+
+def _topk(nonlinearity="tanh", **options):
+    options["nonlinearity"] = _activation(nonlinearity)
+    return TopKPooling(WIDTH, **options, key=jax.random.key(0))
+
+
+def _pyg_sag(gnn, nonlinearity="tanh", **options):
+    import torch_geometric.nn as pyg
+
+    name, *heads = gnn.split(", ")
+    names = {"graph": "GraphConv", "gcn": "GCNConv", "gat": "GATConv", "sage": "SAGEConv"}
+    options.update({"heads": 2} if heads else {})
+    activation = _pyg_activation(nonlinearity)
+    return pyg.SAGPooling(
+        WIDTH, GNN=getattr(pyg, names[name]), nonlinearity=activation, **options
+    )
+
+
+def _sag(gnn, nonlinearity="tanh", **options):
+    key = jax.random.key(0)
+    options["nonlinearity"] = _activation(nonlinearity)
+    scorer = GATConv(WIDTH, 1, heads=2, key=key) if gnn == "gat, 2 heads" else gnn
+    return SAGPooling(WIDTH, gnn=scorer, **options, key=key)
+
+
+def _inputs(case, *, edges=2, attn=False, batched=True):
+    arrays = {name: case[name] for name in ("x", "edge_index", "batch", "num_graphs")}
+    if edges == 1:
+        arrays["edge_attr"] = case["edge_weight"]
+    elif edges is not None:
+        attr = case["edge_attr"]
+        arrays["edge_attr"] = attr if edges == 2 else np.repeat(attr[..., None], 2, axis=2)
+    if attn:
+        arrays["attn"] = case["attn"]
+    # Absent inputs are None on both sides, and are not differentiated.
+    arrays = {"edge_attr": None, "attn": None, **arrays, "batched": batched}
+    return arrays if batched else one_graph(arrays)
+
+
+def _call_pyg(module, inputs):
+    batch = inputs["batch"] if inputs["batched"] else None
+    at = (inputs["x"], inputs["edge_index"], inputs["edge_attr"], batch, inputs["attn"])
+    return dict(zip(("x", "edge_index", "edge_attr", "batch", "perm", "score"), module(*at)))
+
+
+def _batch(inputs):
+    return BatchVector(inputs["batch"], inputs["num_graphs"])
+
+
+def _score(module, inputs):
+    features = inputs["x"] if inputs["attn"] is None else inputs["attn"]
+    return module.score(features, inputs["edge_index"], _batch(inputs))
+
+
+def _select(module, scores, inputs):
+    return module.select(scores, _batch(inputs)).node_index
+
+
+def _call(module, inputs, decision):
+    x, edge_index, edge_attr = inputs["x"], inputs["edge_index"], inputs["edge_attr"]
+    if decision is None:
+        batch = _batch(inputs) if inputs["batched"] else None
+        out = module(x, edge_index, edge_attr, batch, inputs["attn"])
+        return _outputs(out.x, out.edge_index, out.edge_attr, out.batch, out.perm, out.score)
+    select = select_nodes(decision, _score(module, inputs))
+    pooled = module.connect(select, edge_index, edge_attr, _batch(inputs))
+    return _outputs(module.reduce(x, select), *pooled, decision, select.weight)
+
+
+def _outputs(x, edge_index, edge_attr, batch, perm, score):
+    return {
+        "x": x,
+        "edge_index": edge_index,
+        "edge_attr": edge_attr,
+        "batch": batch.index,
+        "perm": perm,
+        "score": score,
+    }
+
+
+def _real(inputs, outputs):
+    """What is not padding, by the convention: no index past the end."""
+    kept = outputs["perm"] < len(inputs["x"])
+    edges = np.all(outputs["edge_index"] < len(outputs["x"]), axis=0)
+    in_graph = outputs["batch"] < inputs["num_graphs"]
+    return {
+        "x": kept,
+        "score": kept,
+        "perm": kept,
+        "batch": in_graph,
+        "edge_index": np.s_[:, edges],
+        "edge_attr": edges,
+    }
+
+
+def _blocks(inputs, outputs):
+    edges = edge_groups(outputs["edge_index"], outputs["batch"])
+    kept = {"out.x": outputs["batch"], "out.score": outputs["batch"], "out.edge_attr": edges}
+    return {**row_groups(inputs), **kept}
+
+
+def _threshold(scores, groups, *, min_score):
+    """PyG's threshold: `min_score`, or just below a graph's maximum where that is lower."""
+    highest = np.full(groups.max(initial=0) + 1, -np.inf, scores.dtype)
+    np.maximum.at(highest, groups, scores)
+    tol, min_score = scores.dtype.type(1e-7), scores.dtype.type(min_score)
+    return np.minimum(highest[groups] - tol, min_score)
+
+
+def _pad_choice(chosen, inputs, capacity):
+    padded = np.full(capacity, len(inputs["x"]), np.int32)
+    padded[: len(chosen)] = chosen
+    return padded
+
+
+def _decision(config):
+    min_score = config.options.get("min_score")
+    return Decision(
+        kind="topk" if min_score is None else "threshold",
+        index="perm",
+        groups="batch",
+        watch_pyg=watch_topk,
+        score_eqx=_score,
+        select_eqx=_select,
+        pad=_pad_choice,
+        threshold=functools.partial(_threshold, min_score=min_score) if min_score else None,
+        ties=config.options.get("nonlinearity") == "relu",
+    )
+
+
+def _pool_spec(name, pyg, eqx_pool, grid):
+    return Spec(
+        name,
+        pyg=pyg,
+        eqx=eqx_pool,
+        call_pyg=_call_pyg,
+        call_eqx=_call,
+        inputs=_inputs,
+        grid=grid,
+        pad=pad_with(np.nan),
+        real=_real,
+        blocks=_blocks,
+        differentiate=("x", "edge_attr", "attn"),
+        decision=_decision,
+    )
+
+
+SPECS = (
+    _pool_spec("TopKPooling", _pyg_topk, _topk, TOPK),
+    _pool_spec("SAGPooling", _pyg_sag, _sag, SAG),
+)
