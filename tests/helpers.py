@@ -50,13 +50,16 @@ class Inputs(NamedTuple):
 class Operator:
     """One operator with one set of options.
 
-    `build` makes the module, given its dtype and a key; `call` applies it to `Inputs`.
+    `build` makes the module, given its dtype and a key; `call` applies it to `Inputs`. An operator
+    that differs from another in options only is a `variant`, and is left out of the tests that
+    compile a program of their own.
     """
 
     name: str
     build: Callable
     call: Callable
     takes_batch: bool
+    variant: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -71,23 +74,29 @@ class Operator:
 @functools.cache
 def _build(operator, dtype):
     seed = zlib.crc32(operator.name.encode())
-    return operator.build(dtype=dtype, key=jax.random.key(seed))
+    with jax.ensure_compile_time_eval():
+        return operator.build(dtype=dtype, key=jax.random.key(seed))
 
 
-def _readout(function):
+def _readout(function, variant=False):
     return Operator(
         function.__name__,
         lambda dtype, key: function,
         lambda function, inputs: function(inputs.x, inputs.batch),
         takes_batch=True,
+        variant=variant,
     )
 
 
-def _pool(name, cls, **options):
+def _pool(name, cls, variant=False, **options):
     def build(dtype, key):
         return cls(FEATURES, dtype=dtype, key=key, **options)
 
-    return Operator(name, build, lambda pool, inputs: pool(*inputs), takes_batch=True)
+    return Operator(name, build, lambda pool, inputs: pool(*inputs), True, variant)
+
+
+def _with_attn(pool, inputs):
+    return pool(*inputs, attn=inputs.x[:, ::-1])
 
 
 def _multi_head_scorer(dtype, key):
@@ -95,7 +104,7 @@ def _multi_head_scorer(dtype, key):
     return SAGPooling(FEATURES, gnn=gnn, dtype=dtype, key=key)
 
 
-def _conv(name, cls, edges=None, **options):
+def _conv(name, cls, variant=False, edges=None, **options):
     """`edges` picks what the layer takes of the edge attributes."""
 
     def build(dtype, key):
@@ -105,7 +114,7 @@ def _conv(name, cls, edges=None, **options):
         x, edge_index, edge_attr, _ = inputs
         return conv(x, edge_index) if edges is None else conv(x, edge_index, edges(edge_attr))
 
-    return Operator(name, build, call, takes_batch=False)
+    return Operator(name, build, call, False, variant)
 
 
 def _weight(edge_attr):
@@ -116,41 +125,45 @@ def _attributes(edge_attr):
     return edge_attr
 
 
+topk = _pool("topk", TopKPooling, ratio=0.5)
+gat_options = {"edges": _attributes, "heads": 2, "edge_dim": EDGE_FEATURES}
+
 OPERATORS = [
     _readout(global_add_pool),
-    _readout(global_mean_pool),
+    _readout(global_mean_pool, variant=True),
     _readout(global_max_pool),
-    _readout(global_min_pool),
-    _pool("topk_fraction", TopKPooling, ratio=0.5),
-    _pool("topk_count", TopKPooling, ratio=2),
-    _pool("topk_sigmoid_multiplier", TopKPooling, nonlinearity="sigmoid", multiplier=-2),
+    _readout(global_min_pool, variant=True),
+    topk,
+    _pool("topk_count", TopKPooling, variant=True, ratio=2),
+    _pool("topk_options", TopKPooling, variant=True, nonlinearity="sigmoid", multiplier=-2),
     _pool("topk_min_score", TopKPooling, min_score=0.2),
-    _pool("sag_gcn", SAGPooling, gnn="gcn"),
+    Operator("topk_attn", topk.build, _with_attn, takes_batch=True, variant=True),
+    _pool("sag_gcn", SAGPooling, gnn="gcn", variant=True),
     _pool("sag_gat", SAGPooling, gnn="gat", ratio=0.7),
-    _pool("sag_sage", SAGPooling, gnn="sage", nonlinearity="identity"),
-    _pool("sag_graph", SAGPooling, gnn="graph", ratio=3),
-    _pool("sag_min_score", SAGPooling, gnn="graph", min_score=0.2, multiplier=1.5),
-    Operator("sag_two_heads", _multi_head_scorer, lambda p, i: p(*i), takes_batch=True),
-    _conv("gcn", GCNConv),
-    _conv("gcn_improved_weighted", GCNConv, edges=_weight, improved=True),
-    _conv("gcn_not_normalized", GCNConv, edges=_weight, normalize=False, bias=False),
-    _conv("graph_add", GraphConv, edges=_weight),
-    _conv("graph_max", GraphConv, aggr="max"),
-    _conv("sage_mean", SAGEConv),
-    _conv("sage_normalized_project", SAGEConv, aggr="min", normalize=True, project=True),
-    _conv("gat", GATConv),
-    _conv("gat_edges_heads", GATConv, edges=_attributes, heads=2, edge_dim=EDGE_FEATURES),
+    _pool("sag_sage", SAGPooling, gnn="sage", variant=True, nonlinearity="identity"),
+    _pool("sag_graph", SAGPooling, gnn="graph", variant=True, ratio=3),
+    _pool("sag_min_score", SAGPooling, gnn="graph", variant=True, min_score=0.2, multiplier=1.5),
+    Operator("sag_heads", _multi_head_scorer, lambda pool, inputs: pool(*inputs), True, True),
+    _conv("gcn", GCNConv, variant=True),
+    _conv("gcn_weighted", GCNConv, edges=_weight, improved=True),
+    _conv("gcn_plain", GCNConv, variant=True, edges=_weight, normalize=False, bias=False),
+    _conv("graph", GraphConv, edges=_weight),
+    _conv("graph_max", GraphConv, variant=True, aggr="max"),
+    _conv("sage", SAGEConv),
+    _conv("sage_options", SAGEConv, variant=True, aggr="min", normalize=True, project=True),
+    _conv("gat", GATConv, variant=True),
+    _conv("gat_edges", GATConv, **gat_options),
     _conv(
-        "gat_mean_residual",
+        "gat_options",
         GATConv,
-        edges=_attributes,
-        heads=2,
+        variant=True,
         concat=False,
         residual=True,
-        edge_dim=EDGE_FEATURES,
         add_self_loops=False,
+        **gat_options,
     ),
 ]
+DISTINCT = [operator for operator in OPERATORS if not operator.variant]
 BATCHED = [operator for operator in OPERATORS if operator.takes_batch]
 CONVS = [operator for operator in OPERATORS if not operator.takes_batch]
 POOLS = [operator for operator in BATCHED if not operator.name.startswith("global")]
@@ -209,7 +222,12 @@ def stacked(inputs: list[Inputs]) -> Inputs:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *inputs)
 
 
+def entry(position: int, tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[position], tree)
+
+
 # Runs
+
 
 class Run(NamedTuple):
     """What an operator returns, a loss of it, and the gradients of the loss."""
@@ -277,11 +295,19 @@ def run(operator: Operator, inputs: Inputs, module: Any = None) -> Run:
         return program(parameters, inputs)
 
 
-def num_traces(operator: Operator, dtype: Any = np.float32) -> int:
-    return len(_program(operator, jnp.dtype(dtype))[1])
+def num_traces(operator: Operator) -> int:
+    return len(_program(operator, jnp.dtype(np.float32))[1])
+
+
+def traced_program(operator: Operator, inputs: Inputs) -> Any:
+    program, _ = _program(operator, inputs.x.dtype)
+    parameters = eqx.filter(operator.module(inputs.x.dtype), eqx.is_inexact_array)
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        return program.trace(parameters, inputs)
 
 
 # Comparisons
+
 
 def describe(operator: Operator, run: Run, inputs: Inputs) -> dict[str, dict[str, np.ndarray]]:
     """Results and gradients as arrays by node, edge and graph of the *input*, without padding.

@@ -26,8 +26,8 @@ def on_device(tree: Any) -> Any:
 def _put(array: Any) -> Any:
     if isinstance(array, jax.Array):
         return array
-    # `jnp.asarray` would compile for each shape; plain `device_put` may share memory, which the
-    # owner of a NumPy array is free to overwrite. Constants of a traced function stay concrete,
-    # so that their values are checked too.
+    # `jnp.asarray` would compile for each shape. `device_put` shares or reads the memory later,
+    # when the owner of a NumPy array may have overwritten it. Constants of a traced function stay
+    # concrete, so that their values are checked too.
     with jax.ensure_compile_time_eval():
-        return jax.device_put(array, may_alias=False)
+        return jax.device_put(np.array(array))

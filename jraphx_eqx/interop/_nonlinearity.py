@@ -45,10 +45,11 @@ def nonlinearity_from_pyg(act: Any) -> str:
         kind = getattr(torch.nn, class_name)
         if type(act) is kind:
             return _checked_options(act, kind(), class_name)
+        if function_name is None:
+            continue
         owners = (torch, torch.nn.functional, torch.Tensor)
-        if function_name is not None and any(
-            act is getattr(owner, function_name, None) for owner in owners
-        ):
+        functions = [getattr(owner, function_name, kind) for owner in owners]
+        if any(act is function for function in functions):
             return class_name.lower()
     raise ValueError(_refusal(qualified_name(act), "has no known twin"))
 

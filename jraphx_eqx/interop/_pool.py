@@ -56,10 +56,11 @@ def _sag_to_pyg(kind, layer):
 
 
 def _selection(select):
-    # PyG truncates a count; ours must be whole.
-    is_count = select.ratio is not None and select.ratio >= 1
+    ratio = select.ratio
+    if ratio is not None and ratio >= 1:
+        ratio = int(ratio)  # as PyG does; ours must be whole
     return {
-        "ratio": int(select.ratio) if is_count else select.ratio,
+        "ratio": ratio,
         "min_score": select.min_score,
         "nonlinearity": nonlinearity_from_pyg(select.act),
     }

@@ -88,7 +88,8 @@ def _named_leaves(module):
 
 
 def _name(module, path):
-    parts, node = [], module
+    parts: list[str] = []
+    node: Any = module
     for key in path:
         if isinstance(key, jax.tree_util.GetAttrKey):
             part, child = key.name, getattr(node, key.name)

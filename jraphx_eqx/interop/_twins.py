@@ -105,7 +105,7 @@ def to_pyg(obj: Any) -> Any:
             return twin.to_pyg(obj)
     raise TypeError(
         f"to_pyg cannot convert {qualified_name(obj)}; it converts "
-        f"{', '.join(qualified_name(twin.ours) for twin in _TWINS)}, and state dicts"
+        f"{', '.join(twin.ours.__name__ for twin in _TWINS)}, and state dicts"
     )
 
 

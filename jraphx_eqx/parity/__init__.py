@@ -13,6 +13,8 @@ from ._decisions import judge_threshold as judge_threshold
 from ._decisions import judge_topk as judge_topk
 from ._record import Record as Record
 from ._record import Result as Result
+from ._run import LANES as LANES
+from ._run import pairs as pairs
 from ._run import run as run
 from ._spec import Config as Config
 from ._spec import Decision as Decision

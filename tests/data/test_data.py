@@ -1,5 +1,6 @@
 import jax.numpy as jnp
 import numpy as np
+
 from jraphx_eqx.data import Batch, Data
 
 EDGES = jnp.array([[0, 1, 2], [1, 2, 0]], jnp.int32)

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from jraphx_eqx.data import Batch, BatchVector, Data
 
 
@@ -175,10 +176,33 @@ def test_64_bit_indices_and_features_stay_so_where_jax_has_them():
         assert batch.edge_index.dtype == jnp.int64
         assert batch.x.dtype == batch.y.dtype == jnp.float64
         assert batch.trim().edge_index.dtype == jnp.int64
-    assert Batch.from_data_list([data, data]).edge_index.dtype == jnp.int32
+    with jax.enable_x64(False):
+        assert Batch.from_data_list([data, data]).edge_index.dtype == jnp.int32
 
 
 def test_numpy_float64_and_jax_float32_graphs_agree_without_x64():
     edge_index = np.zeros((2, 0), np.int32)
-    batch = Batch.from_data_list([Data(np.ones(1), edge_index), Data(jnp.ones(1), edge_index)])
-    np.testing.assert_array_equal(batch.x, [1, 1])
+    with jax.enable_x64(False):
+        graphs = [Data(np.ones(1), edge_index), Data(jnp.ones(1), edge_index)]
+        np.testing.assert_array_equal(Batch.from_data_list(graphs).x, [1, 1])
+
+
+def test_a_batch_does_not_share_memory_with_numpy_arrays():
+    x = np.ones((1000, 640), np.float32)
+    batch = Batch(x, np.zeros((2, 0), np.int32), batch=BatchVector(jnp.zeros(1000, jnp.int32), 1))
+    x[:] = 7
+    np.testing.assert_array_equal(batch.x, np.ones((1000, 640)))
+
+
+def test_new_shapes_compile_nothing(caplog):
+    graph = Data(np.ones((17, 3), np.float32), np.array([[0, 16], [16, 0]], np.int32), y=1)
+    with jax.log_compiles():
+        batch = Batch.from_data_list([graph] * 3).pad(num_nodes=61, num_edges=19, num_graphs=5)
+        batch.trim().to_data_list()
+        mask = np.asarray(batch.edge_mask)
+    compiled = [record for record in caplog.records if "Compiling" in record.getMessage()]
+    assert compiled == []
+    assert mask.sum() == 6
+    with jax.log_compiles():
+        jnp.ones((17, 23)) + 1
+    assert any("Compiling" in record.getMessage() for record in caplog.records)

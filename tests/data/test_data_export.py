@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import Array
+
 from jraphx_eqx.data import Batch, BatchVector, Data, register_serialization
 
 flatbuffers = pytest.importorskip("flatbuffers")
@@ -70,7 +71,7 @@ def test_methods_work_inside_an_exported_function():
 def test_a_capacity_is_part_of_the_exported_signature():
     exported = jax.export.export(jax.jit(lambda batch: batch.x))(BATCH)
     loaded = jax.export.deserialize(exported.serialize())
-    with pytest.raises(ValueError, match="mismatch|tree"):
+    with pytest.raises(ValueError, match="tree"):
         loaded.call(Batch.from_data_list([GRAPH, GRAPH]).pad(8, 6, 4))
 
 

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from jraphx_eqx.data import Batch, BatchVector, Data
 
 FIELDS = ("x", "edge_attr", "y", "pos")
@@ -19,9 +20,7 @@ def numbers(rng, shape, dtype):
 GRAPHS = st.fixed_dictionaries(
     {
         "seed": st.integers(0, 2**32 - 1),
-        "sizes": st.lists(
-            st.tuples(st.integers(0, 5), st.integers(0, 6)), min_size=1, max_size=5
-        ),
+        "sizes": st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6)), min_size=1, max_size=5),
         "rows": st.fixed_dictionaries({name: st.tuples(SHAPES, DTYPES) for name in FIELDS}),
         "absent": st.sets(st.sampled_from(FIELDS)),
         "with_extras": st.booleans(),

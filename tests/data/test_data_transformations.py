@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from jraphx_eqx.data import Batch, BatchVector, Data
 
 EDGES = jnp.array([[0, 1], [1, 0]], jnp.int32)
@@ -79,3 +80,12 @@ def test_stacked_batches_are_refused(method):
     stacked = jax.tree.map(lambda array: jnp.stack([array, array]), pair(1.0))
     with pytest.raises(ValueError, match="several batches were stacked"):
         method(stacked)
+
+
+def test_constants_of_a_traced_function_are_checked():
+    def build(x):
+        bad = np.array([[0, 2], [1, 9]], np.int32)
+        return Batch(x, bad, batch=BatchVector(jnp.zeros(2, jnp.int32), 1)).x
+
+    with pytest.raises(ValueError, match=r"edge 1 has \(2, 9\)"):
+        jax.jit(build)(jnp.ones(2))

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from jraphx_eqx.data import BatchVector, validate
 
 # Nodes 0 and 1 are graph 0, node 2 is graph 1, node 3 is padding.
@@ -75,7 +76,7 @@ def test_without_a_batch_vector_there_is_one_graph():
 
 
 def test_a_bare_batch_array_stays_bare():
-    x, _, ids = validate(X, GOOD[:, :3], jnp.array([0, 0, 5, 5], jnp.int32))
+    _, _, ids = validate(X, GOOD[:, :3], jnp.array([0, 0, 5, 5], jnp.int32))
     assert isinstance(ids, jax.Array)
     with pytest.raises(ValueError, match=r"one graph.*edge 0 has \(0, 1\)"):
         validate(X, GOOD[:, :1], jnp.array([0, 1, 1, 1], jnp.int32))
@@ -85,8 +86,7 @@ def test_gradients_pass_through():
     @eqx.filter_jit
     @eqx.filter_grad
     def gradient(x):
-        x, edge_index, _ = validate(x, GOOD, BatchVector(IDS, 2))
-        return (x**2).sum()
+        return (validate(x, GOOD, BatchVector(IDS, 2))[0] ** 2).sum()
 
     @eqx.filter_jit
     def gradient_of_traced_indices(x, edge_index, batch):

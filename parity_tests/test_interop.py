@@ -1,0 +1,643 @@
+"""Conversions between PyTorch Geometric and this package, bit by bit and in what they compute."""
+
+import functools
+import re
+import warnings
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jraphx_eqx.data import Batch, BatchVector, Data
+from jraphx_eqx.interop import from_pyg, load_state_dict, state_dict, to_pyg
+from jraphx_eqx.nn.conv import GATConv, GCNConv
+from jraphx_eqx.nn.pool import (
+    SAGPooling,
+    SelectTopK,
+    TopKPooling,
+    global_add_pool,
+    global_max_pool,
+    global_mean_pool,
+    global_min_pool,
+)
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # PyG's import warns of what PyTorch has deprecated.
+    import torch
+    import torch_geometric.data as pyg_data
+    import torch_geometric.nn as pyg
+    from torch_geometric.nn.pool.select import SelectTopK as PygSelectTopK
+    from torch_geometric.nn.resolver import swish
+
+KEY = jax.random.key(0)
+X = np.random.default_rng(0).normal(size=(7, 4))
+EDGES = np.array([[0, 1, 2, 3, 4, 5, 2, 6, 1, 3], [1, 2, 0, 4, 5, 3, 2, 5, 0, 3]])
+BATCH = np.array([0, 0, 0, 1, 1, 1, 1])
+
+LAYERS = {
+    "gcn": lambda: pyg.GCNConv(4, 3),
+    "gcn options": lambda: pyg.GCNConv(4, 3, improved=True, add_self_loops=False, bias=False),
+    "gcn plain": lambda: pyg.GCNConv(4, 3, normalize=False, cached=True),
+    "gat": lambda: pyg.GATConv(4, 3),
+    "gat options": lambda: pyg.GATConv(
+        4, 3, heads=2, concat=False, negative_slope=0.3, dropout=0.4, edge_dim=2, fill_value="max"
+    ),
+    "gat residual": lambda: pyg.GATConv(
+        4, 3, heads=2, add_self_loops=False, bias=False, residual=True, fill_value=torch.ones(1)
+    ),
+    "sage": lambda: pyg.SAGEConv(4, 3),
+    "sage options": lambda: pyg.SAGEConv(
+        4, 3, aggr="max", normalize=True, root_weight=False, project=True, bias=False
+    ),
+    "sage add": lambda: pyg.SAGEConv(4, 3, aggr=pyg.aggr.SumAggregation()),
+    "graph": lambda: pyg.GraphConv(4, 3),
+    "graph options": lambda: pyg.GraphConv(4, 3, aggr="mean", bias=False),
+    "graph min": lambda: pyg.GraphConv(4, 3, aggr="min", node_dim=0),
+    "select": lambda: PygSelectTopK(4, ratio=2, act="sigmoid"),
+    "select min_score": lambda: PygSelectTopK(4, ratio=None, min_score=0.2),
+    "topk": lambda: pyg.TopKPooling(4),
+    "topk count": lambda: pyg.TopKPooling(4, 2, multiplier=3, nonlinearity=torch.sigmoid),
+    "topk min_score": lambda: pyg.TopKPooling(4, min_score=0.1, multiplier=2.5),
+    "sag": lambda: pyg.SAGPooling(4),
+    "sag gcn": lambda: pyg.SAGPooling(4, 0.8, GNN=pyg.GCNConv, improved=True),
+    "sag gat": lambda: pyg.SAGPooling(4, GNN=pyg.GATConv, heads=3, nonlinearity="relu"),
+    "sag sage": lambda: pyg.SAGPooling(4, GNN=pyg.SAGEConv, min_score=0.1, aggr="max"),
+}
+
+
+OTHER_ACTIVATIONS = (
+    *("celu", "elu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "logsigmoid", "mish"),
+    *("relu6", "selu", "softplus", "softshrink", "softsign", "tanhshrink"),
+)
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def seeded(make, seed=0):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = make()
+        for parameter in module.parameters():  # biases start at 0, which would hide mistakes
+            parameter.data.uniform_(-1, 1)
+    return module
+
+
+def assert_same_state(ours, theirs):
+    theirs = theirs.state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        tensor = theirs[name]
+        assert str(tensor.dtype) == f"torch.{array.dtype.name}", name
+        assert array.shape == tuple(tensor.shape), name
+        assert (
+            np.asarray(array).tobytes() == tensor.contiguous().view(torch.uint8).numpy().tobytes()
+        )
+
+
+def outputs(layer, arrays):
+    """What a layer of either side returns for the graphs above, without padding."""
+    x, edge_index, batch = arrays
+    if isinstance(layer, SelectTopK):
+        out = layer(layer.score(x, batch), batch)
+        real = out.node_index < x.shape[0]
+        return [out.node_index[real], out.weight[real]]
+    if isinstance(layer, PygSelectTopK):
+        out = layer(x, batch)
+        return [out.node_index, out.weight]
+    if isinstance(layer, TopKPooling | SAGPooling):
+        out = layer(x, edge_index, batch=batch).trim()
+        return [out.x, out.edge_index, out.perm, out.score]
+    if isinstance(layer, pyg.TopKPooling | pyg.SAGPooling):
+        out = layer(x, edge_index, batch=batch)
+        return [out[0], out[1], out[4], out[5]]
+    return [layer(x, edge_index)]
+
+
+def assert_equal_outputs(ours, theirs):
+    for mine, other in zip(outputs_of(ours), outputs_of(theirs), strict=True):
+        assert mine.shape == other.shape
+        assert np.abs(mine - other).max() <= 1e-12 * max(1, np.abs(other).max())
+
+
+def outputs_of(layer):
+    to_array = torch.tensor if isinstance(layer, torch.nn.Module) else jnp.asarray
+    found = outputs(layer, [to_array(array) for array in (X, EDGES, BATCH)])
+    return [(out.detach().numpy() if torch.is_tensor(out) else np.asarray(out)) for out in found]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_goes_there_and_back_with_every_bit_and_computes_the_same(name, x64):
+    theirs = seeded(LAYERS[name]).double().eval()
+    ours = from_pyg(theirs)
+    assert type(ours).__name__ == type(theirs).__name__
+    assert_same_state(state_dict(ours), theirs)
+    assert_equal_outputs(ours, theirs)
+    back = to_pyg(ours).eval()
+    assert type(back) is type(theirs)
+    assert_same_state(state_dict(ours), back)
+    for mine, other in zip(outputs_of(back), outputs_of(theirs), strict=True):
+        np.testing.assert_array_equal(mine, other)
+    again = from_pyg(back)
+    assert bool(eqx.tree_equal(again, ours))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_dtype_of_the_parameters_is_kept(dtype):
+    theirs = seeded(LAYERS["sag gat"]).to(dtype)
+    ours = from_pyg(theirs)
+    assert_same_state(state_dict(ours), theirs)
+    assert_same_state(state_dict(ours), to_pyg(ours))
+
+
+def test_training_mode_is_inference_off():
+    module = pyg.GATConv(4, 3, dropout=0.5)
+    assert not from_pyg(module).dropout.inference
+    assert from_pyg(module.eval()).dropout.inference
+    assert not to_pyg(from_pyg(module)).training
+    assert to_pyg(from_pyg(module.train())).training
+
+
+def test_a_count_that_is_not_whole_is_truncated_as_pyg_does_and_one_stays_a_count():
+    assert from_pyg(pyg.TopKPooling(4, ratio=2.9)).select.ratio == 2
+    assert from_pyg(pyg.TopKPooling(4, ratio=1.0)).select.ratio == 1
+
+
+def test_a_lazy_layer_is_converted_with_the_width_it_has_seen():
+    module = pyg.GCNConv(-1, 3)
+    with pytest.raises(ValueError, match=r"GCNConv has no lin.weight yet.*call it once"):
+        from_pyg(module)
+    module(torch.ones(2, 5), torch.tensor([[0], [1]]))
+    assert from_pyg(module).in_features == 5
+
+
+def test_to_pyg_leaves_the_random_numbers_of_the_caller_alone():
+    before = torch.get_rng_state()
+    to_pyg(SAGPooling(4, key=KEY))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_tensors_of_both_sides_share_no_memory():
+    module = seeded(LAYERS["gcn"])
+    ours = from_pyg(module)
+    before = np.array(ours.lin.weight)
+    back = to_pyg(ours)
+    with torch.no_grad():
+        module.lin.weight.zero_()
+        back.lin.weight.zero_()
+    np.testing.assert_array_equal(ours.lin.weight, before)
+
+
+@pytest.mark.parametrize(
+    "act, name",
+    [
+        ("tanh", "tanh"),
+        ("leaky_relu", "leakyrelu"),
+        ("swish", "silu"),
+        (swish, "silu"),
+        (torch.relu, "relu"),
+        (torch.nn.functional.gelu, "gelu"),
+        (torch.Tensor.sigmoid, "sigmoid"),
+        (torch.nn.ReLU(inplace=True), "relu"),
+        (torch.nn.Identity(), "identity"),
+        *[(name, name) for name in OTHER_ACTIVATIONS],
+    ],
+)
+def test_activations_keep_their_meaning_both_ways(act, name):
+    ours = from_pyg(pyg.TopKPooling(2, nonlinearity=act))
+    assert (
+        ours.select.nonlinearity is TopKPooling(2, nonlinearity=name, key=KEY).select.nonlinearity
+    )
+    back = to_pyg(ours).select.act
+    y = torch.tensor([-4.0, -0.3, 0.2, 2.5])
+    theirs = pyg.TopKPooling(2, nonlinearity=act).select.act
+    torch.testing.assert_close(back(y.clone()), theirs(y.clone()))
+    mine = ours.select.nonlinearity(jnp.asarray(y.numpy()))
+    np.testing.assert_allclose(mine, back(y.clone()), rtol=1e-5, atol=1e-6)
+
+
+def test_functions_map_to_functions():
+    pairs = [
+        (pyg.global_add_pool, global_add_pool),
+        (pyg.global_mean_pool, global_mean_pool),
+        (pyg.global_max_pool, global_max_pool),
+    ]
+    for theirs, ours in pairs:
+        assert from_pyg(theirs) is ours
+        assert to_pyg(ours) is theirs
+
+
+class MyConv(pyg.GCNConv):
+    pass
+
+
+def my_activation(x):
+    return x
+
+
+def hooked():
+    module = pyg.SAGPooling(4)
+    module.gnn.lin_rel.register_forward_hook(lambda *_: None)
+    return module
+
+
+def replaced(module, name, value):
+    setattr(module, name, value)
+    return module
+
+
+def normed():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.nn.utils.parametrizations.weight_norm(pyg.GCNConv(4, 3).lin)
+
+
+REFUSED = {
+    "flow": (
+        lambda: pyg.GCNConv(4, 3, flow="target_to_source"),
+        r"torch_geometric\.nn\.conv\.gcn_conv\.GCNConv with flow='target_to_source' has no twin: "
+        "it must be 'source_to_target'",
+    ),
+    "node_dim": (lambda: pyg.GraphConv(4, 3, node_dim=1), "node_dim=1 has no twin"),
+    "decomposed": (lambda: pyg.GCNConv(4, 4, decomposed_layers=2), "decomposed_layers=2 has no"),
+    "bipartite sage": (lambda: pyg.SAGEConv((4, 2), 3), r"in_channels=\(4, 2\) has no.*bipartite"),
+    "bipartite gat": (lambda: pyg.GATConv((4, 2), 3), r"in_channels=\(4, 2\) has no.*bipartite"),
+    "lstm": (lambda: pyg.SAGEConv(4, 3, aggr="lstm"), "aggr='LSTMAggr|aggr='lstm' has no twin"),
+    "several": (lambda: pyg.SAGEConv(4, 3, aggr=["mean", "max"]), "aggr=.* has no twin: it must"),
+    "softmax": (lambda: pyg.GraphConv(4, 3, aggr="softmax"), "'add', 'mean', 'max', 'min'"),
+    "gcn aggr": (lambda: pyg.GCNConv(4, 3, aggr="mean"), "aggr='mean' has no twin: it must be 'a"),
+    "fill": (
+        lambda: pyg.GATConv(4, 3, edge_dim=2, fill_value=torch.ones(2)),
+        "fill_value of 2 numbers has no twin",
+    ),
+    "fill name": (lambda: pyg.GATConv(4, 3, edge_dim=2, fill_value="mul"), "fill_value"),
+    "lin": (
+        lambda: replaced(pyg.GCNConv(4, 3), "lin", torch.nn.Linear(4, 3, bias=False)),
+        r"lin=torch\.nn\.modules\.linear\.Linear has no twin",
+    ),
+    "hooks": (hooked, "has hooks at 'gnn.lin_rel'"),
+    "dtypes": (
+        lambda: replaced(pyg.GCNConv(4, 3), "lin", pyg.Linear(4, 3, bias=False).half()),
+        r"parameters of one dtype, got torch\.float16, torch\.float32",
+    ),
+    "float64": (lambda: pyg.GCNConv(4, 3).double(), "float64 parameters.*jax_enable_x64"),
+    "connect": (
+        lambda: replaced(pyg.TopKPooling(4), "connect", torch.nn.Identity()),
+        r"connect=torch\.nn\..*Identity has no twin",
+    ),
+    "act": (
+        lambda: pyg.TopKPooling(4, nonlinearity=my_activation),
+        r"nonlinearity .*my_activation has no known twin; make our layer with nonlinearity=",
+    ),
+    "act None": (lambda: pyg.TopKPooling(4, nonlinearity=None), "NoneType has no known twin"),
+    "act slope": (
+        lambda: pyg.TopKPooling(4, nonlinearity=torch.nn.LeakyReLU(0.2)),
+        r"LeakyReLU has negative_slope=0\.2",
+    ),
+    "act parameters": (lambda: pyg.TopKPooling(4, nonlinearity="prelu"), "PReLU has no known"),
+    "act gelu": (
+        lambda: pyg.TopKPooling(4, nonlinearity=torch.nn.GELU("tanh")),
+        "GELU has approximate=tanh",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_options_without_a_twin_are_refused_with_the_reason(name):
+    make, message = REFUSED[name]
+    with pytest.raises(ValueError, match=message):
+        from_pyg(make())
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: pyg.ASAPooling(4), r"nn\.pool\.asap\.ASAPooling; it converts .*TopKPooling"),
+        (lambda: torch.nn.Linear(4, 3), r"linear\.Linear; .*load_state_dict\(network"),
+        (lambda: MyConv(4, 3), r"MyConv \(a subclass of torch_geometric\.nn\.GCNConv, which may"),
+        (normed, r"ParametrizedLinear"),
+        (lambda: pyg.SAGPooling(4, GNN=pyg.LEConv), r"le_conv\.LEConv; it converts"),
+        (pyg_data.HeteroData, r"HeteroData \(it has nodes of several types; convert data\.to_h"),
+        (lambda: 3, r"builtins\.int; it converts"),
+    ],
+)
+def test_unknown_types_are_refused_with_what_is_known(make, message):
+    with pytest.raises(TypeError, match=message):
+        from_pyg(make())
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda: eqx.nn.Linear(2, 2, key=KEY), TypeError, "Linear; it converts GCNConv, .*TopKPo"),
+        (lambda: global_min_pool, TypeError, "global_min_pool; it converts"),
+        (lambda: SAGPooling(4, gnn=lambda x, e: x[:, 0], key=KEY), TypeError, "<lambda>; it conve"),
+        (
+            lambda: TopKPooling(4, nonlinearity=jnp.sin, key=KEY),
+            ValueError,
+            r"nonlinearity .*sin has no known twin in PyTorch; make PyG's layer",
+        ),
+        (
+            lambda: eqx.tree_at(
+                lambda c: c.bias, GCNConv(2, 2, key=KEY), jnp.zeros(2, jnp.float16)
+            ),
+            ValueError,
+            r"GCNConv must have parameters of one dtype, got torch\.float16, torch\.float32",
+        ),
+    ],
+)
+def test_what_pyg_does_not_have_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        to_pyg(make())
+
+
+def test_a_gat_with_any_options_of_ours_survives_the_way_there_and_back():
+    layer = GATConv(4, 3, 2, False, 0.1, 0.25, False, 5, 0.5, bias=False, residual=True, key=KEY)
+    assert bool(eqx.tree_equal(from_pyg(to_pyg(layer)), layer))
+
+
+class PygNetwork(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = pyg.GCNConv(4, 8)
+        self.pool1 = pyg.TopKPooling(8, ratio=0.6)
+        self.conv2 = pyg.GCNConv(8, 8)
+        self.classifier = torch.nn.Linear(8, 3)
+
+    def forward(self, x, edge_index, batch):
+        x = self.conv1(x, edge_index).relu()
+        x, edge_index, _, batch, _, _ = self.pool1(x, edge_index, batch=batch)
+        x = self.conv2(x, edge_index).relu()
+        return self.classifier(pyg.global_mean_pool(x, batch))
+
+
+class Network(eqx.Module):
+    conv1: GCNConv
+    pool1: TopKPooling
+    conv2: GCNConv
+    classifier: eqx.nn.Linear
+
+    def __init__(self, *, dtype, key):
+        keys = jax.random.split(key, 4)
+        self.conv1 = GCNConv(4, 8, dtype=dtype, key=keys[0])
+        self.pool1 = TopKPooling(8, ratio=0.6, dtype=dtype, key=keys[1])
+        self.conv2 = GCNConv(8, 8, dtype=dtype, key=keys[2])
+        self.classifier = eqx.nn.Linear(8, 3, dtype=dtype, key=keys[3])
+
+    def __call__(self, x, edge_index, batch):
+        x = jax.nn.relu(self.conv1(x, edge_index))
+        x, edge_index, _, batch, _ = self.pool1(x, edge_index, batch=batch)
+        x = jax.nn.relu(self.conv2(x, edge_index))
+        return jax.vmap(self.classifier)(global_mean_pool(x, batch))
+
+
+def test_a_network_of_the_users_own_is_ported_by_its_names(x64):
+    theirs = seeded(PygNetwork).double()
+    ours = load_state_dict(Network(dtype=jnp.float64, key=KEY), theirs.state_dict())
+    assert_same_state(state_dict(ours), theirs)
+    expected = theirs(torch.tensor(X), torch.tensor(EDGES), torch.tensor(BATCH)).detach().numpy()
+    batch = BatchVector(jnp.asarray(BATCH), 2)
+    logits = eqx.filter_jit(ours)(jnp.asarray(X), jnp.asarray(EDGES), batch)
+    assert logits.shape == (2, 3) and np.abs(expected).max() > 0.1
+    assert np.abs(np.asarray(logits) - expected).max() <= 1e-12 * np.abs(expected).max()
+    # And back, into a network with other weights.
+    back = seeded(PygNetwork, seed=1).double()
+    back.load_state_dict(to_pyg(state_dict(ours)))
+    assert_same_state(state_dict(ours), back)
+
+
+def test_parameters_that_require_gradients_and_bfloat16_tensors_load():
+    theirs = seeded(PygNetwork).bfloat16()
+    ours = load_state_dict(Network(dtype=jnp.bfloat16, key=KEY), dict(theirs.named_parameters()))
+    assert_same_state(state_dict(ours), theirs)
+
+
+def test_a_network_of_another_dtype_or_width_is_refused_with_every_name():
+    theirs = PygNetwork().double().state_dict()
+    theirs["conv2.lin.weight"] = torch.ones(8, 9)
+    with pytest.raises(ValueError, match="does not fit Network") as caught:
+        load_state_dict(Network(dtype=jnp.float32, key=KEY), theirs)
+    message = str(caught.value)
+    assert message.count("must have dtype float32, got float64") == 6
+    assert "'conv2.lin.weight' must have shape (8, 8), got (8, 9)" in message
+
+
+def graph(num_nodes, num_edges, seed=0, **kwargs):
+    rng = np.random.default_rng(seed)
+    return pyg_data.Data(
+        x=torch.tensor(rng.normal(size=(num_nodes, 2)), dtype=torch.float32),
+        edge_index=torch.tensor(rng.integers(0, max(num_nodes, 1), (2, num_edges))),
+        **kwargs,
+    )
+
+
+def test_data_keeps_its_order_and_sorts_attributes_by_level():
+    theirs = graph(3, 5, y=torch.tensor([2]), pos=torch.rand(3, 3), edge_attr=torch.rand(5, 2))
+    theirs.train_mask = torch.tensor([True, False, True])
+    theirs.edge_weight = torch.arange(5.0)
+    theirs.weight = 0.5
+    theirs.energy = torch.rand(1, 4)
+    ours = from_pyg(theirs)
+    for name in ("x", "edge_index", "edge_attr", "pos"):
+        np.testing.assert_array_equal(getattr(ours, name), theirs[name].numpy())
+    assert ours.y.shape == () and ours.y == 2
+    assert {level: sorted(names) for level, names in ours.extras.items()} == {
+        "node": ["train_mask"],
+        "edge": ["edge_weight"],
+        "graph": ["energy", "weight"],
+    }
+    assert ours.extras["graph"]["weight"] == 0.5
+    np.testing.assert_array_equal(ours.extras["graph"]["energy"], theirs.energy[0].numpy())
+
+
+def test_data_shares_no_memory():
+    theirs = graph(3, 4)
+    ours = from_pyg(theirs)
+    before = ours.x.copy()
+    theirs.x.zero_()
+    np.testing.assert_array_equal(ours.x, before)
+
+
+def test_labels_of_nodes_go_to_extras_but_that_of_a_graph_of_one_node_is_its_own():
+    labels = from_pyg(graph(3, 4, y=torch.tensor([5, 6, 7])))
+    assert labels.y is None
+    np.testing.assert_array_equal(labels.extras["node"]["y"], [5, 6, 7])
+    assert from_pyg(graph(1, 0, y=torch.tensor([5]))).y == 5
+    assert from_pyg(graph(3, 4, y=1)).y == 1
+    np.testing.assert_array_equal(from_pyg(graph(3, 4, y=torch.tensor([1.0, 2]))).y, [1, 2])
+
+
+def ours_with_everything(num_nodes, num_edges, seed=0):
+    rng = np.random.default_rng(seed)
+    return Data(
+        x=rng.normal(size=(num_nodes, 2)).astype(np.float32),
+        edge_index=rng.integers(0, max(num_nodes, 1), (2, num_edges)),
+        edge_attr=rng.normal(size=(num_edges, 3)).astype(np.float32),
+        y=np.array([seed, 4]),
+        extras={
+            "node": {"mask": rng.integers(0, 2, num_nodes) == 1},
+            "edge": {"edge_weight": rng.normal(size=num_edges).astype(np.float32)},
+            "graph": {"temperature": np.array(seed, np.float32), "energy": np.ones((2, 3))},
+        },
+    )
+
+
+def test_our_data_goes_there_and_back():
+    for sizes in [(4, 6), (3, 0), (0, 0), (5, 2)]:
+        ours = ours_with_everything(*sizes)
+        theirs = to_pyg(ours)
+        assert theirs.num_nodes == sizes[0] and theirs.validate()
+        assert bool(eqx.tree_equal(from_pyg(theirs), ours))
+
+
+def test_data_without_features_knows_its_number_of_nodes():
+    ours = Data(edge_index=np.array([[0], [1]]), num_nodes=5)
+    theirs = to_pyg(ours)
+    assert theirs.num_nodes == 5
+    assert from_pyg(theirs).num_nodes == 5
+
+
+SIZES = [(3, 4), (2, 0), (1, 3), (4, 5)]
+
+
+def test_a_batch_equals_the_batch_of_its_graphs():
+    graphs = []
+    for seed, (num_nodes, num_edges) in enumerate(SIZES):
+        one = graph(num_nodes, num_edges, seed, y=torch.tensor([[seed, 7]]), weight=seed / 2)
+        one.mask = torch.ones(num_nodes, dtype=torch.bool)
+        one.edge_weight = torch.arange(float(num_edges))
+        one.moments = torch.full((6, 3), float(seed))
+        graphs.append(one)
+    theirs = pyg_data.Batch.from_data_list(graphs)
+    ours = from_pyg(theirs)
+    np.testing.assert_array_equal(ours.edge_index, theirs.edge_index)
+    np.testing.assert_array_equal(ours.batch.index, theirs.batch)
+    assert ours.num_graphs == 4 and ours.y.shape == (4, 2)
+    assert ours.extras["graph"]["moments"].shape == (4, 6, 3)
+    assert set(ours.extras["node"]) == {"mask"} and set(ours.extras["edge"]) == {"edge_weight"}
+    assert_same_batch(ours, Batch.from_data_list([from_pyg(one) for one in graphs]))
+    assert_same_pyg_batch(to_pyg(ours), theirs, but={"moments"})
+
+
+def assert_same_batch(left, right):
+    left, right = (
+        eqx.tree_at(lambda b: b.batch.index, b, b.batch.index.astype(jnp.int32))
+        for b in (left, right)
+    )
+    assert bool(eqx.tree_equal(left, right))
+
+
+def assert_same_pyg_batch(left, right, but=()):
+    assert set(left.keys()) == set(right.keys()) and left.num_graphs == right.num_graphs
+    for name in set(left.keys()) - set(but):
+        assert torch.equal(torch.as_tensor(left[name]), torch.as_tensor(right[name])), name
+    for mine, other in zip(left.to_data_list(), right.to_data_list(), strict=True):
+        for name in set(other.keys()) - {*but, "weight"}:
+            assert torch.equal(torch.as_tensor(mine[name]), torch.as_tensor(other[name])), name
+
+
+def test_labels_of_the_nodes_of_a_batch_go_to_extras_even_where_a_graph_has_one_node():
+    graphs = [graph(n, e, y=torch.arange(n)) for n, e in SIZES]
+    ours = from_pyg(pyg_data.Batch.from_data_list(graphs))
+    assert ours.y is None
+    np.testing.assert_array_equal(ours.extras["node"]["y"], [0, 1, 2, 0, 1, 0, 0, 1, 2, 3])
+
+
+def test_labels_of_graphs_of_one_node_are_theirs():
+    graphs = [graph(1, e, y=torch.tensor([e])) for e in (0, 2)]
+    np.testing.assert_array_equal(from_pyg(pyg_data.Batch.from_data_list(graphs)).y, [0, 2])
+
+
+def test_a_batch_made_by_hand_is_read_by_its_shapes():
+    theirs = pyg_data.Batch(
+        x=torch.ones(4, 2),
+        edge_index=torch.tensor([[0, 2, 3], [1, 3, 2]]),
+        batch=torch.tensor([0, 0, 1, 1]),
+        y=torch.tensor([3, 4]),
+        mask=torch.ones(4),
+        edge_weight=torch.ones(3),
+    )
+    ours = from_pyg(theirs)
+    np.testing.assert_array_equal(ours.y, [3, 4])
+    assert set(ours.extras["node"]) == {"mask"} and set(ours.extras["edge"]) == {"edge_weight"}
+
+
+def test_a_batch_keeps_empty_graphs_and_loses_padding_on_the_way_to_pyg():
+    graphs = [ours_with_everything(n, e, i) for i, (n, e) in enumerate([(0, 0), (3, 4), (0, 0)])]
+    ours = Batch.from_data_list(graphs)
+    theirs = to_pyg(ours.pad(num_nodes=9, num_edges=11, num_graphs=5))
+    assert theirs.num_graphs == 3 and theirs.num_nodes == 3
+    assert_same_batch(from_pyg(theirs), ours)
+
+
+def hetero_batch():
+    hetero = pyg_data.HeteroData()
+    hetero["a"].x = torch.ones(2, 1)
+    return pyg_data.Batch.from_data_list([hetero, hetero])
+
+
+DATA_REFUSED = {
+    "batch": (lambda: graph(2, 1, batch=torch.zeros(2).long()), ValueError, "holds several graphs"),
+    "string": (
+        lambda: graph(2, 1, name="benzene"),
+        ValueError,
+        r"name must be a dense tensor, an array or a number, got builtins\.str; remove it",
+    ),
+    "sparse": (
+        lambda: graph(2, 1, adj=torch.eye(2).to_sparse()),
+        ValueError,
+        "adj must be a dense",
+    ),
+    "indices": (
+        lambda: graph(2, 1, train_index=torch.tensor([0])),
+        ValueError,
+        "train_index cannot be converted: PyG shifts it",
+    ),
+    "no edges": (
+        lambda: pyg_data.Data(x=torch.ones(2, 1)),
+        ValueError,
+        "edge_index must be given",
+    ),
+    "hetero batch": (hetero_batch, TypeError, r"HeteroDataBatch \(it has nodes of several types"),
+    "ragged": (
+        lambda: pyg_data.Batch.from_data_list(
+            [graph(3, 4, w=torch.ones(2)), graph(3, 4, w=torch.ones(5))]
+        ),
+        ValueError,
+        r"w must have a row for each node, .*got \[2, 5\] rows",
+    ),
+    "added later": (
+        lambda: replaced(pyg_data.Batch.from_data_list([graph(3, 4)] * 2), "w", torch.ones(5)),
+        ValueError,
+        r"w must have a row for each node, edge or graph of the batch, got shape \(5,\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DATA_REFUSED)
+def test_data_without_a_twin_is_refused_with_the_reason(name):
+    make, error, message = DATA_REFUSED[name]
+    with pytest.raises(error, match=message):
+        from_pyg(make())
+
+
+def test_our_data_that_pyg_cannot_hold_is_refused():
+    one = functools.partial(Data, np.ones((2, 1)), np.array([[0], [1]]))
+    with pytest.raises(ValueError, match=re.escape("extras['edge']['mask'] must have another n")):
+        to_pyg(one(extras={"node": {"mask": np.ones(2)}, "edge": {"mask": np.ones(1)}}))
+    with pytest.raises(ValueError, match=re.escape("extras['graph']['x'] must have another name")):
+        to_pyg(one(extras={"graph": {"x": np.ones(2)}}))
+    with pytest.raises(ValueError, match="my_index cannot be converted"):
+        to_pyg(one(extras={"node": {"my_index": np.ones(2)}}))
+    with pytest.raises(ValueError, match="a Batch of no graphs has no twin"):
+        to_pyg(Batch.from_data_list([]))
+    unsorted = Batch(
+        jnp.ones((2, 1)), jnp.zeros((2, 0), int), batch=BatchVector(jnp.array([1, 0]), 2)
+    )
+    with pytest.raises(ValueError, match="the nodes of the Batch must be ordered by graph"):
+        to_pyg(unsorted)

@@ -1,0 +1,92 @@
+"""Every script in `examples` runs and prints what it should."""
+
+import importlib.util
+import pathlib
+import sys
+
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
+OUTPUT = {
+    "graph_classifier": """\
+training:  (4, 10)
+inference: (4, 10)
+padding changes the logits by less than 1e-5: True
+""",
+    "multi_scale": """\
+one row for each graph: (3, 2)
+nodes at each scale: [ 8  4 16] [4 2 8] [2 1 4]
+""",
+    "batched_pooling": """\
+nodes of each graph, before: [4 6 2]
+nodes of each graph, after:  [2 3 1]
+rows: 9 of which real: 6
+rows after trim: 6
+the same one by one: True
+""",
+    "jitted_pooling": """\
+8 graphs classified
+8 graphs classified
+8 graphs classified
+5 graphs classified
+traces: 1
+""",
+    "gradients": """\
+weight of the pooling: True
+weight of the classifier: True
+only kept nodes are reached: True
+NaN in padding changes nothing: True
+""",
+    "selected_nodes": """\
+perm:     [0 2 4 5]
+selected: [1. 0. 1. 0. 1.]
+score:    [0.95 0.   0.88 0.   0.99]
+lifted:   [2.86 0.   1.76 0.   4.97]
+""",
+}
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """Imports a script with the other scripts within its reach, as `python examples/...` does."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.mark.parametrize("name", OUTPUT)
+def test_the_example_prints(name, example, capsys):
+    example(name).main()
+    assert capsys.readouterr().out == OUTPUT[name]
+
+
+def test_the_training_on_digits_compiles_once_and_its_loss_falls(example, capsys, monkeypatch):
+    train_digits = example("train_digits")
+    monkeypatch.setattr(sys, "argv", ["train_digits.py", "--epochs", "3"])
+    losses = train_digits.main()
+    assert train_digits.traces == 1
+    assert len(losses) == 3
+    assert losses[2] < losses[1] < losses[0]
+    assert "traces of the training step: 1" in capsys.readouterr().out
+
+
+def test_a_digit_becomes_its_pixels_and_their_neighbours(example):
+    digits = pytest.importorskip("sklearn") and example("digits")
+    image = digits.np.zeros((8, 8))
+    image[0, 0], image[1, 1], image[7, 7] = 16, 8, 4
+    graph = digits.pixel_graph(image, 3)
+    assert graph.x.tolist() == [[1, 1 / 8, 1 / 8], [0.5, 2 / 8, 2 / 8], [0.25, 1, 1]]
+    assert graph.edge_index.tolist() == [[0, 1], [1, 0]]
+    assert graph.y == 3
+
+
+def test_every_example_is_tested():
+    tested = {*OUTPUT, "digits", "train_digits"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
