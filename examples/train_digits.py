@@ -14,11 +14,11 @@ import numpy as np
 import optax
 from digits import digit_graphs
 from jaxtyping import Array, Float, PRNGKeyArray
-from jraphx_eqx.data import Batch, Data
+from jraphx_eqx.data import Batch, BatchVector, Data
 from jraphx_eqx.nn.conv import GraphConv
 from jraphx_eqx.nn.pool import TopKPooling, global_max_pool, global_mean_pool
 
-BATCH_SIZE = 64
+BATCH_SIZE = 32
 traces = 0
 
 
@@ -34,27 +34,34 @@ class DigitClassifier(eqx.Module):
 
     def __init__(self, width: int = 64, *, key: PRNGKeyArray):
         keys = jax.random.split(key, 7)
-        self.conv1 = GraphConv(3, width, key=keys[0])
+        self.conv1 = GraphConv(3, width, aggr="mean", key=keys[0])
         self.pool1 = TopKPooling(width, ratio=0.8, key=keys[1])
-        self.conv2 = GraphConv(width, width, key=keys[2])
+        self.conv2 = GraphConv(width, width, aggr="mean", key=keys[2])
         self.pool2 = TopKPooling(width, ratio=0.8, key=keys[3])
-        self.conv3 = GraphConv(width, width, key=keys[4])
-        self.hidden = eqx.nn.Linear(2 * width, width, key=keys[5])
+        self.conv3 = GraphConv(width, width, aggr="mean", key=keys[4])
+        self.hidden = eqx.nn.Linear(6 * width, width, key=keys[5])
         self.out = eqx.nn.Linear(width, 10, key=keys[6])
-        self.dropout = eqx.nn.Dropout(0.3)
+        self.dropout = eqx.nn.Dropout(0.2)
 
     def __call__(
         self, batch: Batch, *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "graphs classes"]:
-        x, edge_index, graph = batch.x, batch.edge_index, batch.batch
+        x, edge_index, graph = 4 * batch.x - 2, batch.edge_index, batch.batch
         x = jax.nn.relu(self.conv1(x, edge_index))
+        scale1 = readout(x, graph)
         x, edge_index, _, graph, _ = self.pool1(x, edge_index, batch=graph)
         x = jax.nn.relu(self.conv2(x, edge_index))
+        scale2 = readout(x, graph)
         x, edge_index, _, graph, _ = self.pool2(x, edge_index, batch=graph)
         x = jax.nn.relu(self.conv3(x, edge_index))
-        readout = [global_mean_pool(x, graph), global_max_pool(x, graph)]
-        x = jax.nn.relu(jax.vmap(self.hidden)(jnp.concatenate(readout, axis=-1)))
+        scale3 = readout(x, graph)
+        x = jnp.concatenate([scale1, scale2, scale3], axis=-1)
+        x = jax.nn.relu(jax.vmap(self.hidden)(x))
         return jax.vmap(self.out)(self.dropout(x, key=key))
+
+
+def readout(x: Float[Array, "nodes features"], batch: BatchVector) -> Float[Array, "graphs both"]:
+    return jnp.concatenate([global_mean_pool(x, batch), global_max_pool(x, batch)], axis=-1)
 
 
 def loss_fn(model: DigitClassifier, batch: Batch, key: PRNGKeyArray) -> Float[Array, ""]:
@@ -97,7 +104,7 @@ def batches(graphs: list[Data], size: dict[str, int]) -> list[Batch]:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=50)
     epochs = parser.parse_args().epochs
 
     start = time.perf_counter()
@@ -110,7 +117,7 @@ def main():
     model_key, dropout_key = jax.random.split(jax.random.key(0))
     model = DigitClassifier(key=model_key)
     steps = epochs * -(-len(train) // BATCH_SIZE)
-    optimiser = optax.adam(optax.cosine_decay_schedule(3e-3, steps))
+    optimiser = optax.adam(optax.warmup_cosine_decay_schedule(3e-4, 3e-3, steps // 10, steps))
     state = optimiser.init(eqx.filter(model, eqx.is_array))
 
     history = []

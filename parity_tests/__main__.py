@@ -4,8 +4,9 @@ import argparse
 import dataclasses
 import functools
 import sys
+from typing import Literal
 
-from jraphx_eqx.parity import Case, graphs, LANES, pairs, render, Result, run
+from jraphx_eqx.parity import Case, graphs, LANES, pairs, render, Result, run, Spec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -17,16 +18,16 @@ from .divergences import DIVERGENCES
 def main(argv: list[str] | None = None) -> int:
     """Runs the comparison, prints one row per operator; 0 only if everything agrees."""
     options = _options(argv)
-    names = options.operator or list(SPECS)
+    specs = [_spec(name, options) for name in options.operator or SPECS]
     cases = _cases(options)
-    total = sum(len(pairs(SPECS[name], cases, "rotate")) for name in names)
+    total = sum(len(pairs(spec, cases, _pairing(options))) for spec in specs)
     result = Result()
     console = Console(width=None if sys.stdout.isatty() else 120)
     with Progress(*_columns(), console=console) as progress:
         task = progress.add_task("", total=total)
-        for name in names:
-            progress.update(task, description=name)
-            result.extend(_compare(name, cases, options, lambda: progress.advance(task)))
+        for spec in specs:
+            progress.update(task, description=spec.name)
+            result.extend(_compare(spec, cases, options, lambda: progress.advance(task)))
     console.print(render(result))
     if options.json:
         result.save(options.json)
@@ -58,15 +59,21 @@ def _cases(options: argparse.Namespace) -> list[Case]:
     return cases[:3] if options.quick else cases
 
 
-def _compare(name: str, cases: list[Case], options: argparse.Namespace, progress) -> Result:
+def _spec(name: str, options: argparse.Namespace) -> Spec:
     spec = SPECS[name]
-    if options.quick:
-        spec = dataclasses.replace(spec, grid=spec.grid[:3])
+    return dataclasses.replace(spec, grid=spec.grid[:3]) if options.quick else spec
+
+
+def _pairing(options: argparse.Namespace) -> Literal["product", "rotate"]:
+    return "product" if options.case else "rotate"
+
+
+def _compare(spec: Spec, cases: list[Case], options: argparse.Namespace, progress) -> Result:
     return run(
         spec,
         cases,
         lanes=options.lane or LANES,
-        pairing="product" if options.case else "rotate",
+        pairing=_pairing(options),
         seed=options.seed,
         divergences=DIVERGENCES,
         repro=functools.partial(_repro, options),

@@ -502,6 +502,19 @@ def test_data_without_features_knows_its_number_of_nodes():
     assert from_pyg(theirs).num_nodes == 5
 
 
+class Described(pyg_data.Data):
+    def __cat_dim__(self, key, value, *args, **kwargs):
+        return None if key == "description" else super().__cat_dim__(key, value, *args, **kwargs)
+
+
+def test_what_a_subclass_stacks_keeps_its_leading_axis():
+    one = Described(x=torch.ones(2, 1), edge_index=torch.zeros(2, 0, dtype=torch.long))
+    one.description = torch.ones(1, 4)
+    assert from_pyg(one).extras["graph"]["description"].shape == (1, 4)
+    batch = from_pyg(pyg_data.Batch.from_data_list([one] * 3))
+    assert batch.extras["graph"]["description"].shape == (3, 1, 4)
+
+
 SIZES = [(3, 4), (2, 0), (1, 3), (4, 5)]
 
 
@@ -601,7 +614,12 @@ DATA_REFUSED = {
     "no edges": (
         lambda: pyg_data.Data(x=torch.ones(2, 1)),
         ValueError,
-        "edge_index must be given",
+        r"Data must have an edge_index; for graphs without",
+    ),
+    "no edges in a batch": (
+        lambda: pyg_data.Batch.from_data_list([pyg_data.Data(x=torch.ones(2, 1), y=1)]),
+        ValueError,
+        r"DataBatch must have an edge_index",
     ),
     "hetero batch": (hetero_batch, TypeError, r"HeteroDataBatch \(it has nodes of several types"),
     "ragged": (

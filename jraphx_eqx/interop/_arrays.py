@@ -16,7 +16,7 @@ def is_tensor(value: object) -> bool:
 def as_array(value: Any) -> Array | np.ndarray | None:
     """A tensor as a NumPy array of its own memory, arrays as they are; `None` for anything else."""
     if is_tensor(value):
-        return _from_tensor(value)
+        return from_tensor(value)
     return value if isinstance(value, jax.Array | np.ndarray) else None
 
 
@@ -30,7 +30,8 @@ def as_tensor(array: Array | np.ndarray) -> Any:
     return torch.from_numpy(array)
 
 
-def _from_tensor(tensor: Any) -> np.ndarray:
+def from_tensor(tensor: Any) -> np.ndarray:
+    """A tensor as a NumPy array with its own memory, bit by bit."""
     import torch
 
     tensor = tensor.detach().cpu().resolve_conj().resolve_neg()

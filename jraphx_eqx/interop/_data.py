@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..data import Batch, BatchVector, Data
-from ._arrays import as_array, as_tensor, is_tensor
+from ._arrays import as_tensor, from_tensor, is_tensor
 from ._twins import Twin, qualified_name, register, register_refusal, resolve
 
 _FIELDS = ("x", "edge_index", "edge_attr", "pos")
@@ -41,7 +41,7 @@ def _batch_from_pyg(batch):
             "a torch_geometric.data.Batch must have a batch vector; PyG makes none for graphs "
             "whose number of nodes it does not know, so give them num_nodes"
         )
-    index = as_array(batch.batch)
+    index = from_tensor(batch.batch)
     fields, extras = {}, {level: {} for level in _LEVELS}
     for name, value in _attributes(batch):
         array = _array(name, value)
@@ -93,6 +93,12 @@ def _batch_to_pyg(batch):
 
 
 def _attributes(data):
+    if "edge_index" not in data:
+        raise ValueError(
+            f"{qualified_name(data)} must have an edge_index; for graphs without edges set it to "
+            "torch.empty(2, 0, dtype=torch.long), and an adj_t is converted by "
+            "torch_geometric.utils.to_edge_index"
+        )
     return [(name, value) for name, value in data if name not in _BOOKKEEPING and value is not None]
 
 
@@ -103,7 +109,7 @@ def _array(name: str, value: Any) -> np.ndarray:
         value = torch.tensor(value)  # the dtype that PyG gives it in a batch
     if is_tensor(value):
         if value.layout is torch.strided:
-            return as_array(value.as_subclass(torch.Tensor))
+            return from_tensor(value.as_subclass(torch.Tensor))
     elif isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
         return value.copy()
     raise ValueError(
@@ -137,11 +143,11 @@ def _level_in_batch(batch, name, array, index):
     """The level, and for a graph's attribute the number of rows that each graph has."""
     _check_batching(batch, name, batch[name])
     slices = getattr(batch, "_slice_dict", {})
-    rows = np.diff(as_array(slices[name])) if name in slices else None
+    rows = np.diff(from_tensor(slices[name])) if name in slices else None
     if rows is None or rows.sum() != array.shape[0]:
         return _level_without_rows(batch, name, array), 1
     nodes = np.bincount(index, minlength=batch.num_graphs)
-    edges = np.diff(as_array(slices["edge_index"]))
+    edges = np.diff(from_tensor(slices["edge_index"]))
     one_each = np.all(rows == 1)
     is_node, is_edge = np.array_equal(rows, nodes), np.array_equal(rows, edges)
     if name == "y":

@@ -11,6 +11,7 @@ from ._compare import compare as compare
 from ._decisions import judge_groups as judge_groups
 from ._decisions import judge_threshold as judge_threshold
 from ._decisions import judge_topk as judge_topk
+from ._decisions import rank as rank
 from ._record import Record as Record
 from ._record import Result as Result
 from ._run import LANES as LANES
