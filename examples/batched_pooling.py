@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+
 from jraphx_eqx.data import Batch, Data
 from jraphx_eqx.nn.pool import SAGPooling
 

@@ -1,8 +1,9 @@
 """The handwritten digits inside scikit-learn as graphs of pixels."""
 
 import numpy as np
-from jraphx_eqx.data import Data
 from sklearn.datasets import load_digits
+
+from jraphx_eqx.data import Data
 
 
 def digit_graphs() -> list[Data]:

@@ -3,7 +3,8 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jraphx_eqx.data import BatchVector, Data
+
+from jraphx_eqx.data import Data
 from jraphx_eqx.nn.pool import TopKPooling, global_mean_pool
 
 

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
+
 from jraphx_eqx.data import Batch, BatchVector, Data
 from jraphx_eqx.nn.conv import GCNConv
 from jraphx_eqx.nn.pool import TopKPooling, global_mean_pool
@@ -18,9 +19,7 @@ class GraphClassifier(eqx.Module):
     dropout: eqx.nn.Dropout
     linear: eqx.nn.Linear
 
-    def __init__(
-        self, in_features: int, num_classes: int, hidden: int = 64, *, key: PRNGKeyArray
-    ):
+    def __init__(self, in_features: int, num_classes: int, hidden: int = 64, *, key: PRNGKeyArray):
         keys = jax.random.split(key, 6)
         self.conv1 = GCNConv(in_features, hidden, key=keys[0])
         self.pool1 = TopKPooling(hidden, ratio=0.8, key=keys[1])

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from jraphx_eqx.data import Batch, Data
 from jraphx_eqx.nn.pool import TopKPooling, global_mean_pool
 

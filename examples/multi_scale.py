@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
+
 from jraphx_eqx.data import Batch, BatchVector, Data
 from jraphx_eqx.nn.conv import GCNConv
 from jraphx_eqx.nn.pool import TopKPooling, global_mean_pool
@@ -16,9 +17,7 @@ class MultiScaleGNN(eqx.Module):
     pool: TopKPooling
     linear: eqx.nn.Linear
 
-    def __init__(
-        self, in_features: int, out_features: int, hidden: int = 64, *, key: PRNGKeyArray
-    ):
+    def __init__(self, in_features: int, out_features: int, hidden: int = 64, *, key: PRNGKeyArray):
         keys = jax.random.split(key, 5)
         self.conv1 = GCNConv(in_features, hidden, key=keys[0])
         self.conv2 = GCNConv(hidden, hidden, key=keys[1])

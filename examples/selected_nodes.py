@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from jraphx_eqx.data import Batch, Data
 from jraphx_eqx.interop import load_state_dict
 from jraphx_eqx.nn.pool import TopKPooling

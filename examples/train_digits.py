@@ -14,6 +14,7 @@ import numpy as np
 import optax
 from digits import digit_graphs
 from jaxtyping import Array, Float, PRNGKeyArray
+
 from jraphx_eqx.data import Batch, BatchVector, Data
 from jraphx_eqx.nn.conv import GraphConv
 from jraphx_eqx.nn.pool import TopKPooling, global_max_pool, global_mean_pool
@@ -104,7 +105,7 @@ def batches(graphs: list[Data], size: dict[str, int]) -> list[Batch]:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--epochs", type=int, default=40)
     epochs = parser.parse_args().epochs
 
     start = time.perf_counter()

@@ -1,37 +1,43 @@
 """Every operator against PyTorch Geometric, on the handwritten digits as graphs of pixels."""
 
 import argparse
-import dataclasses
-import functools
+import multiprocessing
+import os
 import sys
-from typing import Literal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from jraphx_eqx.parity import Case, graphs, LANES, pairs, render, Result, run, Spec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .catalogue import FEATURES, SPECS
-from .digits import digit_cases
-from .divergences import DIVERGENCES
+from jraphx_eqx.parity import LANES, Result, render
+
+from ._work import compare, size
+from .catalogue import SPECS
+
+# Most of the time goes into XLA's compiler, so the operators with the most programs start first.
+ORDER = ("SAGPooling", "TopKPooling", "GATConv")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the comparison, prints one row per operator; 0 only if everything agrees."""
     options = _options(argv)
-    specs = [_spec(name, options) for name in options.operator or SPECS]
-    cases = _cases(options)
-    total = sum(len(pairs(spec, cases, _pairing(options))) for spec in specs)
-    result = Result()
+    names = options.operator or list(SPECS)
     console = Console(width=None if sys.stdout.isatty() else 120)
+    results = {}
     with Progress(*_columns(), console=console) as progress:
-        task = progress.add_task("", total=total)
-        for spec in specs:
-            progress.update(task, description=spec.name)
-            result.extend(_compare(spec, cases, options, lambda: progress.advance(task)))
-    console.print(render(result))
+        total = sum(size(name, options) for name in names)
+        task = progress.add_task("0 of 0 operators", total=total)
+        for name, result in _results(names, options, lambda: progress.advance(task)):
+            results[name] = result
+            progress.update(task, description=f"{len(results)} of {len(names)} operators")
+    whole = Result()
+    for name in names:
+        whole.extend(results[name])
+    console.print(render(whole))
     if options.json:
-        result.save(options.json)
-    return result.exit_code
+        whole.save(options.json)
+    return whole.exit_code
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
@@ -41,55 +47,38 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     add("--lane", action="append", choices=LANES, help="default: both")
     add("--cases", choices=("digits", "random", "corner"), default="digits")
     add("--case", help="only the case of this name, with every configuration")
+    add("--configs", type=int, default=6, help="configurations per operator; 6 by default")
     add("--seed", type=int, default=0, help="of weights, cotangents, jitter and random graphs")
-    add("--quick", action="store_true", help="a few batches instead of all")
+    add("--quick", action="store_true", help="three batches and three configurations")
+    add("--jobs", type=int, default=min(os.cpu_count() or 1, 4), help="processes")
     add("--json", metavar="PATH", help="write every record to this file")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.quick:
+        options.configs = min(options.configs, 3)
+    return options
 
 
-def _cases(options: argparse.Namespace) -> list[Case]:
-    if options.cases == "digits":
-        cases = list(digit_cases())
-    elif options.cases == "corner":
-        cases = graphs.corners(options.seed, features=FEATURES)
-    else:
-        cases = [graphs.random(options.seed + i, features=FEATURES) for i in range(12)]
-    if options.case:
-        cases = [case for case in cases if case.name == options.case]
-    return cases[:3] if options.quick else cases
-
-
-def _spec(name: str, options: argparse.Namespace) -> Spec:
-    spec = SPECS[name]
-    return dataclasses.replace(spec, grid=spec.grid[:3]) if options.quick else spec
-
-
-def _pairing(options: argparse.Namespace) -> Literal["product", "rotate"]:
-    return "product" if options.case else "rotate"
-
-
-def _compare(spec: Spec, cases: list[Case], options: argparse.Namespace, progress) -> Result:
-    return run(
-        spec,
-        cases,
-        lanes=options.lane or LANES,
-        pairing=_pairing(options),
-        seed=options.seed,
-        divergences=DIVERGENCES,
-        repro=functools.partial(_repro, options),
-        progress=progress,
-    )
-
-
-def _repro(options, spec, config, case, lane) -> str:
-    return (
-        f"python -m parity_tests --operator {spec.name} --cases {options.cases} "
-        f"--case {case.name} --lane {lane} --seed {options.seed}"
-    )
+def _results(
+    names: list[str], options: argparse.Namespace, progress: Callable[[], None]
+) -> Iterator[tuple[str, Result]]:
+    """The results by operator, as they come."""
+    if options.jobs <= 1 or len(names) == 1:
+        for name in names:
+            yield name, compare(name, options, progress)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(options.jobs, len(names)), context) as pool:
+        first = sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+        futures = {pool.submit(compare, name, options): name for name in first}
+        for future in as_completed(futures):
+            for _ in range(size(futures[future], options)):
+                progress()
+            yield futures[future], future.result()
 
 
 def _columns():
-    return TextColumn("{task.description:18}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    text = TextColumn("{task.description}")
+    return text, BarColumn(), MofNCompleteColumn(), TextColumn("batches"), TimeElapsedColumn()
 
 
 if __name__ == "__main__":

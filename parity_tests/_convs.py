@@ -1,9 +1,9 @@
 import jax
+
 from jraphx_eqx.nn import conv
 from jraphx_eqx.parity import Config, Spec
 
 from ._inputs import one_graph, pad_with, row_groups
-
 
 WIDTH, OUT = 3, 4
 WEIGHT, COLUMN = {"weight": "edge_weight"}, {"weight": "column"}

@@ -1,10 +1,10 @@
 import numpy as np
+
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn import pool
 from jraphx_eqx.parity import Config, Spec
 
 from ._inputs import pad_with
-
 
 GRID = tuple(
     Config({}, inputs)

@@ -5,9 +5,9 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+
 from jraphx_eqx.data import Batch, BatchVector
 from jraphx_eqx.parity import Case
-
 
 NODE, EDGE = ("x", "attn"), ("edge_attr", "edge_weight")
 

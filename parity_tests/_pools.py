@@ -3,24 +3,24 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.conv import GATConv
-from jraphx_eqx.nn.pool import SAGPooling, select_nodes, TopKPooling
+from jraphx_eqx.nn.pool import SAGPooling, TopKPooling, select_nodes
 from jraphx_eqx.parity import Config, Decision, Spec, watch_topk
 
 from ._inputs import edge_groups, one_graph, pad_with, row_groups
-
 
 WIDTH = 3
 TOPK = (
     Config({"ratio": 0.5}),
     Config({"ratio": 0.28, "multiplier": 2.0}, {"edges": 1}),
     Config({"ratio": 3}, {"edges": None}),
-    Config({"ratio": 1, "multiplier": 0.5}),
+    Config({"ratio": 0.7, "nonlinearity": "sigmoid"}, {"attn": True}),
     Config({"min_score": 0.1}),
     Config({"min_score": 0.4, "multiplier": 3.0}, {"edges": None}),
     Config({"min_score": 2.0}, {"attn": True}),
-    Config({"ratio": 0.7, "nonlinearity": "sigmoid"}, {"attn": True}),
+    Config({"ratio": 1, "multiplier": 0.5}),
     Config({"ratio": 0.6, "nonlinearity": "relu"}),
     Config({"ratio": 0.8, "nonlinearity": "sin"}, {"edges": 3}),
     Config({"ratio": 0.5}, {"batched": False}),
@@ -40,6 +40,8 @@ SAG = (
     Config({"gnn": "gat, 2 heads", "ratio": 0.5}),
     Config({"gnn": "graph", "ratio": 0.5}, {"batched": False}),
 )
+
+OUTPUTS = ("x", "edge_index", "edge_attr", "batch", "perm", "score")
 
 
 def _pyg_activation(nonlinearity="tanh"):
@@ -70,9 +72,7 @@ def _pyg_sag(gnn, nonlinearity="tanh", **options):
     names = {"graph": "GraphConv", "gcn": "GCNConv", "gat": "GATConv", "sage": "SAGEConv"}
     options.update({"heads": 2} if heads else {})
     activation = _pyg_activation(nonlinearity)
-    return pyg.SAGPooling(
-        WIDTH, GNN=getattr(pyg, names[name]), nonlinearity=activation, **options
-    )
+    return pyg.SAGPooling(WIDTH, GNN=getattr(pyg, names[name]), nonlinearity=activation, **options)
 
 
 def _sag(gnn, nonlinearity="tanh", **options):
@@ -99,7 +99,7 @@ def _inputs(case, *, edges=2, attn=False, batched=True):
 def _call_pyg(module, inputs):
     batch = inputs["batch"] if inputs["batched"] else None
     at = (inputs["x"], inputs["edge_index"], inputs["edge_attr"], batch, inputs["attn"])
-    return dict(zip(("x", "edge_index", "edge_attr", "batch", "perm", "score"), module(*at)))
+    return dict(zip(OUTPUTS, module(*at), strict=True))
 
 
 def _batch(inputs):
@@ -127,14 +127,7 @@ def _call(module, inputs, decision):
 
 
 def _outputs(x, edge_index, edge_attr, batch, perm, score):
-    return {
-        "x": x,
-        "edge_index": edge_index,
-        "edge_attr": edge_attr,
-        "batch": batch.index,
-        "perm": perm,
-        "score": score,
-    }
+    return dict(zip(OUTPUTS, (x, edge_index, edge_attr, batch.index, perm, score), strict=True))
 
 
 def _real(inputs, outputs):

@@ -2,6 +2,5 @@
 
 from . import _convs, _global_pools, _pools
 
-
 SPECS = {spec.name: spec for spec in (*_global_pools.SPECS, *_pools.SPECS, *_convs.SPECS)}
 FEATURES = _pools.WIDTH

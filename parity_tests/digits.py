@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+
 from jraphx_eqx.data import Batch, Data
 from jraphx_eqx.parity import Case
 

@@ -1,11 +1,11 @@
 """Every operator on random and corner graphs, every configuration, both lanes."""
 
 import pytest
+
 from jraphx_eqx.parity import describe, graphs, run
 
 from .catalogue import FEATURES, SPECS
 from .divergences import DIVERGENCES
-
 
 SEEDS = range(3)
 CASES = [

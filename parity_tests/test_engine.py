@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from jraphx_eqx.parity import assert_parity, Case, Config, Divergence, graphs, run, Spec
+
+from jraphx_eqx.parity import Case, Config, Divergence, Spec, assert_parity, graphs, run
 
 from .catalogue import FEATURES, SPECS
-
 
 X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
 
@@ -46,7 +46,10 @@ class Twin(eqx.Module):
         return (total, out) if self.fault == "swapped" else (out, total)
 
 
-FAULTS = "detached perturbed half integers shape missing nan raises swapped".split()
+FAULTS = (
+    *("detached", "perturbed", "half", "integers", "shape"),
+    *("missing", "nan", "raises", "swapped"),
+)
 
 
 def twin(fault=""):
@@ -125,18 +128,28 @@ def test_gradients_that_leak_into_padding_fail():
     def pad(inputs, case):
         return {"x": np.concatenate([inputs["x"], np.ones((2, 4), np.float32)])}
 
-    real = lambda inputs, outputs: {"y": slice(len(X))}
+    def real(inputs, outputs):
+        return {"y": slice(len(X))}
+
+    def harmless(module, inputs, decision):
+        return {"y": inputs["x"] ** 2 + 0 * inputs["x"].mean()}
+
+    def leaking(module, inputs, decision):
+        return {"y": inputs["x"] ** 2 + inputs["x"][-1:]}
+
     assert run(small_spec(pad=pad, real=real), [CASE]).ok
-    mean = lambda module, inputs, decision: {"y": inputs["x"] ** 2 + 0 * inputs["x"].mean()}
-    assert run(small_spec(pad=pad, real=real, call_eqx=mean), [CASE]).ok
-    leak = lambda module, inputs, decision: {"y": inputs["x"] ** 2 + inputs["x"][-1:]}
-    result = run(small_spec(pad=pad, real=real, call_eqx=leak), [CASE])
+    assert run(small_spec(pad=pad, real=real, call_eqx=harmless), [CASE]).ok
+    result = run(small_spec(pad=pad, real=real, call_eqx=leaking), [CASE])
     assert any(r.tensor == "leak.x" and r.verdict == "FAIL" for r in result.records)
 
 
 def test_a_gradient_that_pytorch_does_not_have_counts_as_zero_and_is_reported():
-    constant = lambda module, inputs: {"y": (inputs["x"] ** 2).detach()}
-    detached = lambda m, inputs, d: {"y": jax.lax.stop_gradient(inputs["x"] ** 2)}
+    def constant(module, inputs):
+        return {"y": (inputs["x"] ** 2).detach()}
+
+    def detached(module, inputs, decision):
+        return {"y": jax.lax.stop_gradient(inputs["x"] ** 2)}
+
     result = run(small_spec(call_pyg=constant, call_eqx=detached), [CASE])
     [record] = [r for r in result.records if r.tensor == "d.x" and r.lane == "f64" and r.case]
     assert (record.verdict, record.flags) == ("PASS", ["NO TORCH GRADIENT"])
@@ -146,7 +159,14 @@ def test_a_gradient_that_pytorch_does_not_have_counts_as_zero_and_is_reported():
 def test_a_declared_divergence_covers_only_what_it_says():
     wrong = small_spec(eqx=lambda: lambda x: x**2 + 1)
     entry = Divergence(
-        "plus-one", ("square",), "always", 0, 1, "a test", "", lambda: (0, 1),
+        "plus-one",
+        ("square",),
+        "always",
+        0,
+        1,
+        "a test",
+        "",
+        lambda: (0, 1),
         covers=lambda case, config, lane, tensor: tensor == "out.y",
     )
     result = run(wrong, [CASE], divergences=[entry])
@@ -171,9 +191,12 @@ def faulty_call(change):
     return faulty
 
 
-SWAP = lambda perm: jnp.concatenate([perm[1::-1], perm[2:]])
+def swapped(perm):
+    return jnp.concatenate([perm[1::-1], perm[2:]])
+
+
 POOL_FAULTS = {
-    "swapped order": lambda out: {**out, "perm": SWAP(out["perm"])},
+    "swapped order": lambda out: {**out, "perm": swapped(out["perm"])},
     "one node fewer": lambda out: {**out, "perm": out["perm"].at[0].set(10**6)},
     "edges reversed": lambda out: {**out, "edge_index": out["edge_index"][::-1]},
     "gate twice": lambda out: {**out, "x": out["x"] * out["score"][:, None]},
@@ -190,11 +213,13 @@ def test_a_fault_in_a_pooling_fails(fault):
 
 
 def test_lowest_instead_of_highest_scores_fail_as_a_decision():
-    spec = topk_with(eqx=lambda **options: eqx.tree_at(
-        lambda pool: pool.select.nonlinearity,
-        SPECS["TopKPooling"].eqx(**options),
-        lambda score: -jnp.tanh(score),
-    ))
+    spec = topk_with(
+        eqx=lambda **options: eqx.tree_at(
+            lambda pool: pool.select.nonlinearity,
+            SPECS["TopKPooling"].eqx(**options),
+            lambda score: -jnp.tanh(score),
+        )
+    )
     result = run(spec, [graphs.random(0, features=FEATURES)], lanes=["f64"])
     assert any(r.kind == "decision" and r.verdict == "FAIL" for r in result.records)
 

@@ -344,8 +344,8 @@ def describe(operator: Operator, run: Run, inputs: Inputs) -> dict[str, dict[str
 
 
 def kept_ranks(index: np.ndarray) -> np.ndarray:
-    """The place of each row among those of its graph, where graphs come one after the other."""
-    return np.arange(len(index)) - np.searchsorted(index, index)
+    """The place of each row among those of its graph."""
+    return np.tril(index[:, None] == index).sum(axis=1) - 1
 
 
 def _at(perm, rows, num_nodes, fill):

@@ -10,9 +10,9 @@ import pathlib
 import re
 import types
 
-import jraphx_eqx
-import jraphx_eqx.interop
 import pytest
+
+import jraphx_eqx
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -71,7 +71,8 @@ def test_no_code_on_the_page_is_out_of_the_checkers_sight(page):
     "shown", ["3", "[1.0 2.0]", "[1. 2.]\n", "[1.000001 2.]", "[ 1.  2.]"], ids=repr
 )
 def test_the_checker_tells_equal_output_from_other_output(shown):
-    page = f"```python\nimport numpy as np\nprint(np.array([1.0, 2.0]))\n```\n\n```text\n{shown}\n```\n"
+    code = "import numpy as np\nprint(np.array([1.0, 2.0]))"
+    page = f"```python\n{code}\n```\n\n```text\n{shown}\n```\n"
     if shown == "3":
         with pytest.raises(AssertionError, match="shown"):
             check_page(page, "page")

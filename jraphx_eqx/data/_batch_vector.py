@@ -74,6 +74,8 @@ def resolve_batch(
         raise ValueError(
             f"batch must have one entry for each of the {num_nodes} nodes, got shape {index.shape}"
         )
+    if index.dtype not in (jnp.int32, jnp.int64):
+        raise ValueError(f"batch must have dtype int32 or int64, got {index.dtype.name}")
     if isinstance(batch, BatchVector):
         if size not in (None, batch.num_graphs):
             raise ValueError(f"size is {size}, but batch holds {batch.num_graphs} graphs")

@@ -50,6 +50,14 @@ def check_edge_attr(edge_attr: Array | None, edge_index: Array, name: str = "edg
         )
 
 
+def check_rows(x: Array, num_rows: int, name: str, rows: str) -> None:
+    """Raises unless `x` has `num_rows` rows, which are called `rows`."""
+    if x.shape[:1] != (num_rows,):
+        raise ValueError(
+            f"{name} must have one row for each of the {num_rows} {rows}, got shape {x.shape}"
+        )
+
+
 def check_positive(**sizes: int) -> None:
     """Raises unless all of `sizes` are at least 1."""
     for name, size in sizes.items():

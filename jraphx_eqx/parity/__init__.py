@@ -28,5 +28,5 @@ from ._tolerance import jitter as jitter
 from ._tolerance import tolerance as tolerance
 from ._torch import stable_sort as stable_sort
 from ._torch import watch_topk as watch_topk
-from ._weights import match as match
 from ._weights import WeightMismatch as WeightMismatch
+from ._weights import match as match

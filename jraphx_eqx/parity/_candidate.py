@@ -127,12 +127,12 @@ class Candidate:
         return found
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
     return eqx.filter_jit(function)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _value_and_vjp(call: Callable[..., Any]) -> Callable[..., Any]:
     """One program for values and gradients, so that each configuration is compiled once."""
 

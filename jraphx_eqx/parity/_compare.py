@@ -4,13 +4,13 @@ import numpy as np
 
 from ._record import FAIL, Record
 from ._tolerance import (
-    Blocks,
     COARSE,
     EPS,
     IMPRECISE_ULP,
     RMS_ELEMENTS,
     RMS_LIMIT,
     TINY,
+    Blocks,
     tolerance,
 )
 

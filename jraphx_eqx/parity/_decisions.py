@@ -3,7 +3,6 @@ from typing import Literal
 
 import numpy as np
 
-
 # Neither framework is right where two scores are closer than their own rounding errors: JAX
 # differs from itself between eager and jit there. So a choice is judged by its margin.
 LIMIT = 2.0
@@ -133,9 +132,7 @@ def judge_groups(
     return judgement
 
 
-def near_cut(
-    kept: np.ndarray, groups: np.ndarray, scores: np.ndarray, deltas: np.ndarray
-) -> float:
+def near_cut(kept: np.ndarray, groups: np.ndarray, scores: np.ndarray, deltas: np.ndarray) -> float:
     """The fraction of rows within `2 delta` of another row on the other side of the cut."""
     chosen = np.zeros(len(groups), bool)
     chosen[kept] = True

@@ -7,10 +7,9 @@ import numpy as np
 
 from ._case import Case
 from ._spec import Config, Decision, Spec
-from ._tolerance import Blocks, JITTERED_RUNS, Noise, jitter
+from ._tolerance import JITTERED_RUNS, Blocks, Noise, jitter
 from ._torch import is_float, run_torch, state_shapes
 from ._weights import draw
-
 
 DTYPES = {"f32": np.float32, "f64": np.float64}
 SCORES = "scores"
@@ -95,12 +94,11 @@ class Oracle:
         return Reference(arrays, noise, ids, cotangents, unused)
 
     def _run(self, lane, chosen, cotangents=None, inputs=None, weights=None):
-        call, scores = self.spec.call_pyg, []
         watch = self.decision.watch_pyg(chosen) if self.decision else nullcontext([])
         with watch as scores:
             arrays = run_torch(
                 self.module,
-                call,
+                self.spec.call_pyg,
                 self.inputs if inputs is None else inputs,
                 self.weights if weights is None else weights,
                 tuple(self.spec.differentiate),
@@ -132,8 +130,9 @@ class Oracle:
         outputs = {name[4:]: value for name, value in arrays.items() if name[:4] == "out."}
         ids = dict(self.spec.blocks(self.inputs, outputs))
         directions = [name for name in arrays if "|" in name]
-        ids.update({name: ids[name.split("|")[0]] for name in directions
-                    if name.split("|")[0] in ids})
+        ids.update(
+            {name: ids[name.split("|")[0]] for name in directions if name.split("|")[0] in ids}
+        )
         if self.decision is not None:
             ids[SCORES] = np.asarray(self.inputs[self.decision.groups])
         return ids

@@ -15,10 +15,9 @@ from ._decisions import judge_groups, near_cut, rank
 from ._oracle import Oracle, Reference
 from ._record import DECLARED, FAIL, MISTRUSTED, NOT_VERIFIED, Record, Result
 from ._spec import Config, Divergence, Spec
-from ._tolerance import Blocks, decision_margin, JITTERED_RUNS, SAFETY
+from ._tolerance import JITTERED_RUNS, SAFETY, Blocks, decision_margin
 from ._torch import state_arrays
 from ._weights import WeightMismatch
-
 
 LANES = ("f64", "f32")
 

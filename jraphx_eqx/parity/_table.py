@@ -3,7 +3,6 @@ from typing import Any
 
 from ._record import DECLARED, FAIL, MISTRUSTED, NOT_VERIFIED, PASS, Record, Result, worst
 
-
 COLUMNS = ("operator", "cases", "values", "gradients", "digits", "decisions", "declared", "status")
 STYLES = {PASS: "green", DECLARED: "green", FAIL: "bold red"}
 

@@ -2,7 +2,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-
 # Fitted on nine operators of PyG 2.8.1: over 1,500 tensors no error exceeded 4.5 times the noise
 # of eight jittered runs; four runs were not enough, because a lucky scalar can be exact four times.
 JITTERED_RUNS = 8

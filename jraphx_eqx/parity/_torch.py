@@ -17,7 +17,12 @@ def stable_sort() -> Iterator[None]:
     """
     import torch
 
-    owners = [(torch, "sort"), (torch, "argsort"), (torch.Tensor, "sort"), (torch.Tensor, "argsort")]
+    owners = [
+        (torch, "sort"),
+        (torch, "argsort"),
+        (torch.Tensor, "sort"),
+        (torch.Tensor, "argsort"),
+    ]
     originals = [getattr(owner, name) for owner, name in owners]
     try:
         for (owner, name), original in zip(owners, originals, strict=True):

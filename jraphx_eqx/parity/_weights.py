@@ -12,8 +12,9 @@ class WeightMismatch(Exception):
 
 def leaf_name(path: tuple[Any, ...]) -> str:
     """A leaf's path as attributes and indices with dots, as PyTorch names parameters."""
-    return ".".join(str(getattr(key, "name", getattr(key, "idx", getattr(key, "key", key))))
-                    for key in path)
+    return ".".join(
+        str(getattr(key, "name", getattr(key, "idx", getattr(key, "key", key)))) for key in path
+    )
 
 
 def leaves(module: Any) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from jraphx_eqx.parity import Blocks, Record, compare, jitter, tolerance
 
+from jraphx_eqx.parity import Blocks, Record, compare, jitter, tolerance
 
 REF = np.array([[1.0, -2.0], [1e-3, 2e-3], [0.0, 0.0]])
 IDS = np.array([0, 1, 2])

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from jraphx_eqx.parity import judge_groups, judge_threshold, judge_topk, rank
 
+from jraphx_eqx.parity import judge_groups, judge_threshold, judge_topk, rank
 
 SCORES = np.array([0.9, 0.5, 0.7, 0.1])
 DELTA = 1e-6
@@ -74,24 +74,18 @@ DELTAS = np.full(2, DELTA)
 
 
 def test_groups_are_judged_one_by_one():
-    judgement = judge_groups(
-        "topk", np.array([0, 3]), np.array([0, 2]), GROUPS, SCORES, DELTAS
-    )
+    judgement = judge_groups("topk", np.array([0, 3]), np.array([0, 2]), GROUPS, SCORES, DELTAS)
     assert judgement.counts == {"EXACT": 1, "FAIL": 1}
     assert "group 1" in judgement.message
 
 
 def test_groups_out_of_order_fail():
-    judgement = judge_groups(
-        "topk", np.array([2, 0]), np.array([0, 2]), GROUPS, SCORES, DELTAS
-    )
+    judgement = judge_groups("topk", np.array([2, 0]), np.array([0, 2]), GROUPS, SCORES, DELTAS)
     assert judgement.counts == {"FAIL": 1}
 
 
 def test_a_row_past_the_end_fails():
-    judgement = judge_groups(
-        "topk", np.array([0, 4]), np.array([0, 2]), GROUPS, SCORES, DELTAS
-    )
+    judgement = judge_groups("topk", np.array([0, 4]), np.array([0, 2]), GROUPS, SCORES, DELTAS)
     assert judgement.counts == {"FAIL": 1}
 
 

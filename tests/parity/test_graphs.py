@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from jraphx_eqx.parity import graphs
 
 
@@ -14,7 +15,7 @@ def test_cases_are_reproducible_float32_and_stay_inside_their_graphs(make):
     source, target = case["edge_index"]
     assert np.array_equal(case["batch"][source], case["batch"][target])
     assert len(case["edge_attr"]) == len(case["edge_weight"]) == len(source)
-    assert np.all((0 <= case["batch"]) & (case["batch"] < case["num_graphs"]))
+    assert np.all((case["batch"] >= 0) & (case["batch"] < case["num_graphs"]))
 
 
 def test_another_seed_is_another_case():

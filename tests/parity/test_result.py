@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from jraphx_eqx.parity import Record, Result
 
 

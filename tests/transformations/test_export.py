@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from helpers import (
     DISTINCT,
+    Inputs,
     Operator,
     assert_close,
     named,
@@ -14,6 +15,7 @@ from jax import export
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 pytest.importorskip("flatbuffers")
+export.register_namedtuple_serialization(Inputs, serialized_name="tests.helpers.Inputs")
 
 
 def exported(operator, inputs, vjp_order=0):

@@ -42,7 +42,7 @@ def without_graph(described, inputs, graph):
 def only_graph(inputs, graph):
     """The same arrays, in which all other graphs are padding, and `graph` is the first."""
     num_nodes, num_graphs = len(inputs.x), inputs.batch.num_graphs
-    index = jnp.where(inputs.batch.index == graph, 0, num_graphs)
+    index = jnp.where(inputs.batch.index == graph, 0, num_graphs).astype(jnp.int32)
     edge_index = jnp.where(edge_graphs(inputs) == graph, inputs.edge_index, num_nodes)
     return inputs._replace(edge_index=edge_index, batch=BatchVector(index, num_graphs))
 

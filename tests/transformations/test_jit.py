@@ -47,6 +47,13 @@ def test_there_is_no_callback_in_a_program(operator: Operator):
     assert "callback" not in str(traced_program(operator, random_inputs()).jaxpr)
 
 
+@pytest.mark.parametrize(**named(OPERATORS))
+def test_no_result_is_weakly_typed(operator: Operator):
+    # It would promote differently, and not fit the carry of a scan.
+    for result in traced_program(operator, random_inputs()).jaxpr.out_avals:
+        assert not result.weak_type
+
+
 def test_the_search_for_callbacks_finds_one():
     def checked(x):
         jax.debug.callback(lambda x: None, x)

@@ -48,7 +48,10 @@ def test_permuting_nodes_permutes_results_and_gradients(operator: Operator):
     expected = describe(operator, before, inputs)
     rows = real_order(node_mask(inputs), order)
     expected["node"] = {name: array[rows] for name, array in expected["node"].items()}
-    assert_close(describe(operator, after, permuted), expected)
+    found = describe(operator, after, permuted)
+    if "min_score" in operator.name:  # whose kept nodes come in the order of the nodes
+        del found["node"]["rank"], expected["node"]["rank"]
+    assert_close(found, expected)
     assert_close(after.parameters, before.parameters)
 
 

@@ -60,10 +60,10 @@ class GATConv(AbstractConv):
     out_features: int = eqx.field(static=True)
     heads: int = eqx.field(static=True)
     concat: bool = eqx.field(static=True)
-    negative_slope: float | int = eqx.field(static=True)
+    negative_slope: float = eqx.field(static=True)
     add_self_loops: bool = eqx.field(static=True)
     edge_dim: int | None = eqx.field(static=True)
-    fill_value: float | int | str = eqx.field(static=True)
+    fill_value: float | str = eqx.field(static=True)
 
     def __init__(
         self,
@@ -125,15 +125,15 @@ class GATConv(AbstractConv):
             self.res = linear(in_features, all_features, False, "glorot", dtype, key=keys[5])
         if bias:
             self.bias = jnp.zeros(all_features, self.lin.weight.dtype)
-        self.dropout = eqx.nn.Dropout(dropout)
+        self.dropout = eqx.nn.Dropout(float(dropout))
         self.in_features = in_features
         self.out_features = out_features
         self.heads = heads
         self.concat = concat
-        self.negative_slope = negative_slope
+        self.negative_slope = float(negative_slope)
         self.add_self_loops = add_self_loops
         self.edge_dim = edge_dim
-        self.fill_value = fill_value
+        self.fill_value = fill_value if isinstance(fill_value, str) else float(fill_value)
 
     def __call__(
         self,

@@ -65,6 +65,11 @@ class PoolOutput(eqx.Module):
         """
         if is_traced(*jax.tree.leaves(self)):
             raise ValueError("trim() needs values for its shapes: call it outside jit, vmap, grad")
+        if self.x.ndim != 2:
+            raise ValueError(
+                "trim() needs one pooled batch, and this one is several stacked ones (by vmap, "
+                "say): take one first, jax.tree.map(lambda array: array[i], out)"
+            )
         kept = int(self.num_kept)
         edges = np.flatnonzero(edge_mask(self.edge_index, self.x.shape[0]))
         return PoolOutput(

@@ -5,7 +5,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from ...data import BatchVector, resolve_batch
 from ...ops import compact_edges, filter_edges, gather
-from .._check import check_edge_attr, check_edge_index, check_features
+from .._check import check_edge_attr, check_edge_index, check_features, check_rows
 from ._output import PoolOutput
 from ._select import SelectOutput, lift
 from ._select_topk import SelectTopK
@@ -60,6 +60,7 @@ class AbstractScorePool(AbstractPool):
         self, x: Float[Array, "nodes features"], select: SelectOutput
     ) -> Float[Array, "clusters features"]:
         """The features of the kept nodes times their score, times `multiplier`."""
+        check_rows(x, select.num_nodes, "x", "nodes of select")
         gated = gather(x, select.node_index) * select.weight[:, None]
         return gated if self.multiplier == 1 else self.multiplier * gated
 
@@ -121,6 +122,7 @@ class AbstractScorePool(AbstractPool):
             attn = attn[:, None] if attn.ndim == 1 else attn
             check_features(x, None, self.select.weight.dtype)
             check_features(attn, self.in_features, self.select.weight.dtype, name="attn")
+            check_rows(attn, x.shape[0], "attn", "nodes")
         batch = resolve_batch(batch, x.shape[0], size)
         score = self.score(x if attn is None else attn, edge_index, batch, key=key)
         select = self.select(score, batch, max_nodes=max_nodes)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ...data import BatchVector, resolve_batch
+from .._check import check_dtype
 from ..conv import AbstractConv, GATConv, GCNConv, GraphConv, SAGEConv
 from ._pool import AbstractScorePool
 from ._select_topk import SelectTopK
@@ -59,10 +60,12 @@ class SAGPooling(AbstractScorePool):
             [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv] is also given the `key`.
         - the others: as [`TopKPooling`][jraphx_eqx.nn.pool.TopKPooling].
         """
+        if isinstance(gnn, type) or not (callable(gnn) or gnn in _SCORERS):
+            names = ", ".join(repr(name) for name in _SCORERS)
+            raise ValueError(
+                f"gnn must be one of {names}, or a callable that is no class, got {gnn!r}"
+            )
         if isinstance(gnn, str):
-            if gnn not in _SCORERS:
-                names = ", ".join(repr(name) for name in _SCORERS)
-                raise ValueError(f"gnn must be one of {names} or a callable, got {gnn!r}")
             gnn = _SCORERS[gnn](in_features, 1, dtype=dtype, key=key)
         select = SelectTopK(1, ratio, min_score, nonlinearity, dtype=dtype, key=key)
         self.gnn = gnn
@@ -91,5 +94,6 @@ class SAGPooling(AbstractScorePool):
                 f"gnn must return one score or several heads for each of the {x.shape[0]} nodes, "
                 f"got shape {heads.shape}"
             )
+        check_dtype(heads, self.select.weight.dtype, "what gnn returns")
         heads = heads[:, None] if heads.ndim == 1 else heads
         return self.select.score(jnp.sum(heads, axis=1, keepdims=True), batch)

@@ -4,6 +4,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ...data import register_serialization
 from ...ops import gather, segment_sum
+from .._check import check_rows
 
 
 def _false():
@@ -67,6 +68,7 @@ def lift(
     What Graph U-Nets call unpooling; PyG writes it as `up[perm] = x`. Weights are not applied. A
     node of several clusters gets their sum.
     """
+    check_rows(x, select.num_clusters, "x", "clusters of select")
     return segment_sum(gather(x, select.cluster_index), select.node_index, select.num_nodes)
 
 

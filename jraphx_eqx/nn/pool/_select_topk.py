@@ -16,6 +16,7 @@ from ...ops import (
     top_k_capacity,
 )
 from .._activation import activation
+from .._check import check_features
 from ._select import SelectOutput, select_nodes
 
 
@@ -78,6 +79,7 @@ class SelectTopK(eqx.Module):
 
         Padding rows of `x` may hold anything. Their scores are finite and mean nothing.
         """
+        check_features(x, self.in_features, self.weight.dtype)
         batch = resolve_batch(batch, x.shape[0], size)
         x = jnp.where(batch.node_mask[:, None], x, 0)
         projection = self.weight[0]
@@ -109,6 +111,8 @@ class SelectTopK(eqx.Module):
         **Returns:** the selection: by graph, then by descending score, ties by lowest index; with
         `min_score` by node. Real entries come first.
         """
+        if score.ndim != 1:
+            raise ValueError(f"score must have shape (nodes,), got {score.shape}")
         batch = resolve_batch(batch, score.shape[0], size)
         needed = self.capacity(batch, score.dtype)
         capacity = needed if max_nodes is None else min(needed, _checked_budget(max_nodes))
@@ -133,7 +137,8 @@ class SelectTopK(eqx.Module):
 def _check_ratio(ratio):
     if ratio is None:
         raise ValueError("one of ratio and min_score must be given, got None for both")
-    if isinstance(ratio, bool) or not ratio > 0:
+    number = isinstance(ratio, float | int) and not isinstance(ratio, bool)
+    if not number or not ratio > 0:
         raise ValueError(
             f"ratio must be a fraction in (0, 1) or a number of nodes from 1 on, got {ratio!r}"
         )

@@ -6,12 +6,18 @@ import pytest
 
 from jraphx_eqx.nn.conv import GATConv
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 KEY = jax.random.key(0)
-LOG2 = np.log(2)
+LOG2 = float(np.log(2))
 ONE_EDGE = jnp.array([[0], [1]])
 # Nodes 0 and 2 point at node 1.
 X = jnp.array([[7.0], [14.0], [21.0]])
 TWO_EDGES = jnp.array([[0, 2], [1, 1]])
+
+
+@eqx.filter_jit
+def run(conv, *inputs, key=None):
+    return conv(*inputs, key=key)
 
 
 def gat(att_src=0.0, att_dst=0.0, **options):
@@ -35,21 +41,21 @@ def edge_gat(**options):
 def test_neighbours_and_the_node_itself_share_the_attention():
     x = jnp.array([[0.0], [np.log(3)]])
     # exp(0) and exp(log 3): a quarter and three quarters.
-    out = gat(att_src=1.0)(x, ONE_EDGE)
+    out = run(gat(att_src=1.0), x, ONE_EDGE)
     np.testing.assert_allclose(out, [[0], [0.75 * np.log(3)]], rtol=1e-6)
 
 
 def test_the_target_decides_only_through_the_leaky_relu():
     x = jnp.array([[1.0], [2.0]])
-    np.testing.assert_allclose(gat(att_dst=5.0)(x, ONE_EDGE), [[1], [1.5]], rtol=1e-6)
+    np.testing.assert_allclose(run(gat(att_dst=5.0), x, ONE_EDGE), [[1], [1.5]], rtol=1e-6)
 
 
 def test_negative_logits_are_scaled():
     x = jnp.array([[-5 * LOG2], [0.0]])
     # exp(-log 2) against exp(0).
-    out = gat(att_src=1.0)(x, ONE_EDGE)
+    out = run(gat(att_src=1.0), x, ONE_EDGE)
     np.testing.assert_allclose(out[1], [-5 * LOG2 / 3], rtol=1e-6)
-    out = gat(att_src=1.0, negative_slope=0.4)(x, ONE_EDGE)
+    out = run(gat(att_src=1.0, negative_slope=0.4), x, ONE_EDGE)
     np.testing.assert_allclose(out[1], [-5 * LOG2 / 5], rtol=1e-6)
 
 
@@ -59,14 +65,14 @@ def test_the_slope_at_a_logit_of_zero_is_the_negative_one():
 
     def value(att_src):
         conv_ = eqx.tree_at(lambda conv: conv.att_src, conv, jnp.full((1, 1, 1), att_src))
-        return conv_(x, ONE_EDGE)[1, 0]
+        return run(conv_, x, ONE_EDGE)[1, 0]
 
     # The mean of 1 and 3 moves by 0.2 times the variance.
     np.testing.assert_allclose(jax.grad(value)(0.0), 0.2 * 1, rtol=1e-6)
 
 
 def test_edge_attributes_weigh_edges():
-    out = edge_gat(add_self_loops=False)(X, TWO_EDGES, jnp.array([[0.0], [2 * LOG2]]))
+    out = run(edge_gat(add_self_loops=False), X, TWO_EDGES, jnp.array([[0.0], [2 * LOG2]]))
     np.testing.assert_allclose(out, [[0], [(7 + 4 * 21) / 5], [0]], rtol=1e-6)
 
 
@@ -76,7 +82,7 @@ def test_edge_attributes_weigh_edges():
 )
 def test_new_loops_get_the_attribute_that_fill_value_says(fill_value, loop):
     conv = edge_gat(fill_value=fill_value)
-    out = conv(X, TWO_EDGES, jnp.array([0.0, 2 * LOG2]))
+    out = run(conv, X, TWO_EDGES, jnp.array([0.0, 2 * LOG2]))
     expected = (7 + 4 * 21 + loop * 14) / (1 + 4 + loop)
     np.testing.assert_allclose(out, [[7], [expected], [21]], rtol=1e-6)
 
@@ -84,18 +90,18 @@ def test_new_loops_get_the_attribute_that_fill_value_says(fill_value, loop):
 def test_existing_loops_are_replaced_with_their_attributes():
     edge_index = jnp.array([[1, 0, 2, 1], [1, 1, 1, 1]])
     attr = jnp.array([30.0, 0.0, 2 * LOG2, 40.0])
-    out = edge_gat()(X, edge_index, attr)
+    out = run(edge_gat(), X, edge_index, attr)
     np.testing.assert_allclose(out[1], [(7 + 4 * 21 + 2 * 14) / 7], rtol=1e-6)
 
 
 def test_existing_loops_stay_without_new_ones():
-    out = gat(add_self_loops=False)(X, jnp.array([[1, 1, 0], [1, 1, 1]]))
+    out = run(gat(add_self_loops=False), X, jnp.array([[1, 1, 0], [1, 1, 1]]))
     np.testing.assert_allclose(out, [[0], [(14 + 14 + 7) / 3], [0]], rtol=1e-6)
 
 
 def test_edges_do_not_count_without_their_attributes():
     conv = edge_gat()
-    np.testing.assert_allclose(conv(X, TWO_EDGES)[1], [14], rtol=1e-6)
+    np.testing.assert_allclose(run(conv, X, TWO_EDGES)[1], [14], rtol=1e-6)
 
 
 def two_heads(**options):
@@ -105,9 +111,9 @@ def two_heads(**options):
 
 
 def test_heads_are_put_side_by_side_or_averaged():
-    out = two_heads()(X, ONE_EDGE)
+    out = run(two_heads(), X, ONE_EDGE)
     np.testing.assert_allclose(out, [[0, 0], [7, 70], [0, 0]], rtol=1e-6)
-    out = two_heads(concat=False)(X, ONE_EDGE)
+    out = run(two_heads(concat=False), X, ONE_EDGE)
     np.testing.assert_allclose(out, [[0], [38.5], [0]], rtol=1e-6)
 
 
@@ -131,35 +137,35 @@ def test_residual_and_bias_are_added():
         two_heads(concat=False, residual=True),
         (jnp.array([[2.0]]), jnp.array([100.0])),
     )
-    out = conv(X, ONE_EDGE)
+    out = run(conv, X, ONE_EDGE)
     np.testing.assert_allclose(out, [[114], [38.5 + 28 + 100], [142]], rtol=1e-6)
 
 
 def test_dropout_drops_coefficients_and_scales_the_others():
     conv = gat(dropout=0.5)
     x, no_edges = jnp.ones((64, 1)), jnp.zeros((2, 0), jnp.int32)
-    out = conv(x, no_edges, key=KEY)
+    out = run(conv, x, no_edges, key=KEY)
     assert set(np.asarray(out).ravel()) == {0.0, 2.0}
 
 
 def test_dropout_is_off_in_inference_and_needs_a_key_in_training():
     conv = gat(dropout=0.5)
     with pytest.raises(ValueError, match=r"key must be given in training with dropout=0\.5"):
-        conv(X, TWO_EDGES)
-    out = eqx.nn.inference_mode(conv)(X, TWO_EDGES)
+        run(conv, X, TWO_EDGES)
+    out = run(eqx.nn.inference_mode(conv), X, TWO_EDGES)
     np.testing.assert_allclose(out, [[7], [14], [21]], rtol=1e-6)
 
 
 def test_edge_attributes_need_edge_dim():
     with pytest.raises(ValueError, match="edge_attr must be None for a GATConv without edge_dim"):
-        gat()(X, TWO_EDGES, jnp.ones((2, 1)))
+        run(gat(), X, TWO_EDGES, jnp.ones((2, 1)))
 
 
 def test_edge_attributes_must_have_edge_dim_columns():
     with pytest.raises(ValueError, match=r"shape \(edges, 1\), as given by edge_dim, got \(2, 3\)"):
-        edge_gat()(X, TWO_EDGES, jnp.ones((2, 3)))
+        run(edge_gat(), X, TWO_EDGES, jnp.ones((2, 3)))
     with pytest.raises(ValueError, match=r"shape \(edges, 3\), as given by edge_dim, got \(2,\)"):
-        gat(edge_dim=3)(X, TWO_EDGES, jnp.ones(2))
+        run(gat(edge_dim=3), X, TWO_EDGES, jnp.ones(2))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Turns formulas into MathML when the site is built, so that pages load no script for them."""
+"""What is changed in the pages when the site is built."""
 
 import html
 import re
@@ -8,11 +8,18 @@ from latex2mathml.converter import convert
 # What `pymdownx.arithmatex` writes with `generic: true`.
 _INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.DOTALL)
 _BLOCK = re.compile(r'<div class="arithmatex">\\\[(.*?)\\\]</div>', re.DOTALL)
+# Shapes such as "nodes *features", which mkdocstrings takes for products.
+_SHAPE = re.compile(
+    r'<span class="n">(\w+)</span> <span class="o">\*</span> <span class="n">(\w+)</span>'
+    r'(?=<span class="p">\])'
+)
 
 
 def on_page_content(content: str, **_) -> str:
+    # MathML, so that pages load no script for their formulas.
     content = _INLINE.sub(lambda found: _mathml(found, "inline"), content)
-    return _BLOCK.sub(lambda found: _mathml(found, "block"), content)
+    content = _BLOCK.sub(lambda found: _mathml(found, "block"), content)
+    return _SHAPE.sub(r'<span class="s2">&quot;\1 *\2&quot;</span>', content)
 
 
 def _mathml(found: re.Match, display: str) -> str:
