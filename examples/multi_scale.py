@@ -65,9 +65,10 @@ def main():
     print("one row for each graph:", out.shape)
 
     # The same layer twice: 8, 4 and 16 nodes become 4, 2 and 8, then 2, 1 and 4.
-    x = jax.nn.relu(model.conv1(batch.x, batch.edge_index))
-    once = model.pool(x, batch.edge_index, batch=batch.batch)
-    twice = model.pool(once.x, once.edge_index, batch=once.batch)
+    x = jax.nn.relu(eqx.filter_jit(model.conv1)(batch.x, batch.edge_index))
+    pool = eqx.filter_jit(model.pool)
+    once = pool(x, batch.edge_index, batch=batch.batch)
+    twice = pool(once.x, once.edge_index, batch=once.batch)
     print("nodes at each scale:", batch.batch.counts, once.batch.counts, twice.batch.counts)
 
 

@@ -5,14 +5,13 @@ a Python block is what that block prints.
 """
 
 import contextlib
+import importlib
 import io
 import pathlib
 import re
 import types
 
 import pytest
-
-import jraphx_eqx
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -28,16 +27,16 @@ def blocks(text: str) -> list[tuple[str, str, int]]:
 
 def check_page(text: str, name: str) -> None:
     namespace = {"__name__": name}
-    printed = None
-    for language, code, line in blocks(text):
+    printed = ""
+    for language, code, line in [*blocks(text), ("python", "", 0)]:
         if language == "python":
+            assert not printed, f"{name}:{line}: the block before prints this unseen\n{printed}"
             with contextlib.redirect_stdout(io.StringIO()) as stdout:
                 exec(compile("\n" * line + code, name, "exec"), namespace)
             printed = stdout.getvalue()
         elif language == "text":
-            assert printed is not None, f"{name}:{line}: no Python block prints this"
             assert same(code, printed), f"{name}:{line}: shown\n{code}\nbut printed\n{printed}"
-            printed = None
+            printed = ""
 
 
 def same(shown: str, printed: str) -> bool:
@@ -85,14 +84,17 @@ def test_the_checker_lets_no_error_pass():
         check_page("```python\n1 / 0\n```\n", "page")
 
 
-@pytest.mark.parametrize("module", ["nn.pool", "nn.conv", "data", "ops", "interop"])
+def test_the_checker_wants_all_output_to_be_shown():
+    with pytest.raises(AssertionError, match="unseen"):
+        check_page("```python\nprint(1)\n```\n", "page")
+
+
+@pytest.mark.parametrize("module", ["nn.pool", "nn.conv", "data", "ops", "interop", "parity"])
 def test_every_public_name_is_in_the_api_pages(module):
     documented = set()
     for page in (ROOT / "docs" / "api").glob("*.md"):
         documented |= set(re.findall(r"::: jraphx_eqx\.(\S+)", page.read_text()))
-    package = jraphx_eqx
-    for part in module.split("."):
-        package = getattr(package, part)
+    package = importlib.import_module(f"jraphx_eqx.{module}")
     public = {
         name
         for name, value in vars(package).items()

@@ -17,7 +17,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jaxtyping
-import numpy as np
 import pytest
 
 from jraphx_eqx.data import Batch, BatchVector, Data, validate
@@ -337,9 +336,10 @@ def test_all_of_this_holds_with_the_type_checks_switched_off():
     environment = {**os.environ, "JAXTYPING_DISABLE": "1"}
     child = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert child.returncode == 0, child.stdout + child.stderr
-    assert f"{len(CASES) + len(NEAR_MISSES) + 2} passed, 1 skipped" in child.stdout
+    assert f"{len(CASES) + len(NEAR_MISSES) + 3} passed, 1 skipped" in child.stdout
 
 
 def test_the_switch_is_as_this_process_was_started():
-    assert UNCHECKED == (os.environ.get("JAXTYPING_DISABLE") == "1")
-    np.testing.assert_equal(hasattr(TopKPooling.__call__, "__wrapped__"), not UNCHECKED)
+    assert (os.environ.get("JAXTYPING_DISABLE") == "1") == UNCHECKED
+    # The hook wraps what it checks.
+    assert hasattr(TopKPooling.__call__, "__wrapped__") != UNCHECKED

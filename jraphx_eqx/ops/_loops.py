@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
-from ._edges import masked_edges
+from ._edges import edge_mask, masked_edges
 from ._gather import gather
 from ._segment import aggregation, segment_sum
 
@@ -34,7 +34,8 @@ def add_self_loops(
     loops = jnp.broadcast_to(jnp.arange(num_nodes, dtype=edge_index.dtype), (2, num_nodes))
     if edge_attr is not None:
         if isinstance(fill_value, str):
-            fill = aggregation(fill_value)(edge_attr, edge_index[1], num_nodes)
+            target = jnp.where(edge_mask(edge_index, num_nodes), edge_index[1], num_nodes)
+            fill = aggregation(fill_value)(edge_attr, target, num_nodes)
         else:
             fill = jnp.full((num_nodes, *edge_attr.shape[1:]), fill_value, edge_attr.dtype)
         edge_attr = jnp.concatenate([edge_attr, fill])

@@ -19,6 +19,7 @@ SCORES = "scores"
 class Reference:
     """What PyG computes in float64 for one forced decision, and its float32 noise there."""
 
+    chosen: np.ndarray | None
     arrays: dict[str, np.ndarray | None]
     noise: Noise
     ids: dict[str, np.ndarray]
@@ -79,19 +80,19 @@ class Oracle:
         arrays = self._run("f64", chosen, cotangents)
         unused = {name for name, value in arrays.items() if value is None and name[:2] == "d."}
         arrays.update({name: np.zeros(self._shape(name)) for name in unused})
-        ids = self._ids(arrays)
-        noise, rng = Noise(), np.random.default_rng([self.seed, 2])
-        for _ in range(JITTERED_RUNS):
+        reference = Reference(chosen, arrays, Noise(), self._ids(arrays), cotangents, unused)
+        self.listen(reference, JITTERED_RUNS)
+        return reference
+
+    def listen(self, reference: Reference, runs: int) -> None:
+        """Measures the noise of a reference until it rests on this many jittered runs."""
+        noise = reference.noise
+        while noise.runs < runs:
+            rng = np.random.default_rng([self.seed, 2, noise.runs])
             moved = _jitter(rng, self.inputs), _jitter(rng, self.weights)
-            low = self._run("f32", chosen, cotangents, *moved)
-            high = self._run("f64", chosen, cotangents, *moved)
-            for name, value in high.items():
-                if value is None or value.dtype.kind != "f":
-                    continue
-                with np.errstate(invalid="ignore"):
-                    error = np.nan_to_num(np.abs(low[name] - value), posinf=0.0)
-                noise.add(name, error, Blocks(value.shape, ids.get(name)), JITTERED_RUNS)
-        return Reference(arrays, noise, ids, cotangents, unused)
+            at = (reference.chosen, reference.cotangents, *moved)
+            low, high = self._run("f32", *at), self._run("f64", *at)
+            noise.add(_errors(low, high, reference.ids))
 
     def _run(self, lane, chosen, cotangents=None, inputs=None, weights=None):
         watch = self.decision.watch_pyg(chosen) if self.decision else nullcontext([])
@@ -136,6 +137,16 @@ class Oracle:
         if self.decision is not None:
             ids[SCORES] = np.asarray(self.inputs[self.decision.groups])
         return ids
+
+
+def _errors(low, high, ids) -> dict[str, tuple[np.ndarray, Blocks]]:
+    errors = {}
+    for name, value in high.items():
+        if value is not None and value.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):
+                error = np.nan_to_num(np.abs(low[name] - value), posinf=0.0)
+            errors[name] = error, Blocks(value.shape, ids.get(name))
+    return errors
 
 
 def _jitter(rng: np.random.Generator, arrays: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,8 +37,7 @@ POINTS = {
 @pytest.mark.parametrize("name", POINTS)
 def test_values_and_slopes_are_those_of_torch_at_the_kinks_too(name):
     x = jnp.array(list(POINTS[name]), jnp.float32)
-    value, pullback = jax.vjp(activation(name), x)
-    (slope,) = pullback(jnp.ones_like(value))
+    value, slope = jax.jit(lambda x: jax.jvp(activation(name), (x,), (jnp.ones_like(x),)))(x)
     expected_value, expected_slope = np.array(list(POINTS[name].values())).T
     np.testing.assert_allclose(value, expected_value, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(slope, expected_slope, rtol=1e-6, atol=1e-6)
@@ -48,7 +47,8 @@ def test_values_and_slopes_are_those_of_torch_at_the_kinks_too(name):
 def test_dtypes_stay(name, x64):
     for dtype in (jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64):
         with jax.numpy_dtype_promotion("strict"):
-            assert activation(name)(jnp.array([-4.0, 0.3], dtype)).dtype == dtype
+            out = jax.eval_shape(activation(name), jax.ShapeDtypeStruct((2,), dtype))
+            assert out.dtype == dtype
 
 
 def test_case_and_separators_make_no_difference():

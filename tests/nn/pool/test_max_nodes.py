@@ -1,0 +1,97 @@
+"""Room for fewer nodes and edges than there can be: nothing is dropped in silence."""
+
+import os
+import subprocess
+import sys
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jraphx_eqx.data import BatchVector
+from jraphx_eqx.nn.pool import TopKPooling
+
+X = jnp.arange(6.0)[:, None] + 1
+EDGES = jnp.array([[0, 3, 5, 4, 5], [1, 4, 3, 5, 5]], jnp.int32)
+ATTRS = jnp.arange(5.0) + 1
+BATCH = BatchVector(jnp.zeros(6, jnp.int32), 1)
+# Keeps nodes 5, 4, 3 and the last four edges.
+MODES = {"fraction": {"ratio": 0.5}, "count": {"ratio": 3}, "min_score": {"min_score": 0.05}}
+
+
+def pooled(options, x=X, **limits):
+    pool = TopKPooling(1, **options, key=jax.random.key(0))
+    pool = eqx.tree_at(lambda pool: pool.select.weight, pool, jnp.ones((1, 1)))
+    return pool(x, EDGES, ATTRS, BATCH, **limits)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_exact_fit_is_what_trim_gives(mode):
+    limited = pooled(MODES[mode], max_nodes=3, max_edges=4)
+    trimmed = pooled(MODES[mode]).trim()
+    assert limited.x.shape == (3, 1) and limited.edge_index.shape == (2, 4)
+    for ours, theirs in zip(limited, trimmed, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert not limited.overflow
+
+
+def test_more_room_than_needed_changes_nothing():
+    limited, free = pooled(MODES["fraction"], max_nodes=9, max_edges=9), pooled(MODES["fraction"])
+    jax.tree.map(np.testing.assert_array_equal, limited, free)
+
+
+def test_room_to_spare_is_padding_at_the_end():
+    limited = pooled(MODES["min_score"], max_nodes=4, max_edges=5)
+    np.testing.assert_array_equal(limited.perm, [3, 4, 5, 6])
+    np.testing.assert_array_equal(limited.batch.index, [0, 0, 0, 1])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("limit", ["max_nodes", "max_edges"])
+def test_what_does_not_fit_is_an_error_in_eager_and_under_jit(mode, limit):
+    message = f"{limit}=2 has room for; raise {limit}"
+    with pytest.raises(RuntimeError, match=message):
+        pooled(MODES[mode], **{limit: 2})
+    program = eqx.filter_jit(lambda x: pooled(MODES[mode], x, **{limit: 2}))
+    with pytest.raises(RuntimeError, match=message):
+        jax.block_until_ready(program(X))
+
+
+@pytest.mark.parametrize("part", ["x", "edge_index", "edge_attr", "batch", "perm", "score"])
+def test_every_part_of_the_output_carries_the_error(part):
+    limit = {"max_edges": 2} if part.startswith("edge") else {"max_nodes": 2}
+    program = eqx.filter_jit(lambda x: getattr(pooled(MODES["fraction"], x, **limit), part))
+    with pytest.raises(RuntimeError, match="has room for"):
+        jax.block_until_ready(program(X))
+
+
+def test_no_room_at_all_is_fine_where_nothing_is_kept():
+    nothing = BatchVector(jnp.ones(6, jnp.int32), 1)
+    pool = TopKPooling(1, key=jax.random.key(0))
+    out = pool(X, EDGES, batch=nothing, max_nodes=0, max_edges=0)
+    assert out.x.shape == (0, 1) and out.edge_index.shape == (2, 0) and not out.overflow
+
+
+SWITCHED_OFF = """
+import jax
+from test_max_nodes import MODES, X, pooled
+
+for mode in ("fraction", "min_score"):
+    for nodes, edges in [(2, 4), (3, 3), (3, 4)]:
+        out = jax.jit(lambda x: pooled(MODES[mode], x, max_nodes=nodes, max_edges=edges))(X)
+        assert bool(out.overflow) == (nodes < 3 or edges < 4), (mode, nodes, edges)
+print("done")
+"""
+
+
+def test_overflow_says_so_where_runtime_errors_are_switched_off():
+    environment = {**os.environ, "EQX_ON_ERROR": "nan"}
+    here = os.path.dirname(__file__)
+    path = [here, *sys.path]
+    environment["PYTHONPATH"] = os.pathsep.join(path)
+    child = subprocess.run(
+        [sys.executable, "-c", SWITCHED_OFF], env=environment, capture_output=True, text=True
+    )
+    assert child.stdout == "done\n", child.stderr

@@ -1,0 +1,193 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jraphx_eqx.data import BatchVector
+from jraphx_eqx.nn.pool import SelectTopK, TopKPooling, select_nodes
+
+# Projected on (3, 4) / 5 these are 1, 3, 2, -1, 5; the last row is padding.
+X = jnp.array([[1.0, 0.5], [5.0, 0.0], [2.0, 1.0], [1.0, -2.0], [3.0, 4.0], [jnp.nan, jnp.inf]])
+BATCH = BatchVector(jnp.array([0, 1, 0, 0, 1, 2]), 2)
+EDGES = jnp.array([[0, 2, 2, 1, 4, 6], [2, 0, 2, 4, 4, 6]], jnp.int32)
+ATTRS = jnp.array([10, 20, 30, 40, 50, 99])
+
+
+def pooling(ratio=0.5, weight=(3.0, 4.0), **options):
+    options = {"nonlinearity": "identity"} | options
+    pool = TopKPooling(2, ratio, **options, key=jax.random.key(0))
+    return eqx.tree_at(lambda pool: pool.select.weight, pool, jnp.array([weight]))
+
+
+def test_the_best_half_of_each_graph_is_kept_and_gated_by_its_score():
+    out = pooling()(X, EDGES, ATTRS, BATCH).trim()
+    np.testing.assert_array_equal(out.perm, [2, 0, 4])
+    np.testing.assert_allclose(out.score, [2, 1, 5], rtol=1e-6)
+    np.testing.assert_allclose(out.x, [[4, 2], [1, 0.5], [15, 20]], rtol=1e-6)
+    np.testing.assert_array_equal(out.batch.index, [0, 0, 1])
+
+
+def test_edges_between_kept_nodes_are_relabelled_in_their_order():
+    out = pooling()(X, EDGES, ATTRS, BATCH).trim()
+    np.testing.assert_array_equal(out.edge_index, [[1, 0, 0, 2], [0, 1, 0, 2]])
+    np.testing.assert_array_equal(out.edge_attr, [10, 20, 30, 50])
+
+
+def test_without_trim_padding_follows_in_the_shapes_known_beforehand():
+    out = pooling()(X, EDGES, ATTRS, BATCH)
+    np.testing.assert_array_equal(out.perm, [2, 0, 4, 6, 6])
+    np.testing.assert_array_equal(out.batch.index, [0, 0, 1, 2, 2])
+    np.testing.assert_array_equal(out.x[3:], np.zeros((2, 2)))
+    np.testing.assert_array_equal(out.edge_index, [[1, 0, 0, 5, 2, 5], [0, 1, 0, 5, 2, 5]])
+    np.testing.assert_array_equal(out.edge_attr, [10, 20, 30, 0, 50, 0])
+    assert out.num_kept == 3 and not out.overflow
+
+
+def test_a_pool_output_iterates_over_five():
+    out = pooling()(X, EDGES, ATTRS, BATCH)
+    x, edge_index, edge_attr, batch, perm = out
+    assert x is out.x and edge_index is out.edge_index and edge_attr is out.edge_attr
+    assert batch is out.batch and perm is out.select.node_index
+
+
+def test_a_count_keeps_as_many_nodes_of_each_graph_as_there_are():
+    assert pooling(1)(X, EDGES, batch=BATCH).trim().perm.tolist() == [2, 4]
+    assert pooling(3)(X, EDGES, batch=BATCH).trim().perm.tolist() == [2, 0, 3, 4, 1]
+    assert pooling(9)(X, EDGES, batch=BATCH).trim().perm.tolist() == [2, 0, 3, 4, 1]
+
+
+def test_the_length_of_the_weight_plays_no_part():
+    out = pooling(weight=(30.0, 40.0))(X, EDGES, batch=BATCH)
+    np.testing.assert_allclose(out.score[:3], [2, 1, 5], rtol=1e-6)
+
+
+def test_the_multiplier_acts_on_features_and_not_on_scores():
+    out = pooling(multiplier=-3)(X, EDGES, batch=BATCH).trim()
+    np.testing.assert_allclose(out.x, [[-12, -6], [-3, -1.5], [-45, -60]], rtol=1e-6)
+    np.testing.assert_allclose(out.score, [2, 1, 5], rtol=1e-6)
+
+
+def test_the_nonlinearity_is_applied_once():
+    out = pooling(nonlinearity="tanh")(X, EDGES, batch=BATCH).trim()
+    np.testing.assert_allclose(out.score, np.tanh([2, 1, 5]), rtol=1e-6)
+    np.testing.assert_allclose(out.x[1], np.tanh(1) * np.array([1, 0.5]), rtol=1e-6)
+
+
+def test_min_score_keeps_in_the_order_of_nodes_and_scores_by_softmax():
+    # Projected on (1, 0): softmax of log 1, log 3, log 4 over graph 0, and 1 for graph 1.
+    x = jnp.log(jnp.array([[1.0, 1], [7, 1], [3, 1], [4, 1]]))
+    batch = BatchVector(jnp.array([0, 1, 0, 0]), 2)
+    pool = pooling(min_score=0.2, weight=(1.0, 0.0), nonlinearity="tanh")
+    out = pool(x, EDGES[:, :2], batch=batch).trim()
+    np.testing.assert_array_equal(out.perm, [1, 2, 3])
+    np.testing.assert_allclose(out.score, [1, 3 / 8, 4 / 8], rtol=1e-6)
+    np.testing.assert_array_equal(out.batch.index, [1, 0, 0])
+
+
+def test_attn_is_scored_in_place_of_x():
+    attn = jnp.where(jnp.arange(6)[:, None] == 3, 9.0, X)
+    out = pooling(1)(X, EDGES, batch=BATCH, attn=attn).trim()
+    np.testing.assert_array_equal(out.perm, [3, 4])
+    np.testing.assert_allclose(out.score[0], 9 * 7 / 5, rtol=1e-6)
+    np.testing.assert_allclose(out.x[0], 9 * 7 / 5 * X[3], rtol=1e-6)
+
+
+def test_the_gradient_reaches_kept_nodes_and_the_weight():
+    # The sum of x_i · s_i over a node, with s = 3/5 x_0 + 4/5 x_1.
+    def total(x):
+        return pooling(1)(x, EDGES, batch=BATCH).x.sum()
+
+    gradient = jax.grad(total)(X)
+    expected = np.zeros((6, 2))
+    expected[2] = 2 + 3 * np.array([0.6, 0.8])
+    expected[4] = 5 + 7 * np.array([0.6, 0.8])
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6)
+
+
+def test_a_nonlinearity_with_an_infinite_slope_at_0_does_not_see_padding():
+    pool = pooling(nonlinearity=lambda score: jnp.sqrt(jnp.abs(score)))
+
+    def total(leaves):
+        pool, x = leaves
+        return pool(x, EDGES, batch=BATCH).x.sum()
+
+    pool_gradient, gradient = eqx.filter_grad(total)((pool, X))
+    assert np.all(np.isfinite(gradient)) and np.all(np.isfinite(pool_gradient.select.weight))
+
+
+def test_a_nonlinearity_with_parameters_is_trained():
+    class Slope(eqx.Module):
+        slope: jax.Array
+
+        def __call__(self, x):
+            return self.slope * x
+
+    pool = pooling(nonlinearity=Slope(jnp.array(2.0)))
+    gradient = eqx.filter_grad(lambda pool: pool(X, EDGES, batch=BATCH).score.sum())(pool)
+    np.testing.assert_allclose(gradient.select.nonlinearity.slope, 2 + 1 + 5, rtol=1e-6)
+
+
+def test_the_public_stages_put_together_are_the_call():
+    pool = pooling()
+    out = pool(X, EDGES, ATTRS, BATCH)
+    select = pool.select(pool.score(X, EDGES, BATCH), BATCH)
+    np.testing.assert_array_equal(pool.reduce(X, select), out.x)
+    edge_index, edge_attr, batch = pool.connect(select, EDGES, ATTRS, BATCH)
+    np.testing.assert_array_equal(edge_index, out.edge_index)
+    np.testing.assert_array_equal(edge_attr, out.edge_attr)
+    np.testing.assert_array_equal(batch.index, out.batch.index)
+
+
+def test_a_decision_from_elsewhere_can_be_put_in():
+    pool, score = pooling(), jnp.arange(6.0)
+    select = select_nodes(jnp.array([3, 1, 6], jnp.int32), score)
+    np.testing.assert_array_equal(pool.reduce(X, select), [[3, -6], [5, 0], [0, 0]])
+    edge_index, _, batch = pool.connect(select, EDGES, None, BATCH)
+    assert np.all(edge_index == 3)
+    np.testing.assert_array_equal(batch.index, [0, 1, 2])
+
+
+def test_lift_brings_kept_nodes_back_and_gives_0_to_the_others():
+    out = pooling()(X, EDGES, ATTRS, BATCH)
+    lifted = out.lift(jnp.arange(1.0, 6)[:, None])
+    np.testing.assert_array_equal(lifted[:, 0], [2, 0, 1, 0, 3, 0])
+    trimmed = out.trim()
+    np.testing.assert_array_equal(trimmed.lift(jnp.arange(1.0, 4)[:, None]), lifted)
+
+
+def test_pooling_twice_keeps_the_best_of_the_best():
+    pool = pooling()
+    first = pool(X, EDGES, ATTRS, BATCH)
+    second = pool(first.x, first.edge_index, first.edge_attr, first.batch).trim()
+    # (4, 2) scores 4 and (15, 20) scores 25.
+    np.testing.assert_array_equal(second.perm, [0, 2])
+    np.testing.assert_allclose(second.x, [[16, 8], [375, 500]], rtol=1e-6)
+    np.testing.assert_array_equal(second.edge_index, [[0, 1], [0, 1]])
+    np.testing.assert_array_equal(second.edge_attr, [30, 50])
+    np.testing.assert_array_equal(second.batch.index, [0, 1])
+
+
+def test_without_batch_there_is_one_graph():
+    out = pooling(2)(X[:5], EDGES[:, :5])
+    np.testing.assert_array_equal(out.perm, [4, 1])
+    np.testing.assert_array_equal(out.batch.index, [0, 0])
+
+
+def test_outputs_keep_the_dtypes_of_their_indices():
+    with jax.enable_x64(True):
+        batch = BatchVector(BATCH.index.astype(jnp.int32), 2)
+        out = pooling()(X.astype(jnp.float64), EDGES.astype(jnp.int64), ATTRS, batch)
+        assert (out.edge_index.dtype, out.batch.index.dtype) == (jnp.int64, jnp.int32)
+        batch = BatchVector(BATCH.index.astype(jnp.int64), 2)
+        out = pooling()(X.astype(jnp.float64), EDGES.astype(jnp.int32), ATTRS, batch)
+        assert (out.edge_index.dtype, out.batch.index.dtype) == (jnp.int32, jnp.int64)
+        assert out.perm.dtype == jnp.int32
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float16, jnp.bfloat16])
+def test_the_weight_is_drawn_within_one_over_the_root_of_the_width(dtype):
+    weight = SelectTopK(400, dtype=dtype, key=jax.random.key(1)).weight
+    assert weight.shape == (1, 400) and weight.dtype == dtype
+    largest = np.max(np.abs(np.asarray(weight, np.float32)))
+    assert 0.045 < largest <= 0.05 * (1 + float(jnp.finfo(dtype).eps))

@@ -1,0 +1,81 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jraphx_eqx.data import BatchVector
+from jraphx_eqx.ops import descending_order
+
+DTYPES = ["float16", "bfloat16", "float32", "float64"]
+NEGATIVE_NAN = -np.float64("nan")
+SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, NEGATIVE_NAN, 1.5, -1.5, 2.0]
+LENGTH = 24
+
+compiled = jax.jit(descending_order)
+
+
+def expected_order(score, batch):
+    """By graph, then NaN, then descending, then position."""
+    score = np.asarray(score).astype(np.float64)
+    nan = np.isnan(score)
+    keys = (np.where(nan, 0, -(score + 0.0)), ~nan, np.minimum(batch.index, batch.num_graphs))
+    return np.lexsort(keys)
+
+
+def assert_ordered(score, index, num_graphs, dtype):
+    with jax.enable_x64(dtype == "float64"):
+        score = jnp.asarray(np.asarray(score), dtype)
+        batch = BatchVector(jnp.asarray(index, jnp.int32), num_graphs)
+        expected = expected_order(score, batch)
+        for order in (descending_order(score, batch), compiled(score, batch)):
+            assert order.dtype == jnp.int32
+            np.testing.assert_array_equal(order, expected)
+
+
+@pytest.mark.parametrize("num_graphs", [3, 2**30])  # the second does not fit in one pass
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_order_is_that_of_a_stable_sort(dtype, num_graphs, data):
+    finite = st.integers(-4, 4).map(lambda n: n / 4)
+    scores = st.lists(st.sampled_from(SPECIAL) | finite, min_size=LENGTH, max_size=LENGTH)
+    graphs = st.sampled_from([0, 1, 2, num_graphs, num_graphs + 1, num_graphs - 1])
+    index = data.draw(st.lists(graphs, min_size=LENGTH, max_size=LENGTH))
+    assert_ordered(data.draw(scores), index, num_graphs, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nan_of_both_signs_ranks_first_and_both_zeros_are_equal(dtype):
+    score = [-0.0, 1.0, 0.0, NEGATIVE_NAN, -0.0, np.inf, np.nan, -np.inf]
+    assert np.signbit(score[3]) and not np.signbit(score[6])
+    assert_ordered(score, [0] * 8, 1, dtype)
+    with jax.enable_x64(dtype == "float64"):
+        order = compiled(jnp.asarray(np.asarray(score), dtype), BatchVector(jnp.zeros(8, int), 1))
+    np.testing.assert_array_equal(order, [3, 6, 5, 1, 0, 2, 4, 7])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_scores_that_differ_in_the_last_bit_are_told_apart(dtype):
+    step = float(jnp.finfo(dtype).eps)
+    score = [1.0, 1 + step, -1.0, -1 - step, 1 + 2 * step]
+    assert_ordered(score, [0, 0, 0, 0, 0], 1, dtype)
+
+
+@pytest.mark.parametrize("num_nodes", [0, 1, 2, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_few_nodes(dtype, num_nodes):
+    assert_ordered(np.arange(num_nodes), [0] * num_nodes, 1, dtype)
+
+
+def test_padding_comes_last_in_its_own_order():
+    batch = BatchVector(jnp.array([2, 0, 5, 1, 2, 0]), 2)
+    order = descending_order(jnp.array([9.0, 1.0, 9.0, 3.0, 8.0, 2.0]), batch)
+    np.testing.assert_array_equal(order[:3], [5, 1, 3])
+    assert set(order[3:].tolist()) == {0, 2, 4}
+
+
+def test_the_dtypes_of_the_caller_stay_as_they_are():
+    order = jax.jit(lambda x: (descending_order(x, BatchVector(jnp.zeros(3, int), 1)), x + 1))
+    assert [leaf.dtype for leaf in order(jnp.ones(3))] == [jnp.int32, jnp.float32]
