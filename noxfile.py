@@ -47,7 +47,8 @@ def newest(session: nox.Session) -> None:
 def parity(session: nox.Session) -> None:
     """Every operator against PyG, on random and corner graphs and on the digits."""
     install(session, ".[test,parity]")
-    session.run("pytest", "parity_tests", *session.posargs)
+    # The pages on PyG and parity need torch, so the `tests` session skips them.
+    session.run("pytest", "parity_tests", "tests/test_docs.py", *session.posargs)
     session.run("python", "-m", "parity_tests")
 
 

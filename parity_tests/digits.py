@@ -12,7 +12,7 @@ def digit_graph(image: np.ndarray, label: int | None = None) -> Data:
     """The non-zero pixels of an image, joined to their eight neighbours in both directions.
 
     Node features are the intensity and the position (row, column), in (0, 1]. Edges carry the
-    difference of the intensities and the distance, and in `extras` a weight, one over the distance.
+    intensity of their source and the distance, and in `extras` a weight, one over the distance.
     """
     rows, columns = np.nonzero(image)
     place = np.stack([rows, columns])
@@ -21,7 +21,7 @@ def digit_graph(image: np.ndarray, label: int | None = None) -> Data:
     intensity = image[rows, columns] / 16
     x = np.stack([intensity, (rows + 1) / 8, (columns + 1) / 8], axis=1)
     distance = np.linalg.norm(steps[:, source, target], axis=0)
-    attr = np.stack([intensity[target] - intensity[source], distance], axis=1)
+    attr = np.stack([intensity[source], distance], axis=1)
     return Data(
         x=_f32(x),
         edge_index=np.stack([source, target]),

@@ -37,7 +37,7 @@ class BatchVector(eqx.Module):
             _check_ids(np.asarray(self.index))
 
     @property
-    def node_mask(self) -> Bool[Array, " nodes"]:
+    def node_mask(self) -> Bool[Array, "*stacked nodes"]:
         """False for padding nodes."""
         return self.index < self.num_graphs
 

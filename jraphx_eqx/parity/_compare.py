@@ -101,7 +101,7 @@ def _floats(record, ours, ref, ids, tau, rms) -> Record:
     blocks = Blocks(ref.shape, ids)
     tau = np.zeros(blocks.count) if tau is None else tau
     error, scale = np.abs(ours - ref), blocks.max(np.abs(ref))
-    errors, tol = blocks.max(error), tolerance(scale, tau, record.lane)
+    errors, tol = blocks.max(error), tolerance(scale, tau, record.lane, record.kind)
     ratios = errors / tol
     b = record.block = int(ratios.argmax())
     record.blocks, record.ratio = blocks.count, float(ratios[b])
@@ -111,7 +111,8 @@ def _floats(record, ours, ref, ids, tau, rms) -> Record:
     if error.size:
         inside = np.where(blocks.ids.reshape(ref.shape) == b, error, -1.0)
         _at(record, np.unravel_index(inside.argmax(), ref.shape), ours, ref)
-    record.rms_ratio = _rms_ratio(blocks, error, scale, rms, record.lane)
+    if record.kind == "value":
+        record.rms_ratio = _rms_ratio(blocks, error, scale, rms, record.lane)
     record.flags += _flags(errors, scale, tau, record.lane)
     if record.ratio > 1:
         _fail(record, f"error {record.max_abs:.2e} is {record.ratio:.3g} times the tolerance")

@@ -4,11 +4,14 @@ import numpy as np
 
 # Fitted on nine operators of PyG 2.8.1: over 1,500 tensors no error exceeded 4.5 times the noise
 # of eight jittered runs; four runs were not enough, because a lucky scalar can be exact four times.
+# Gradients need more room: XLA's tanh is off by up to 4.4 units in the last place where PyTorch's
+# is by 0.5, and 1 - tanh² near saturation magnifies it; 20 times the noise was seen on the digits.
+# For the same reason root mean squares, of which the largest seen was 1.6, are judged for values.
 JITTERED_RUNS = 8
 # What should cancel can cancel exactly in every one of a few runs. So a failure has to survive
 # more of them; what passes, passes without.
 MORE_RUNS = 64
-SAFETY = 8
+SAFETY = {"value": 8, "gradient": 32}
 DECISION_SAFETY = 2
 RMS_LIMIT = 3
 RMS_ELEMENTS = 100
@@ -73,11 +76,11 @@ def jitter(rng: np.random.Generator, array: np.ndarray) -> np.ndarray:
     return (np.asarray(array, np.float64) * (1 + EPS["f32"] * steps)).astype(np.float32)
 
 
-def tolerance(scale: np.ndarray, tau: np.ndarray, lane: str) -> np.ndarray:
+def tolerance(scale: np.ndarray, tau: np.ndarray, lane: str, kind: str = "value") -> np.ndarray:
     """How far a block may be from the float64 reference: the reference's own noise and half a unit
     in the last place of its largest element, times a safety factor."""
     eps = EPS[lane]
-    return SAFETY * (tau * (eps / EPS["f32"]) + 0.5 * eps * scale) + TINY[lane]
+    return SAFETY[kind] * (tau * (eps / EPS["f32"]) + 0.5 * eps * scale) + TINY[lane]
 
 
 def decision_margin(scale: np.ndarray, tau: np.ndarray, lane: str) -> np.ndarray:

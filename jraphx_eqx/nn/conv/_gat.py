@@ -40,8 +40,8 @@ class GATConv(AbstractConv):
     Equal to `torch_geometric.nn.GATConv`, except that `edge_attr` without `edge_dim` is an error:
     PyG ignores it. $\mathbf{W}$ is `lin`; $\mathbf{a}_s, \mathbf{a}_t, \mathbf{a}_e$ are `att_src`,
     `att_dst`, `att_edge`, of shape `(1, heads, out_features)`; $\mathbf{W}_e$ is `lin_edge`, the
-    skip connection `res`, and $\mathbf{b}$ `bias`. Dropout is an
-    [`equinox.nn.Dropout`][], which [`equinox.nn.inference_mode`][] switches off.
+    skip connection `res`, and $\mathbf{b}$ `bias`. Dropout is an `equinox.nn.Dropout`, which
+    `equinox.nn.inference_mode` switches off.
 
     ??? cite
 

@@ -35,22 +35,22 @@ class PoolOutput(eqx.Module):
         return iter((self.x, self.edge_index, self.edge_attr, self.batch, self.perm))
 
     @property
-    def perm(self) -> Int[Array, " pooled_nodes"]:
+    def perm(self) -> Int[Array, "*stacked pooled_nodes"]:
         """The node that each row was. Padding entries are the number of nodes pooled."""
         return self.select.node_index
 
     @property
-    def score(self) -> Float[Array, " pooled_nodes"]:
+    def score(self) -> Float[Array, "*stacked pooled_nodes"]:
         """The scores of the kept nodes; 0 in padding."""
         return self.select.weight
 
     @property
-    def num_kept(self) -> Int[Array, ""]:
+    def num_kept(self) -> Int[Array, "*stacked"]:
         """The number of nodes kept, padding not counted."""
-        return jnp.sum(self.perm < self.select.num_nodes, dtype=jnp.int32)
+        return jnp.sum(self.perm < self.select.num_nodes, axis=-1, dtype=jnp.int32)
 
     @property
-    def overflow(self) -> Bool[Array, ""]:
+    def overflow(self) -> Bool[Array, "*stacked"]:
         """Whether `max_nodes` or `max_edges` was too small."""
         return self.select.overflow | self.edge_overflow
 
