@@ -11,7 +11,8 @@ def activation(nonlinearity: object) -> Callable[..., Any]:
 
     Names are those of `torch.nn`'s activations, with torch's defaults; upper case, `_`, `-` and
     spaces make no difference. Values and gradients are torch's, at the kinks too, where some of
-    JAX's own functions take another subgradient.
+    JAX's own functions take another subgradient. One slope differs: that of `hardsigmoid` in
+    float64 is 1/6 here, and 1/6 as rounded to float32 in torch 2.13.
 
     **Raises:** `ValueError` for an unknown name, for an activation that takes parameters, is random
     or mixes nodes, and for anything that is neither a string nor a callable.

@@ -62,14 +62,14 @@ class Candidate:
         return np.asarray(scores)[: len(self.plain[self.decision.groups])]
 
     def select(self, scores: np.ndarray) -> np.ndarray:
-        """The real rows chosen for the given scores of the real rows."""
+        """The rows chosen for the given scores of the real rows; padded rows get NaN."""
         assert self.decision is not None
-        padded = np.zeros(len(self.padded[self.decision.groups]), DTYPES[self.lane])
+        padded = np.full(len(self.padded[self.decision.groups]), np.nan, DTYPES[self.lane])
         padded[: len(scores)] = scores
         with precision(self.lane):
             chosen = _jit(self.decision.select_eqx)(self.module, jnp.asarray(padded), self.arrays)
         index = np.asarray(chosen)
-        return index[index < len(scores)]
+        return index[index < len(padded)]
 
     def run(
         self, chosen: np.ndarray | None, cotangents: Mapping[str, Mapping[str, np.ndarray]]
@@ -89,7 +89,7 @@ class Candidate:
             real = self.spec.real(self.padded, outputs)
             found = {f"out.{n}": _take(value, real.get(n)) for n, value in outputs.items()}
             for direction, parts in cotangents.items():
-                if any(np.shape(found.get(f"out.{n}")) != np.shape(p) for n, p in parts.items()):
+                if any(_shape(found.get(f"out.{n}")) != p.shape for n, p in parts.items()):
                     continue
                 spread = {n: _spread(zero, real.get(n), parts.get(n)) for n, zero in zeros.items()}
                 found.update(self._gradients(program(spread)[1], direction))
@@ -174,6 +174,10 @@ def _array(value: Any, lane: str) -> Any:
 
 def _numpy(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if v is None else np.array(v) for name, v in arrays.items()}
+
+
+def _shape(value: np.ndarray | None) -> tuple[int, ...] | None:
+    return None if value is None else value.shape
 
 
 def _take(value: np.ndarray | None, index: Any) -> np.ndarray | None:

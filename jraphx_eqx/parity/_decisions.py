@@ -122,11 +122,11 @@ def judge_groups(
         # Global to local numbers; each choice was checked to lie in this group.
         mine, other = np.searchsorted(rows, mine), np.searchsorted(rows, other)
         if kind == "topk":
-            verdict, gap = judge_topk(mine, other, scores[rows], deltas[group])
+            verdict, gap = judge_topk(mine, other, scores[rows], float(deltas[group]))
         else:
             assert thresholds is not None
             at = (scores[rows], thresholds[rows])
-            verdict, gap = judge_threshold(mine, other, *at, deltas[group])
+            verdict, gap = judge_threshold(mine, other, *at, float(deltas[group]))
         message = f"group {group}: ours {rows[mine][:8]}, theirs {rows[other][:8]}, gap {gap:.3g}"
         judgement.add(verdict, gap, message)
     return judgement

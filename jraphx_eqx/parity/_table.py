@@ -9,7 +9,7 @@ STYLES = {PASS: "green", DECLARED: "green", FAIL: "bold red"}
 
 def rows(result: Result) -> list[dict[str, str]]:
     """One row of text per operator: the worst error over tolerance of values and gradients, the
-    fewest correct digits in float64, the verdicts on decisions, and the status."""
+    fewest correct digits of values in float64, the verdicts on decisions, and the status."""
     return [_row(result, operator) for operator in result.operators]
 
 
@@ -47,7 +47,8 @@ def _row(result: Result, operator: str) -> dict[str, str]:
     records = [record for record in result.records if record.operator == operator]
     judged = [record for record in records if record.verdict != DECLARED]
     runs = {(r.case, r.config) for r in records if r.case}
-    digits = [r.digits for r in judged if r.lane == "f64" and r.digits is not None]
+    values = [r for r in judged if r.kind == "value" and r.lane == "f64"]
+    digits = [r.digits for r in values if r.digits is not None]
     return {
         "operator": operator,
         "cases": str(len(runs)),

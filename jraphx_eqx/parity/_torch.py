@@ -52,7 +52,7 @@ def watch_topk(forced: np.ndarray | None = None) -> Iterator[list]:
     """
     import torch
 
-    module = importlib.import_module("torch_geometric.nn.pool.select.topk")
+    module: Any = importlib.import_module("torch_geometric.nn.pool.select.topk")
     original, scores = module.topk, []
 
     def topk(x, *args, **kwargs):

@@ -13,6 +13,8 @@ from jraphx_eqx.ops import (
     self_loop_weights,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 # A double edge, a self-loop, an edge back, padding, and an edge with one end past the end.
 EDGES = jnp.array([[0, 0, 2, 2, 4, 3], [2, 2, 2, 0, 4, 9]], jnp.int32)
 ATTRS = jnp.array([1.0, 2.0, 3.0, 4.0, jnp.nan, jnp.nan])

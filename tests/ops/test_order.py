@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.ops import descending_order
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 NEGATIVE_NAN = -np.float64("nan")
 SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, NEGATIVE_NAN, 1.5, -1.5, 2.0]

@@ -13,6 +13,8 @@ from jraphx_eqx.ops import (
     segment_sum,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 # Segment 1 is empty; the last two rows are padding.
 DATA = jnp.array([1.0, 4.0, -2.0, -6.0, jnp.nan, jnp.inf])
 INDEX = jnp.array([0, 0, 2, 2, 3, 7], jnp.int32)

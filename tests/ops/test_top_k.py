@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.ops import above_min_score, first_true, top_k, top_k_capacity, top_k_counts
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 ratios = st.floats(1e-3, 0.9999) | st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.28, 0.6, 1 / 3, 0.999])
 
 

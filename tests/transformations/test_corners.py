@@ -25,6 +25,8 @@ from helpers import (
 
 from jraphx_eqx.data import BatchVector
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 NUM_GRAPHS = 6
 # Nodes of each graph, and edges.
 CORNERS = {
@@ -116,8 +118,7 @@ def test_tied_nodes_are_kept_from_the_lowest_index_on(operator: Operator, name):
     np.testing.assert_array_equal(perm, first + kept_ranks(index))
 
 
-@pytest.mark.usefixtures("quick_compile")
-@pytest.mark.parametrize(("num_nodes", "num_graphs"), [(0, 0), (0, 2), (1, 1)])
+@pytest.mark.parametrize(("num_nodes", "num_graphs"), [(0, 0), (1, 1)])
 @pytest.mark.parametrize(**named(DISTINCT))
 def test_shapes_without_room_for_anything(operator: Operator, num_nodes, num_graphs):
     inputs = Inputs(

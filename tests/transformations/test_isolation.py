@@ -18,6 +18,8 @@ from helpers import (
 
 from jraphx_eqx.data import BatchVector
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 LARGEST = SIZES.index(max(SIZES))
 
 

@@ -14,6 +14,8 @@ from helpers import (
     traced_program,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @pytest.fixture(scope="module")
 def hundred_batches():

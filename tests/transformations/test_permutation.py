@@ -16,6 +16,8 @@ from helpers import (
 
 from jraphx_eqx.data import BatchVector
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def with_nodes_permuted(inputs, order):
     """Row i becomes what row `order[i]` was."""

@@ -28,8 +28,9 @@ class GCNConv(AbstractConv):
     Nodes with a self-loop keep its weight (of several, the last counts); the others get one of
     weight 1.
 
-    Equal to `torch_geometric.nn.GCNConv`, except that a weight of 0 whose target has degree 0 has
-    the gradient 0, not NaN. $\mathbf{W}$ is `lin`, and $\mathbf{b}$ is `bias`. PyG's `cached` is
+    Equal to `torch_geometric.nn.GCNConv`, except for two gradients. A weight of 0 whose target has
+    degree 0 gets 0, not NaN. Of several self-loops of a node, those that do not count get 0; PyG
+    gives each the gradient of the one that does. $\mathbf{W}$ is `lin`, and $\mathbf{b}$ is `bias`. PyG's `cached` is
     left out: under `jit` a graph that is a constant is normalised when it is compiled.
 
     ??? cite

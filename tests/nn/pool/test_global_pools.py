@@ -6,6 +6,8 @@ import pytest
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.pool import global_add_pool, global_max_pool, global_mean_pool, global_min_pool
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 # Graph 1 has no nodes, and the last row is padding.
 X = jnp.array([[1.0, -2.0], [5.0, -4.0], [3.0, 0.0], [jnp.nan, jnp.inf]])
 BATCH = BatchVector(jnp.array([0, 2, 0, 3]), 3)

@@ -13,6 +13,8 @@ import pytest
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.pool import TopKPooling
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 X = jnp.arange(6.0)[:, None] + 1
 EDGES = jnp.array([[0, 3, 5, 4, 5], [1, 4, 3, 5, 5]], jnp.int32)
 ATTRS = jnp.arange(5.0) + 1

@@ -8,6 +8,8 @@ from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.conv import GATConv, GCNConv, GraphConv, SAGEConv
 from jraphx_eqx.nn.pool import SAGPooling
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 KEY = jax.random.key(0)
 X = jnp.array([[1.0], [2.0], [3.0], [4.0]])
 # Everybody points at node 0, and node 3 at node 1.
