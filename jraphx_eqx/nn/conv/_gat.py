@@ -183,7 +183,7 @@ class GATConv(AbstractConv):
         source, target = edge_index
         logits = gather(jnp.sum(heads * self.att_src, axis=-1), source)
         logits = logits + gather(jnp.sum(heads * self.att_dst, axis=-1), target)
-        if edge_attr is not None:
+        if edge_attr is not None and self.att_edge is not None:
             edges = self._by_head(self.lin_edge, edge_attr)
             logits = logits + jnp.sum(edges * self.att_edge, axis=-1)
         return segment_softmax(leaky_relu(logits, self.negative_slope), target, heads.shape[0])

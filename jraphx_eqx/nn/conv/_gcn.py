@@ -30,8 +30,10 @@ class GCNConv(AbstractConv):
 
     Equal to `torch_geometric.nn.GCNConv`, except for two gradients. A weight of 0 whose target has
     degree 0 gets 0, not NaN. Of several self-loops of a node, those that do not count get 0; PyG
-    gives each the gradient of the one that does. $\mathbf{W}$ is `lin`, and $\mathbf{b}$ is `bias`. PyG's `cached` is
-    left out: under `jit` a graph that is a constant is normalised when it is compiled.
+    gives each the gradient of the one that does. PyG's `cached` is left out: under `jit` a graph
+    that is a constant is normalised when it is compiled.
+
+    $\mathbf{W}$ is `lin`, and $\mathbf{b}$ is `bias`.
 
     ??? cite
 
