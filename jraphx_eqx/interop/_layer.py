@@ -56,7 +56,7 @@ def _dtype_of(module):
             )
     theirs = _only([parameter.dtype for parameter in module.parameters()], module)
     dtype = jnp.dtype(str(theirs).removeprefix("torch."))
-    if dtype == np.float64 and not jax.config.jax_enable_x64:
+    if dtype == np.float64 and jnp.result_type(float) != np.float64:
         raise ValueError(
             f"{qualified_name(module)} has float64 parameters, which JAX has only with "
             "jax_enable_x64; switch it on, or convert module.float()"

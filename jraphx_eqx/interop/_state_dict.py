@@ -139,7 +139,7 @@ def _dtype_hint(expected, got):
     if not (jnp.issubdtype(expected, jnp.inexact) and jnp.issubdtype(got, jnp.inexact)):
         return ""
     hint = f"; make the module with dtype={got.name}, or cast the values yourself"
-    if got == np.float64 and not jax.config.jax_enable_x64:
+    if got == np.float64 and jnp.result_type(float) != np.float64:
         hint += " (JAX has float64 only with jax_enable_x64)"
     return hint
 

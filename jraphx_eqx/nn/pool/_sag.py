@@ -66,9 +66,10 @@ class SAGPooling(AbstractScorePool):
                 f"gnn must be one of {names}, or a callable that is no class, got {gnn!r}"
             )
         if isinstance(gnn, str):
-            gnn = _SCORERS[gnn](in_features, 1, dtype=dtype, key=key)
+            self.gnn = _SCORERS[gnn](in_features, 1, dtype=dtype, key=key)
+        else:
+            self.gnn = gnn
         select = SelectTopK(1, ratio, min_score, nonlinearity, dtype=dtype, key=key)
-        self.gnn = gnn
         self.select = eqx.tree_at(lambda s: s.weight, select, replace_fn=jnp.ones_like)
         self.in_features = in_features
         self.multiplier = multiplier

@@ -117,6 +117,7 @@ class SelectTopK(eqx.Module):
         needed = self.capacity(batch, score.dtype)
         capacity = needed if max_nodes is None else min(needed, _checked_budget(max_nodes))
         if self.min_score is None:
+            assert self.ratio is not None
             perm, total = top_k(score, batch, self.ratio, capacity)
         else:
             perm, total = first_true(above_min_score(score, batch, self.min_score), capacity)
@@ -131,6 +132,7 @@ class SelectTopK(eqx.Module):
         num_nodes = batch.index.shape[0]
         if self.min_score is not None:
             return num_nodes
+        assert self.ratio is not None
         return top_k_capacity(num_nodes, batch.num_graphs, self.ratio, dtype)
 
 
