@@ -7,6 +7,8 @@ nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ["lint", "types", "docs", "tests", "parity"]
 
 MAIN = "3.11"
+# Nearly all of the time goes into XLA's compiler, and files share what they compile.
+PYTEST = ("pytest", "-n", "auto", "--dist", "loadfile")
 
 
 def install(session: nox.Session, *packages: str) -> None:
@@ -33,14 +35,14 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The torch-free tests, the examples, and the code blocks of the README and the docs."""
     install(session, ".[test]")
-    session.run("pytest", "tests", *session.posargs)
+    session.run(*PYTEST, "tests", *session.posargs)
 
 
 @nox.session(python=["3.12", "3.13"])
 def newest(session: nox.Session) -> None:
     """The torch-free tests on other Pythons with the newest releases of everything."""
     session.install(".[test]")
-    session.run("pytest", "tests", *session.posargs)
+    session.run(*PYTEST, "tests", *session.posargs)
 
 
 @nox.session(python=MAIN)
@@ -48,7 +50,7 @@ def parity(session: nox.Session) -> None:
     """Every operator against PyG, on random and corner graphs and on the digits."""
     install(session, ".[test,parity]")
     # The pages on PyG and parity need torch, so the `tests` session skips them.
-    session.run("pytest", "parity_tests", "tests/test_docs.py", *session.posargs)
+    session.run(*PYTEST, "parity_tests", "tests/test_docs.py", *session.posargs)
     session.run("python", "-m", "parity_tests")
 
 

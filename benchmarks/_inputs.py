@@ -1,6 +1,10 @@
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
+
+# Functions without arguments, by operator and direction.
+Operations = dict[tuple[str, str], Callable[[], object]]
 
 
 @dataclasses.dataclass(frozen=True)

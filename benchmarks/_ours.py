@@ -12,7 +12,7 @@ from jraphx_eqx.nn.pool import (
     global_min_pool,
 )
 
-from ._inputs import Inputs
+from ._inputs import Inputs, Operations
 
 _GLOBAL = {
     "global_add_pool": global_add_pool,
@@ -22,7 +22,7 @@ _GLOBAL = {
 }
 
 
-def operations(inputs: Inputs) -> dict[tuple[str, str], object]:
+def operations(inputs: Inputs) -> Operations:
     """For each operator, functions without arguments that run it forward, and there and back."""
     x, edge_index = jnp.asarray(inputs.x), jnp.asarray(inputs.edge_index)
     batch = BatchVector(jnp.asarray(inputs.batch), inputs.num_graphs)
@@ -35,18 +35,24 @@ def operations(inputs: Inputs) -> dict[tuple[str, str], object]:
     out = {}
     for name, function in _GLOBAL.items():
         # The same kind of `jit` as for JraphX: Equinox's costs some microseconds more a call.
-        forward = jax.jit(lambda x, function=function: function(x, batch))
-        backward = jax.jit(jax.grad(lambda x, forward=forward: forward(x).sum()))
-        out[name, "forward"] = lambda forward=forward: forward(x).block_until_ready()
-        out[name, "forward + backward"] = lambda backward=backward: backward(x).block_until_ready()
+        forward = jax.jit(lambda x, batch, function=function: function(x, batch))
+        backward = jax.jit(jax.grad(lambda x, batch, forward=forward: forward(x, batch).sum()))
+        out[name, "forward"] = _call(forward, x, batch)
+        out[name, "forward + backward"] = _call(backward, x, batch)
+    backward = eqx.filter_jit(eqx.filter_grad(_loss))
     for name, pool in pools.items():
-        forward = eqx.filter_jit(lambda pool, x: pool(x, edge_index, batch=batch))
-        backward = eqx.filter_jit(
-            eqx.filter_grad(lambda args, forward=forward: forward(*args).x.sum())
-        )
-        out[name, "forward"] = _call(forward, pool, x)
-        out[name, "forward + backward"] = _call(backward, (pool, x))
+        out[name, "forward"] = _call(_pool, pool, x, edge_index, batch)
+        out[name, "forward + backward"] = _call(backward, (pool, x), edge_index, batch)
     return out
+
+
+@eqx.filter_jit
+def _pool(pool, x, edge_index, batch):
+    return pool(x, edge_index, batch=batch)
+
+
+def _loss(pool_and_x, edge_index, batch):
+    return _pool(*pool_and_x, edge_index, batch).x.sum()
 
 
 def _call(function, *args):

@@ -2,10 +2,10 @@ import torch
 import torch_geometric.nn as pyg
 from torch_geometric.utils import scatter
 
-from ._inputs import Inputs
+from ._inputs import Inputs, Operations
 
 
-def operations(inputs: Inputs) -> dict[tuple[str, str], object]:
+def operations(inputs: Inputs) -> Operations:
     """As in `_ours`, in PyG's eager mode, which is how it is used."""
     x = torch.from_numpy(inputs.x).requires_grad_()
     edge_index = torch.from_numpy(inputs.edge_index).long()

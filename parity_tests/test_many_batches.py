@@ -1,4 +1,4 @@
-"""The selections of 2,000 random batches are those of PyG with a stable sort, without exception."""
+"""The selections of 2,000 random batches are those of PyG with a stable sort. Ties are listed."""
 
 import collections
 import dataclasses
@@ -51,5 +51,6 @@ def test_selections_edges_values_and_gradients_of_1000_batches(name, capsys):
             if set(record.decisions) - {"EXACT"}:
                 print(f"\n{record.case}: {record.decisions}, margin {record.gap_delta:.2g}", end="")
     counts = sum((collections.Counter(r.decisions) for r in decisions), collections.Counter())
-    assert set(counts) <= {"EXACT", "NEAR-TIE"}
-    assert counts["EXACT"] > 2 * BATCHES
+    # Nodes with the same neighbourhood, themselves included, have equal scores but for rounding.
+    assert set(counts) <= {"EXACT", "TIE", "NEAR-TIE"}
+    assert counts["EXACT"] > max(2 * BATCHES, 0.999 * counts.total())
