@@ -1,3 +1,4 @@
+import functools
 from collections.abc import Callable
 from typing import Literal, get_args
 
@@ -105,12 +106,24 @@ _AGGREGATIONS = {
 }
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 3))
 def _extremum(reduction, data, index, num_segments):
-    # The gradient compares rows with their maximum, so NaN must not come in.
-    data = jnp.where(_as_column(index < num_segments, data.ndim), data, 0)
     out = _with_padding_segment(reduction, data, index, num_segments)
     filled = _as_column(segment_count(index, num_segments) > 0, out.ndim)
     return jnp.where(filled, out, 0)
+
+
+@_extremum.defjvp
+def _extremum_jvp(reduction, num_segments, primals, tangents):
+    # JAX's own rule needs padding to be masked on the way in, which makes the forward pass four
+    # times as slow on a CPU.
+    data, index = primals
+    tangent, _ = tangents
+    out = _extremum(reduction, data, index, num_segments)
+    chosen = data == gather(out, index)
+    ties = segment_sum(chosen.astype(jnp.int32), index, num_segments)
+    share = tangent / gather(ties, index, fill_value=1).astype(tangent.dtype)
+    return out, segment_sum(jnp.where(chosen, share, 0), index, num_segments)
 
 
 def _with_padding_segment(reduction, data, index, num_segments):
