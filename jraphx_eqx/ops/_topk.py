@@ -3,6 +3,7 @@ from fractions import Fraction
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from ..data import BatchVector
@@ -43,7 +44,7 @@ def top_k(
 
 
 def top_k_counts(
-    counts: Int[Array, " graphs"], ratio: float | int, dtype: np.dtype
+    counts: Int[Array, " graphs"], ratio: float | int, dtype: DTypeLike
 ) -> Int[Array, " graphs"]:
     """The number of nodes that each graph keeps.
 
@@ -57,7 +58,7 @@ def top_k_counts(
     return jnp.minimum(counts, fraction.astype(counts.dtype))
 
 
-def top_k_capacity(num_nodes: int, num_graphs: int, ratio: float | int, dtype: np.dtype) -> int:
+def top_k_capacity(num_nodes: int, num_graphs: int, ratio: float | int, dtype: DTypeLike) -> int:
     """The largest number of nodes that `num_graphs` graphs can keep of `num_nodes` in all.
 
     With `r` the ratio as rounded to the dtype and `u` its unit roundoff, the product for one graph

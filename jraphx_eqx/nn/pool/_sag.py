@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ...data import BatchVector, resolve_batch
@@ -50,14 +51,16 @@ class SAGPooling(AbstractScorePool):
         multiplier: float | int = 1.0,
         nonlinearity: str | Callable = "tanh",
         *,
-        dtype=None,
+        dtype: DTypeLike | None = None,
         key: PRNGKeyArray,
     ):
         """**Arguments:**
 
         - `gnn`: `"gcn"`, `"gat"`, `"sage"` or `"graph"`; or a callable `(x, edge_index) -> scores`
             with one score or several heads for each node. One that is an
-            [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv] is also given the `key`.
+            [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv] is also given the `key`. Padding nodes
+            reach it as rows of zeros, for which it must return finite numbers with finite
+            gradients.
         - the others: as [`TopKPooling`][jraphx_eqx.nn.pool.TopKPooling].
         """
         if isinstance(gnn, type) or not (callable(gnn) or gnn in _SCORERS):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ...data import BatchVector, resolve_batch
@@ -50,7 +51,7 @@ class SelectTopK(eqx.Module):
         min_score: float | int | None = None,
         nonlinearity: str | Callable = "tanh",
         *,
-        dtype=None,
+        dtype: DTypeLike | None = None,
         key: PRNGKeyArray,
     ):
         """**Arguments:** as [`TopKPooling`][jraphx_eqx.nn.pool.TopKPooling]."""
@@ -127,7 +128,7 @@ class SelectTopK(eqx.Module):
         message = f"more nodes are kept than max_nodes={capacity} has room for; raise max_nodes"
         return select_nodes(eqx.error_if(perm, overflow, message), score, overflow)
 
-    def capacity(self, batch: BatchVector, dtype) -> int:
+    def capacity(self, batch: BatchVector, dtype: DTypeLike) -> int:
         """How many nodes can be kept at most, whatever their scores and graphs."""
         num_nodes = batch.index.shape[0]
         if self.min_score is not None:

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 import equinox as eqx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ...data import BatchVector
@@ -45,7 +46,7 @@ class TopKPooling(AbstractScorePool):
         multiplier: float | int = 1.0,
         nonlinearity: str | Callable = "tanh",
         *,
-        dtype=None,
+        dtype: DTypeLike | None = None,
         key: PRNGKeyArray,
     ):
         """**Arguments:**
