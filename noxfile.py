@@ -7,8 +7,10 @@ nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ["lint", "types", "docs", "tests", "parity"]
 
 MAIN = "3.11"
-# Nearly all of the time goes into XLA's compiler, and files share what they compile.
-PYTEST = ("pytest", "-n", "auto", "--dist", "loadfile")
+# Nearly all of the time goes into XLA's compiler.
+PYTEST = ("pytest", "-n", "auto")
+# Tests of one file share what they compile.
+BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
 
 
 def install(session: nox.Session, *packages: str) -> None:
@@ -35,14 +37,14 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The torch-free tests, the examples, and the code blocks of the README and the docs."""
     install(session, ".[test]")
-    session.run(*PYTEST, "tests", *session.posargs)
+    session.run(*PYTEST, *BY_FILE, "tests", *session.posargs)
 
 
 @nox.session(python=["3.12", "3.13"])
 def newest(session: nox.Session) -> None:
     """The torch-free tests on other Pythons with the newest releases of everything."""
     session.install(".[test]")
-    session.run(*PYTEST, "tests", *session.posargs)
+    session.run(*PYTEST, *BY_FILE, "tests", *session.posargs)
 
 
 @nox.session(python=MAIN)
@@ -50,7 +52,9 @@ def parity(session: nox.Session) -> None:
     """Every operator against PyG, on random and corner graphs and on the digits."""
     install(session, ".[test,parity]")
     # The pages on PyG and parity need torch, so the `tests` session skips them.
-    session.run(*PYTEST, "parity_tests", "tests/test_docs.py", *session.posargs)
+    session.run(
+        *PYTEST, "--dist", "worksteal", "parity_tests", "tests/test_docs.py", *session.posargs
+    )
     session.run("python", "-m", "parity_tests")
 
 
