@@ -12,6 +12,9 @@ from ._decisions import judge_groups as judge_groups
 from ._decisions import judge_threshold as judge_threshold
 from ._decisions import judge_topk as judge_topk
 from ._decisions import rank as rank
+from ._record import ULP_EDGES as ULP_EDGES
+from ._record import Kill as Kill
+from ._record import Profile as Profile
 from ._record import Record as Record
 from ._record import Result as Result
 from ._run import LANES as LANES

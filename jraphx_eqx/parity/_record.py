@@ -7,7 +7,12 @@ from typing import Any, Literal
 
 PASS, FAIL, DECLARED = "PASS", "FAIL", "DECLARED"
 MISTRUSTED, NOT_VERIFIED = "MISTRUSTED", "NOT VERIFIED"
-SCHEMA = 1
+KILLED, SURVIVED, EQUIVALENT = "KILLED", "SURVIVED", "EQUIVALENT"
+SCHEMA = 2
+
+# Bins of signed errors in ulp: symmetric, with one bin around 0 for what is exact.
+_EDGES = (0.01, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0)
+ULP_EDGES = (*(-edge for edge in reversed(_EDGES)), *_EDGES)
 
 
 @dataclass
@@ -41,22 +46,83 @@ class Record:
     ref_at: float | None = None
     decisions: dict[str, int] = field(default_factory=dict)
     gap_delta: float = 0.0
+    near_ties: list[dict[str, float]] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     divergence: str = ""
     repro: str = ""
 
 
 @dataclass
+class Profile:
+    """How the errors of one tensor are distributed, over all cases of a lane.
+
+    Errors are in units in the last place (ulp) of the largest element of their block.
+
+    **Arguments:**
+
+    - `operator`, `lane`, `tensor`: what it is about.
+    - `ours`, `theirs`: how many signed errors lie in each bin of `ULP_EDGES`: ours, and those of
+        PyTorch's own float32 result.
+    - `points`: `[reference, error, tolerance]`, all absolute, of the largest error in each half
+        decade of the reference.
+    """
+
+    operator: str
+    lane: str
+    tensor: str
+    ours: list[int] = field(default_factory=lambda: [0] * (len(ULP_EDGES) + 1))
+    theirs: list[int] = field(default_factory=lambda: [0] * (len(ULP_EDGES) + 1))
+    points: list[list[float]] = field(default_factory=list)
+
+
+@dataclass
+class Kill:
+    """What became of an injected fault.
+
+    **Arguments:**
+
+    - `fault`: its name; `description`: what was changed, and where.
+    - `operator`: the operator under which it was looked for.
+    - `verdict`: `"KILLED"`, `"SURVIVED"`, or `"EQUIVALENT"` where all results were bit-equal.
+    - `by`: the first check that failed, as `case / config / lane / tensor`.
+    - `message`: what that check said; for an equivalent fault, why it changes nothing.
+    """
+
+    fault: str
+    operator: str
+    verdict: str
+    description: str = ""
+    by: str = ""
+    message: str = ""
+
+
+@dataclass
 class Result:
-    """The records of a run, and where they were made."""
+    """The records of a run, and where they were made.
+
+    **Arguments:**
+
+    - `records`: what every comparison found.
+    - `environment`: versions, settings and provenance.
+    - `profiles`: the distribution of errors.
+    - `kills`: what became of injected faults.
+    - `divergences`: the declared ones, as data: `id`, `operators`, `condition`, `pyg`, `ours`,
+        `reason`, `link`.
+    """
 
     records: list[Record] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
+    profiles: list[Profile] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
+    divergences: list[dict[str, Any]] = field(default_factory=list)
 
     def extend(self, other: "Result") -> None:
-        """Adds the records of another run."""
+        """Adds another run, of other operators or of other lanes."""
         self.records.extend(other.records)
         self.environment.update(other.environment)
+        self.profiles.extend(other.profiles)
+        self.kills.extend(other.kills)
+        self.divergences.extend(d for d in other.divergences if d not in self.divergences)
 
     def of(self, *verdicts: str) -> list[Record]:
         """The records with one of these verdicts."""
@@ -74,29 +140,48 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 if all is well, 1 after a failure, 2 if something was not (or not really) compared."""
+        """0 if all is well, 1 after a failure, 2 if something was not (or not really) compared or
+        an injected fault survived."""
         if self.of(FAIL):
             return 1
-        if not self.of(PASS, DECLARED) or self.of(MISTRUSTED, NOT_VERIFIED):
+        survivors = any(kill.verdict == SURVIVED for kill in self.kills)
+        compared = self.of(PASS, DECLARED) or self.kills
+        if not compared or self.of(MISTRUSTED, NOT_VERIFIED) or survivors:
             return 2
         return 0
 
     def to_json(self) -> dict[str, Any]:
         """The whole result as JSON data."""
-        records = [_json(asdict(record)) for record in self.records]
-        return {"schema": SCHEMA, "environment": self.environment, "records": records}
+        return {
+            "schema": SCHEMA,
+            "environment": self.environment,
+            "divergences": self.divergences,
+            "kills": [asdict(kill) for kill in self.kills],
+            "profiles": [asdict(profile) for profile in self.profiles],
+            "records": [_json(asdict(record)) for record in self.records],
+        }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> "Result":
         """The inverse of `to_json`."""
         if data["schema"] != SCHEMA:
             raise ValueError(f"expected a result of schema {SCHEMA}, got {data['schema']}")
-        records = [Record(**_from_json(record)) for record in data["records"]]
-        return Result(records, data["environment"])
+        return Result(
+            [Record(**_from_json(record)) for record in data["records"]],
+            data["environment"],
+            [Profile(**profile) for profile in data["profiles"]],
+            [Kill(**kill) for kill in data["kills"]],
+            data["divergences"],
+        )
 
     def save(self, path: str | Path) -> None:
         """Writes the result as a JSON file."""
         Path(path).write_text(json.dumps(self.to_json(), indent=1, allow_nan=False))
+
+    @staticmethod
+    def read(path: str | Path) -> "Result":
+        """The inverse of `save`."""
+        return Result.from_json(json.loads(Path(path).read_text()))
 
 
 def worst(records: Iterable[Record]) -> float:

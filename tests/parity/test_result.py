@@ -43,4 +43,4 @@ def test_a_result_survives_strict_json_infinities_included(tmp_path):
 
 def test_a_result_of_another_schema_is_refused():
     with pytest.raises(ValueError, match="schema"):
-        Result.from_json({"schema": 0, "records": [], "environment": {}})
+        Result.from_json({"schema": 1, "records": [], "environment": {}})
