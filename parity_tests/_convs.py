@@ -1,9 +1,9 @@
 import jax
 
 from jraphx_eqx.nn import conv
-from jraphx_eqx.parity import Config, Spec
+from jraphx_eqx.parity import Config, Rows, Spec
 
-from ._inputs import one_graph, pad_with, row_groups
+from ._inputs import EDGE_CLASSES, ROWS, one_graph, pad_with, row_groups
 
 WIDTH, OUT = 3, 4
 WEIGHT, COLUMN = {"weight": "edge_weight"}, {"weight": "column"}
@@ -78,7 +78,27 @@ def _blocks(inputs, outputs):
     return {**row_groups(inputs), "out.x": inputs["batch"]}
 
 
-def _conv_spec(name, grid):
+def _exact(config):
+    """What is a sum of products; shares of a mean or of ties may add up to eighths by chance."""
+    options, gradients = config.options, ("d.x",)
+    if config.inputs.get("weight"):
+        gradients = ("d.x", "d.edge_weight")
+    aggr = options.get("aggr", "add")
+    if aggr in ("max", "min"):
+        return ("out.x",)
+    return ("out.x", *gradients) if aggr in ("add", "sum") else ()
+
+
+def _exact_gcn(config):
+    return () if config.options.get("normalize", True) else _exact(config)
+
+
+def _exact_sage(config):
+    mean = config.options.get("aggr", "mean") == "mean"
+    return () if mean or config.options.get("normalize") else _exact(config)
+
+
+def _conv_spec(name, grid, exact=lambda config: ()):
     def pyg(**options):
         import torch_geometric.nn
 
@@ -100,12 +120,15 @@ def _conv_spec(name, grid):
         real=_real,
         blocks=_blocks,
         differentiate=("x", "edge_weight", "edge_attr"),
+        exact=exact,
+        rows=lambda inputs: {**ROWS, "out.x": Rows("node")},
+        input_classes=EDGE_CLASSES,
     )
 
 
 SPECS = (
-    _conv_spec("GCNConv", GCN),
+    _conv_spec("GCNConv", GCN, _exact_gcn),
     _conv_spec("GATConv", GAT),
-    _conv_spec("SAGEConv", SAGE),
-    _conv_spec("GraphConv", GRAPH),
+    _conv_spec("SAGEConv", SAGE, _exact_sage),
+    _conv_spec("GraphConv", GRAPH, _exact),
 )

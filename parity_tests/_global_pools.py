@@ -2,9 +2,9 @@ import numpy as np
 
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn import pool
-from jraphx_eqx.parity import Config, Spec
+from jraphx_eqx.parity import Config, Rows, Spec
 
-from ._inputs import pad_with
+from ._inputs import INPUT_CLASSES, ROWS, pad_with
 
 GRID = tuple(
     Config({}, inputs)
@@ -80,6 +80,13 @@ def _blocks(inputs, outputs):
     return {"d.x": inputs["batch"], "out.x": graphs[None, :, None] if rank == 3 else graphs}
 
 
+def _rows(inputs):
+    rank, given = inputs["rank"], inputs["batched"] or inputs["bare"]
+    if rank == 3 and not given:  # the graph has no axis of its own
+        return ROWS
+    return {**ROWS, "out.x": Rows("graph", axis=-2 if rank == 3 else 0)}
+
+
 def _pyg_min_pool(x, batch, size=None):
     """PyG has no such pool. This is what its other pools are made of."""
     from torch_geometric.utils import scatter
@@ -108,6 +115,9 @@ def _global_spec(name, grid):
         real=_real,
         blocks=_blocks,
         differentiate=("x",),
+        exact=lambda config: ("out.x",) if config.inputs.get("integers") else ("out.x", "d.x"),
+        rows=_rows,
+        input_classes=INPUT_CLASSES,
     )
 
 

@@ -7,9 +7,59 @@ import jax.numpy as jnp
 import numpy as np
 
 from jraphx_eqx.data import Batch, BatchVector
-from jraphx_eqx.parity import Case
+from jraphx_eqx.parity import Case, Rows
 
 NODE, EDGE = ("x", "attn"), ("edge_attr", "edge_weight")
+ROWS = {
+    "x": Rows("node"),
+    "attn": Rows("node"),
+    "batch": Rows("node", holds="graph"),
+    "edge_index": Rows("edge", axis=1, holds="node"),
+    "edge_attr": Rows("edge"),
+    "edge_weight": Rows("edge"),
+}
+
+
+def _some(condition) -> bool:
+    return bool(np.any(condition))
+
+
+def _counts(inputs: Mapping[str, Any]) -> np.ndarray:
+    return np.bincount(inputs["batch"], minlength=inputs["num_graphs"])
+
+
+def _loops(inputs: Mapping[str, Any]) -> np.ndarray:
+    source, target = inputs["edge_index"]
+    return source[source == target]
+
+
+def _one_way(inputs: Mapping[str, Any]) -> bool:
+    edges = set(map(tuple, inputs["edge_index"].T.tolist()))
+    return any((target, source) not in edges for source, target in edges)
+
+
+def _repeated(rows: np.ndarray) -> bool:
+    return len(rows) > 1 and len(np.unique(rows, axis=0)) < len(rows)
+
+
+INPUT_CLASSES = {
+    "several graphs": lambda inputs: inputs["num_graphs"] > 1,
+    "a graph without nodes": lambda inputs: _some(_counts(inputs) == 0),
+    "a graph of one node": lambda inputs: _some(_counts(inputs) == 1),
+    "no node at all": lambda inputs: len(inputs["batch"]) == 0,
+    "an unsorted batch vector": lambda inputs: _some(np.diff(inputs["batch"]) < 0),
+    "equal nodes": lambda inputs: _repeated(inputs["x"]),
+    "features above 10": lambda inputs: _some(np.abs(inputs["x"]) > 10),
+    "features of 0": lambda inputs: _some(inputs["x"] == 0),
+}
+EDGE_CLASSES = {
+    **INPUT_CLASSES,
+    "no edge at all": lambda inputs: inputs["edge_index"].shape[1] == 0,
+    "a loop": lambda inputs: _some(_loops(inputs) >= 0),
+    "a node with several loops": lambda inputs: _repeated(_loops(inputs)),
+    "an edge twice": lambda inputs: _repeated(inputs["edge_index"].T),
+    "an edge without its reverse": _one_way,
+}
 
 
 def pad_with(fill: float):

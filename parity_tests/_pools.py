@@ -7,9 +7,9 @@ import numpy as np
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.conv import GATConv
 from jraphx_eqx.nn.pool import SAGPooling, TopKPooling, select_nodes
-from jraphx_eqx.parity import Config, Decision, Spec, watch_topk
+from jraphx_eqx.parity import Config, Decision, Rows, Spec, Stage, watch_topk
 
-from ._inputs import edge_groups, one_graph, pad_with, row_groups
+from ._inputs import EDGE_CLASSES, ROWS, edge_groups, one_graph, pad_with, row_groups
 
 WIDTH = 3
 TOPK = (
@@ -39,7 +39,17 @@ SAG = (
     Config({"gnn": "gcn", "ratio": 0.6}, {"attn": True}),
     Config({"gnn": "gat, 2 heads", "ratio": 0.5}),
     Config({"gnn": "graph", "ratio": 0.5}, {"batched": False}),
+    Config({"gnn": "graph", "ratio": 0.5, "nonlinearity": "identity", "multiplier": 2.0}),
 )
+POOL_ROWS = {
+    **ROWS,
+    "out.x": Rows("kept"),
+    "out.score": Rows("kept"),
+    "out.perm": Rows("kept", holds="node"),
+    "out.batch": Rows("kept", holds="graph"),
+    "out.edge_index": Rows("kept_edge", axis=1, holds="kept"),
+    "out.edge_attr": Rows("kept_edge"),
+}
 
 OUTPUTS = ("x", "edge_index", "edge_attr", "batch", "perm", "score")
 
@@ -47,7 +57,7 @@ OUTPUTS = ("x", "edge_index", "edge_attr", "batch", "perm", "score")
 def _pyg_activation(nonlinearity="tanh"):
     import torch
 
-    return torch.sin if nonlinearity == "sin" else nonlinearity
+    return {"sin": torch.sin, "identity": torch.nn.Identity()}.get(nonlinearity, nonlinearity)
 
 
 def _activation(nonlinearity="tanh"):
@@ -180,6 +190,41 @@ def _decision(config):
     )
 
 
+def _run_score(module, inputs, known):
+    return {"scores": _score(module, inputs)}
+
+
+def _run_select(module, inputs, known):
+    return {"perm": _select(module, known["scores"], inputs)}
+
+
+def _run_reduce(module, inputs, known):
+    select = select_nodes(known["perm"], known["scores"])
+    return {"x": module.reduce(inputs["x"], select), "score": select.weight}
+
+
+def _run_connect(module, inputs, known):
+    select = select_nodes(known["perm"], known["scores"])
+    at = (inputs["edge_index"], inputs["edge_attr"], _batch(inputs))
+    edge_index, edge_attr, batch = module.connect(select, *at)
+    return {"edge_index": edge_index, "edge_attr": edge_attr, "batch": batch.index}
+
+
+STAGES = (
+    Stage("score", _run_score, ("scores",)),
+    Stage("select", _run_select, ("perm",)),
+    Stage("reduce", _run_reduce, ("x", "score")),
+    Stage("connect", _run_connect, ("edge_index", "edge_attr", "batch")),
+)
+
+
+def _exact(config):
+    """Copies always; the rest where the scores are sums of products, too."""
+    copies = () if config.inputs.get("edges", 2) is None else ("out.edge_attr", "d.edge_attr")
+    linear = config.options.get("nonlinearity") == "identity"
+    return ("out.x", "out.score", *copies) if linear else copies
+
+
 def _pool_spec(name, pyg, eqx_pool, grid):
     return Spec(
         name,
@@ -194,6 +239,10 @@ def _pool_spec(name, pyg, eqx_pool, grid):
         blocks=_blocks,
         differentiate=("x", "edge_attr", "attn"),
         decision=_decision,
+        exact=_exact,
+        rows=lambda inputs: POOL_ROWS,
+        stages=STAGES,
+        input_classes=EDGE_CLASSES,
     )
 
 

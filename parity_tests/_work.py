@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Literal
 
-from jraphx_eqx.parity import LANES, Case, Config, Result, Spec, graphs, pairs, run
+from jraphx_eqx.parity import Case, Config, Result, Spec, graphs, pairs, run
 
 from .catalogue import FEATURES, SPECS
 from .digits import digit_cases
@@ -24,7 +24,7 @@ def compare(
     return run(
         _spec(name, options),
         _cases(options),
-        lanes=options.lane or LANES,
+        lanes=options.lane or None,
         pairing=_pairing(options),
         seed=options.seed,
         divergences=DIVERGENCES,

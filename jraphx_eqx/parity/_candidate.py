@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._case import Case
-from ._oracle import DTYPES
 from ._spec import Config, Decision, Spec
+from ._tolerance import DTYPES
 from ._torch import is_float
 from ._weights import leaf_name, load, match
 
@@ -18,7 +18,8 @@ from ._weights import leaf_name, load, match
 @contextmanager
 def precision(lane: str) -> Iterator[None]:
     """The lane's setting of JAX's 64-bit mode, which users run without, and full products."""
-    with jax.enable_x64(lane == "f64"), jax.default_matmul_precision("highest"):
+    wide = DTYPES[lane] is np.float64
+    with jax.enable_x64(wide), jax.default_matmul_precision("highest"):
         yield
 
 
@@ -31,7 +32,7 @@ class Candidate:
     - `module`: the Equinox module (or function).
     - `inputs`: the arguments before padding.
     - `weights`: the PyTorch weights by their PyTorch names.
-    - `lane`: `"f64"` or `"f32"`.
+    - `lane`: one of `LANES`.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Candidate:
         weights: Mapping[str, np.ndarray],
         lane: str,
     ):
-        self.spec, self.lane = spec, lane
+        self.spec, self.lane, self.compiled = spec, lane, True
         self.plain = dict(inputs)
         self.padded = dict(spec.pad(inputs, case))
         self.decision: Decision | None = spec.decision(config)
@@ -58,7 +59,7 @@ class Candidate:
         """The scores of the real rows."""
         assert self.decision is not None
         with precision(self.lane):
-            scores = _jit(self.decision.score_eqx)(self.module, self.arrays)
+            scores = self._jit(self.decision.score_eqx)(self.module, self.arrays)
         return np.asarray(scores)[: len(self.plain[self.decision.groups])]
 
     def select(self, scores: np.ndarray) -> np.ndarray:
@@ -67,7 +68,8 @@ class Candidate:
         padded = np.full(len(self.padded[self.decision.groups]), np.nan, DTYPES[self.lane])
         padded[: len(scores)] = scores
         with precision(self.lane):
-            chosen = _jit(self.decision.select_eqx)(self.module, jnp.asarray(padded), self.arrays)
+            select = self._jit(self.decision.select_eqx)
+            chosen = select(self.module, jnp.asarray(padded), self.arrays)
         index = np.asarray(chosen)
         return index[index < len(padded)]
 
@@ -110,7 +112,11 @@ class Candidate:
         shapes = _output_shapes(call, *at)
         floats = {n: value for n, value in shapes.items() if _is_inexact(value)}
         zeros = {n: np.zeros(value.shape, value.dtype) for n, value in floats.items()}
-        return functools.partial(_value_and_vjp(call), *at), zeros
+        program = _value_and_vjp(call) if self.compiled else _eager_value_and_vjp(call)
+        return functools.partial(program, *at), zeros
+
+    def _jit(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return _jit(function) if self.compiled else function
 
     def _gradients(self, grads: tuple[Any, Any], direction: str) -> dict[str, np.ndarray | None]:
         suffix = f"|{direction}" if direction else ""
@@ -135,8 +141,10 @@ def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
 @functools.cache
 def _value_and_vjp(call: Callable[..., Any]) -> Callable[..., Any]:
     """One program for values and gradients, so that each configuration is compiled once."""
+    return eqx.filter_jit(_eager_value_and_vjp(call))
 
-    @eqx.filter_jit
+
+def _eager_value_and_vjp(call: Callable[..., Any]) -> Callable[..., Any]:
     def program(params, static, diff, other, forced, cotangents):
         def floats_and_all(params, diff):
             outputs = dict(call(eqx.combine(params, static), {**other, **diff}, forced))

@@ -5,6 +5,7 @@ import numpy as np
 from ._record import FAIL, Record
 from ._tolerance import (
     COARSE,
+    DTYPES,
     EPS,
     IMPRECISE_ULP,
     RMS_ELEMENTS,
@@ -31,7 +32,7 @@ def compare(
 
     **Arguments:**
 
-    - `record`: names the tensor and the lane (`"f64"` or `"f32"`); completed and returned.
+    - `record`: names the tensor and the lane; completed and returned.
     - `ours`: the array to judge, or `None`.
     - `ref`: the reference, in float64 if it is a float.
     - `ids`: the block of each row. See `Blocks`.
@@ -47,6 +48,30 @@ def compare(
     if ref.dtype.kind != "f":
         return _exact(record, ours, ref)
     return _floats(record, ours.astype(np.float64), ref, ids, tau, rms)
+
+
+def compare_bits(record: Record, ours: Any, ref: Any, exact: np.ndarray) -> Record:
+    """Compares the elements of a tensor that float32 holds exactly: they must be equal.
+
+    Only the sign of a zero is free.
+
+    **Arguments:**
+
+    - `record`, `ours`, `ref`: as for [`compare`][jraphx_eqx.parity.compare].
+    - `exact`: which elements to compare.
+    """
+    problem = _structure(ours, ref, record.lane)
+    if problem:
+        return _fail(record, problem)
+    ours, ref = np.asarray(ours), np.asarray(ref)
+    record.shape, record.dtype = list(ours.shape), str(ours.dtype)
+    wrong = exact & (ours.astype(np.float64) != ref)
+    if wrong.any():
+        _at(record, np.argwhere(wrong)[0], ours, ref)
+        record.max_abs = float(np.nanmax(np.where(wrong, np.abs(ours - ref), 0.0)))
+        record.ratio = float("inf")
+        _fail(record, f"{int(wrong.sum())} of {int(exact.sum())} exact numbers differ")
+    return record
 
 
 def is_vacuous(ref: Any) -> bool:
@@ -73,7 +98,7 @@ def _structure(ours: Any, ref: Any, lane: str) -> str:
     kinds = [side.dtype.kind for side in (ours, ref)]
     if kinds[0] != kinds[1]:
         return f"ours is of kind {ours.dtype}, the reference {ref.dtype}"
-    expected = {"f32": np.float32, "f64": np.float64}[lane]
+    expected = DTYPES[lane]
     if kinds[0] == "f" and ours.dtype != expected:
         return f"ours is {ours.dtype}, expected {np.dtype(expected)} in lane {lane}"
     return ""
@@ -133,7 +158,7 @@ def _flags(errors, scale, tau, lane) -> list[str]:
     flags = []
     if np.any(tau > IMPRECISE_ULP * EPS["f32"] * scale):
         flags.append("IMPRECISE")
-    if lane == "f64" and np.any(errors > COARSE * scale):
+    if EPS[lane] == EPS["f64"] and np.any(errors > COARSE * scale):
         flags.append("COARSE")
     return flags
 

@@ -6,6 +6,7 @@ import numpy as np
 # Neither framework is right where two scores are closer than their own rounding errors: JAX
 # differs from itself between eager and jit there. So a choice is judged by its margin.
 LIMIT = 2.0
+PAIRS = 8
 Verdict = Literal["EXACT", "TIE", "NEAR-TIE", "FAIL"]
 
 
@@ -16,6 +17,7 @@ class Judgement:
     counts: dict[str, int] = field(default_factory=dict)
     gap: float = 0.0
     message: str = ""
+    pairs: list[dict[str, float]] = field(default_factory=list)
 
     def add(self, verdict: str, gap: float, message: str = "") -> None:
         """Counts the verdict of one group; `gap` is its margin in units of the noise."""
@@ -23,6 +25,20 @@ class Judgement:
         self.gap = max(self.gap, gap)
         if verdict == "FAIL" and not self.message:
             self.message = message
+
+    def list_pairs(self, ours: np.ndarray, theirs: np.ndarray, scores: np.ndarray) -> None:
+        """Lists the first rows about which the two sides disagree, with their scores."""
+        shared = min(len(ours), len(theirs))
+        for place in np.flatnonzero(ours[:shared] != theirs[:shared])[: PAIRS - len(self.pairs)]:
+            mine, other = int(ours[place]), int(theirs[place])
+            self.pairs.append(
+                {
+                    "row_ours": mine,
+                    "row_theirs": other,
+                    "score_ours": float(scores[mine]),
+                    "score_theirs": float(scores[other]),
+                }
+            )
 
 
 def judge_topk(
@@ -129,6 +145,7 @@ def judge_groups(
             verdict, gap = judge_threshold(mine, other, *at, float(deltas[group]))
         message = f"group {group}: ours {rows[mine][:8]}, theirs {rows[other][:8]}, gap {gap:.3g}"
         judgement.add(verdict, gap, message)
+        judgement.list_pairs(rows[mine], rows[other], scores)
     return judgement
 
 

@@ -1,23 +1,27 @@
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
 from ._case import Case
 from ._spec import Config, Decision, Spec
-from ._tolerance import JITTERED_RUNS, Blocks, Noise, jitter
+from ._tolerance import DTYPES, JITTERED_RUNS, Blocks, Noise, jitter
 from ._torch import is_float, run_torch, state_shapes
 from ._weights import draw
 
-DTYPES = {"f32": np.float32, "f64": np.float64}
 SCORES = "scores"
+STEP, LARGEST = 1 / 8, 2.0
 
 
 @dataclass
 class Reference:
-    """What PyG computes in float64 for one forced decision, and its float32 noise there."""
+    """What PyG computes in float64 for one forced decision, and its float32 noise there.
+
+    `low` is its result in float32. On dyadic inputs that is the reference wherever it equals the
+    float64 result; otherwise it is only shown beside ours.
+    """
 
     chosen: np.ndarray | None
     arrays: dict[str, np.ndarray | None]
@@ -25,6 +29,21 @@ class Reference:
     ids: dict[str, np.ndarray]
     cotangents: dict[str, dict[str, np.ndarray]]
     unused: set[str]
+    low: dict[str, np.ndarray | None] = field(default_factory=dict)
+
+
+class AbstractOracle(Protocol):
+    """What `run` asks of the PyTorch side, be it live or recorded."""
+
+    inputs: dict[str, Any]
+    weights: dict[str, np.ndarray]
+    decision: Decision | None
+
+    def decide(self, lane: str) -> np.ndarray | None: ...
+    def scores(self, lane: str) -> np.ndarray: ...
+    def reference(self, chosen: np.ndarray | None) -> Reference: ...
+    def listen(self, reference: Reference, runs: int) -> None: ...
+    def dyadic(self) -> "AbstractOracle": ...
 
 
 class Oracle:
@@ -36,6 +55,8 @@ class Oracle:
     - `seed`: of weights, cotangents and jitter.
     - `module`: the PyTorch module (or function).
     - `weights`: its weights as float32 arrays; drawn if not given.
+    - `exact`: round inputs, weights and cotangents to eighths of at most 2. Sums of products of a
+        few of them are exact in float32, in whatever order they are added.
     """
 
     def __init__(
@@ -46,14 +67,23 @@ class Oracle:
         seed: int,
         module: Any,
         weights: Mapping[str, np.ndarray] | None = None,
+        exact: bool = False,
     ):
-        self.spec, self.case, self.seed, self.module = spec, case, seed, module
+        self.spec, self.config, self.case, self.seed = spec, config, case, seed
+        self.module, self.exact = module, exact
         self.inputs = dict(spec.inputs(case, **config.inputs))
         self.decision: Decision | None = spec.decision(config)
         if weights is None:
             weights = draw(np.random.default_rng([seed, 1]), state_shapes(module))
         self.weights = dict(weights)
+        if exact:
+            self.inputs, self.weights = _dyadic(self.inputs), _dyadic(self.weights)
         self._references: dict[bytes, Reference] = {}
+
+    def dyadic(self) -> "Oracle":
+        """The same for the exact lane."""
+        at = (self.spec, self.config, self.case, self.seed, self.module, self.weights)
+        return Oracle(*at, exact=True)
 
     def decide(self, lane: str) -> np.ndarray | None:
         """PyG's own decision in the dtype of a lane, by a stable sort."""
@@ -80,8 +110,10 @@ class Oracle:
         arrays = self._run("f64", chosen, cotangents)
         unused = {name for name, value in arrays.items() if value is None and name[:2] == "d."}
         arrays.update({name: np.zeros(self._shape(name)) for name in unused})
-        reference = Reference(chosen, arrays, Noise(), self._ids(arrays), cotangents, unused)
-        self.listen(reference, JITTERED_RUNS)
+        low = self._run("f32", chosen, cotangents)
+        reference = Reference(chosen, arrays, Noise(), self._ids(arrays), cotangents, unused, low)
+        if not self.exact:
+            self.listen(reference, JITTERED_RUNS)
         return reference
 
     def listen(self, reference: Reference, runs: int) -> None:
@@ -120,6 +152,7 @@ class Oracle:
                 together[name[4:]] = rng.normal(size=value.shape).astype(np.float32)
         if not together:
             return {}
+        together = _dyadic(together) if self.exact else together
         alone = {name: {name: value} for name, value in together.items()}
         return {"": together, **(alone if len(alone) > 1 else {})}
 
@@ -147,6 +180,16 @@ def _errors(low, high, ids) -> dict[str, tuple[np.ndarray, Blocks]]:
                 error = np.nan_to_num(np.abs(low[name] - value), posinf=0.0)
             errors[name] = error, Blocks(value.shape, ids.get(name))
     return errors
+
+
+def _dyadic(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Rounded to multiples of `STEP`; what is not zero stays so."""
+
+    def rounded(value):
+        steps = np.maximum(np.round(np.abs(value) / STEP), value != 0)
+        return (np.sign(value) * np.minimum(steps * STEP, LARGEST)).astype(value.dtype)
+
+    return {name: rounded(v) if is_float(v) else v for name, v in arrays.items()}
 
 
 def _jitter(rng: np.random.Generator, arrays: Mapping[str, Any]) -> dict[str, Any]:

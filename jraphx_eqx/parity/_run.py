@@ -1,37 +1,31 @@
 import functools
-import importlib.metadata
-import importlib.util
-import platform
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
-import jax
-import numpy as np
-
-from ._candidate import Candidate
 from ._case import Case
-from ._compare import compare, is_vacuous
-from ._decisions import judge_groups, near_cut, rank
-from ._oracle import Oracle, Reference
+from ._environment import environment, torch_environment
+from ._oracle import AbstractOracle, Oracle
 from ._record import DECLARED, FAIL, MISTRUSTED, NOT_VERIFIED, Record, Result
 from ._spec import Config, Divergence, Spec
-from ._tolerance import JITTERED_RUNS, MORE_RUNS, SAFETY, Blocks, decision_margin
+from ._tolerance import DTYPES
 from ._torch import state_arrays
-from ._weights import WeightMismatch
+from ._trial import Book, Trial
 
-LANES = ("f64", "f32")
+LANES = tuple(DTYPES)
 
 
 def run(
     spec: Spec,
     cases: Sequence[Case],
     *,
-    lanes: Sequence[str] = LANES,
+    lanes: Sequence[str] | None = None,
     pairing: Literal["product", "rotate"] = "product",
     seed: int = 0,
     weights: Literal["draw", "keep"] = "draw",
     force: bool = False,
+    complete: bool = False,
     divergences: Iterable[Divergence] = (),
+    oracle: Callable[[Spec, Config, Case, int], AbstractOracle] | None = None,
     repro: Callable[[Spec, Config, Case, str], str] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Result:
@@ -43,42 +37,92 @@ def run(
     **Arguments:**
 
     - `spec`, `cases`: what is compared, on what.
-    - `lanes`: `"f64"` and `"f32"`. The second runs without JAX's 64-bit mode, as users do.
+    - `lanes`: among `"exact"` (inputs, weights and cotangents in eighths; what float32 holds
+        exactly must be equal bit for bit), `"f64"`, `"f32"` (without JAX's 64-bit mode, as users
+        run it) and `"metamorphic"` (eager execution, more padding, permuted nodes and edges, and
+        graphs apart must change nothing). By default all that the spec has what they need for.
     - `pairing`: `"product"`: every configuration on every case; `"rotate"`: each case with the next
         configuration in turn, and each configuration at least once.
     - `seed`: of weights, cotangents and jitter.
     - `weights`: `"draw"` random ones, or `"keep"` those of the PyTorch module.
     - `force`: hand PyG's decision to the Equinox side always, and not only where its own differs.
+    - `complete`: fail if one of the spec's `input_classes` is in none of the cases.
     - `divergences`: the declared ones.
+    - `oracle`: where the reference comes from; by default PyTorch itself.
     - `repro`: the command that repeats one comparison, for reports.
     - `progress`: called after each case.
 
     **Returns:** the `Result`. Its `exit_code` is 0 only if everything was compared and agrees.
     """
-    unknown = set(lanes) - set(LANES)
-    if unknown:
-        raise ValueError(f"lanes must be among {LANES}, got {sorted(unknown)}")
+    lanes = _lanes(spec, lanes)
     mine = [divergence for divergence in divergences if spec.name in divergence.operators]
-    result = Result([], environment())
-    vacuous: dict[tuple[str, str], list[bool]] = {}
-    built: dict[int, tuple[Any, Any]] = {}
+    result = Result(environment=environment(), divergences=[d.to_json() for d in mine])
+    if oracle is None:
+        oracle = _Live(weights)
+        result.environment.update(torch_environment())
+    book = Book()
+    modules: dict[int, Any] = {}
     for config, case in pairs(spec, cases, pairing):
-        if id(config) not in built:
-            built[id(config)] = spec.pyg(**config.options), spec.eqx(**config.options)
-        pyg, module = built[id(config)]
-        kept = state_arrays(pyg) if weights == "keep" else None
-        oracle = functools.cache(functools.partial(Oracle, spec, config, case, seed, pyg, kept))
+        make = functools.cache(functools.partial(oracle, spec, config, case, seed))
         for lane in lanes:
-            trial = _Trial(spec, config, case, lane, repro)
-            trial.guard(oracle, module, force, vacuous)
+            trial = Trial(
+                spec, config, case, lane, book, repro(spec, config, case, lane) if repro else ""
+            )
+            trial.guard(make, functools.partial(_module, modules, spec, config), force)
             for record in trial.records:
                 _declare(record, mine, config, case)
             result.records += trial.records
         progress()
-    result.records += _vacuity(spec, vacuous)
+    result.records += _vacuity(spec, book.vacuous)
+    if complete:
+        result.records += _undrawn(spec, book.classes)
     if not result.records:
-        result.records.append(_missing(spec, "no case was run"))
+        message = "no case was run"
+        result.records.append(
+            Record(spec.name, "", "", "", "*", "run", verdict=NOT_VERIFIED, message=message)
+        )
+    result.profiles = [profiler.finish() for profiler in book.profilers.values()]
     return result
+
+
+def _lanes(spec: Spec, lanes: Sequence[str] | None) -> Sequence[str]:
+    possible = [
+        lane
+        for lane in LANES
+        if (lane != "exact" or any(spec.exact(config) for config in spec.grid))
+        and (lane != "metamorphic" or spec.rows is not None)
+    ]
+    unknown = set(lanes or ()) - set(LANES)
+    if unknown:
+        raise ValueError(f"lanes must be among {LANES}, got {sorted(unknown)}")
+    missing = [lane for lane in lanes or () if lane not in possible]
+    if missing:
+        needed = {"exact": "exact", "metamorphic": "rows"}
+        raise ValueError(
+            f"the spec {spec.name} has no {needed[missing[0]]!r}, which lane {missing[0]!r} needs"
+        )
+    return possible if lanes is None else lanes
+
+
+class _Live:
+    """PyTorch itself; its modules are built once for each configuration."""
+
+    def __init__(self, weights: Literal["draw", "keep"]):
+        self.weights = weights
+        self.modules: dict[int, Any] = {}
+
+    def __call__(self, spec: Spec, config: Config, case: Case, seed: int) -> Oracle:
+        if id(config) not in self.modules:
+            self.modules[id(config)] = spec.pyg(**config.options)
+        module = self.modules[id(config)]
+        kept = state_arrays(module) if self.weights == "keep" else None
+        return Oracle(spec, config, case, seed, module, kept)
+
+
+def _module(modules: dict[int, Any], spec: Spec, config: Config) -> Any:
+    if id(config) not in modules:
+        modules[id(config)] = spec.eqx(**config.options)
+    return modules[id(config)]
 
 
 def pairs(
@@ -91,155 +135,6 @@ def pairs(
         return []
     turns = range(max(len(cases), len(spec.grid)))
     return [(spec.grid[turn % len(spec.grid)], cases[turn % len(cases)]) for turn in turns]
-
-
-def environment() -> dict[str, Any]:
-    """Versions and settings that a result depends on."""
-    import torch
-
-    found = {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "backend": jax.default_backend(),
-        "jax": jax.__version__,
-        "numpy": np.__version__,
-        "torch": torch.__version__,
-        "torch_threads": torch.get_num_threads(),
-        "torch_capability": torch.backends.cpu.get_cpu_capability(),
-        "jittered_runs": [JITTERED_RUNS, MORE_RUNS],
-        "safety": SAFETY,
-    }
-    if importlib.util.find_spec("torch_geometric"):
-        found["torch_geometric"] = importlib.metadata.version("torch_geometric")
-    return found
-
-
-class _Trial:
-    """One configuration, case and lane."""
-
-    def __init__(self, spec, config, case, lane, repro):
-        self.spec, self.config, self.case, self.lane = spec, config, case, lane
-        self.repro = "" if repro is None else repro(spec, config, case, lane)
-        self.records: list[Record] = []
-
-    def record(self, tensor: str, kind: Any, **values: Any) -> Record:
-        record = Record(
-            self.spec.name, self.config.name, self.case.name, self.lane, tensor, kind, **values
-        )
-        record.repro = self.repro
-        self.records.append(record)
-        return record
-
-    def guard(self, make_oracle, module, force, vacuous) -> None:
-        """Runs the trial; an exception becomes a record, so that the others still run."""
-        try:
-            oracle = make_oracle()
-            chosen = oracle.decide(self.lane)
-            reference = oracle.reference(chosen)
-        except Exception as error:
-            message = f"PyTorch raised {_first_lines(error)}"
-            self.record("*", "run", verdict=NOT_VERIFIED, message=message)
-            return
-        try:
-            at = (self.spec, self.config, self.case, module, oracle.inputs, oracle.weights)
-            candidate = Candidate(*at, self.lane)
-            self._compare(oracle, candidate, reference, chosen, force, vacuous)
-        except WeightMismatch as error:
-            self.record("weights", "weights", verdict=FAIL, message=str(error))
-        except Exception as error:
-            message = f"ours raised {_first_lines(error)}"
-            self.record("*", "run", verdict=FAIL, message=message)
-
-    def _compare(self, oracle, candidate, reference, chosen, force, vacuous) -> None:
-        self.record("weights", "weights", message=f"{len(oracle.weights)} weights matched")
-        found = candidate.run(None, reference.cotangents)
-        if chosen is not None:
-            own = found[f"out.{oracle.decision.index}"]
-            self._decide(oracle, candidate, reference, chosen, own)
-            if force or not np.array_equal(own, chosen):
-                found = candidate.run(chosen, reference.cotangents)
-        before = len(self.records)
-        self._tensors(reference, found)
-        if any(r.verdict == FAIL and np.isfinite(r.ratio) for r in self.records[before:]):
-            del self.records[before:]
-            oracle.listen(reference, MORE_RUNS)
-            self._tensors(reference, found)
-        for record in self.records[before:]:
-            if record.tensor in reference.arrays:
-                vacuum = is_vacuous(reference.arrays[record.tensor])
-                vacuous.setdefault((self.lane, record.tensor), []).append(vacuum)
-
-    def _tensors(self, reference: Reference, found) -> None:
-        names = {name for name in reference.arrays if name[:4] == "out." or name[:2] == "d."}
-        ours = {name for name in found if name[:5] != "leak."}
-        for name in sorted(ours - names):
-            self.record(name, "structure", verdict=FAIL, message="PyTorch has no such tensor")
-        for name in sorted(names):
-            ref = reference.arrays[name]
-            record = self.record(name, _kind(name, ref))
-            if name not in found:
-                record.verdict, record.message = FAIL, "ours has no such tensor"
-                continue
-            noise = reference.noise
-            at = {"ids": reference.ids.get(name)}
-            at.update(tau=noise.tau.get(name), rms=noise.rms.get(name))
-            compare(record, found[name], ref, **at)
-            if name in reference.unused:
-                record.flags.append("NO TORCH GRADIENT")
-        for name in sorted(set(found) - ours):
-            leaks = int(np.count_nonzero(found[name]))
-            record = self.record(name, "structure")
-            if leaks:
-                record.verdict, record.message = FAIL, f"{leaks} gradients of padding are not 0"
-
-    def _decide(self, oracle: Oracle, candidate: Candidate, reference, chosen, own) -> None:
-        decision = oracle.decision
-        assert decision is not None
-        groups = np.asarray(oracle.inputs[decision.groups])
-        scores = reference.arrays["scores"]
-        blocks = Blocks(scores.shape, groups)
-        scale = blocks.max(np.abs(np.nan_to_num(scores)))
-        deltas = decision_margin(scale, reference.noise.tau["scores"], self.lane)
-        limits = None if decision.threshold is None else decision.threshold(scores, groups)
-        judgement = judge_groups(decision.kind, own, chosen, groups, scores, deltas, limits)
-        record = self.record(decision.index, "decision", decisions=judgement.counts)
-        record.gap_delta = judgement.gap
-        if "FAIL" in judgement.counts:
-            record.verdict, record.message = FAIL, judgement.message
-        elif decision.kind == "topk" and not decision.ties and "ties" not in self.case.tags:
-            close = near_cut(chosen, groups, scores, deltas)
-            if close > 0.05:
-                message = f"{close:.0%} of the rows are within rounding of the cut"
-                record.verdict, record.message = MISTRUSTED, message
-        self._select(oracle, candidate, chosen, groups)
-
-    def _select(self, oracle: Oracle, candidate: Candidate, chosen, groups) -> None:
-        """For given scores there is one right selection: PyG's scores, then our own."""
-        decision = oracle.decision
-        assert decision is not None
-        theirs, ours = oracle.scores(self.lane), candidate.scores()
-        self._same("select(PyG's scores)", candidate.select(theirs), chosen)
-        if decision.kind == "topk":
-            kept = np.bincount(groups[chosen], minlength=groups.max(initial=0) + 1)
-            expected = rank(ours, groups, kept)
-        else:
-            assert decision.threshold is not None
-            expected = np.flatnonzero(ours > decision.threshold(ours, groups))
-        self._same("select(own scores)", candidate.select(ours), expected)
-
-    def _same(self, what: str, found: np.ndarray, expected: np.ndarray) -> None:
-        record = self.record(what, "decision")
-        if not np.array_equal(found, expected):
-            record.verdict = FAIL
-            record.message = f"{found[:8]}... of {len(found)}, expected {expected[:8]}..." + (
-                f" of {len(expected)}"
-            )
-
-
-def _kind(name: str, ref: Any) -> str:
-    if name[:2] == "d.":
-        return "gradient"
-    return "value" if ref is not None and ref.dtype.kind == "f" else "structure"
 
 
 def _declare(record: Record, divergences, config: Config, case: Case) -> None:
@@ -264,9 +159,10 @@ def _vacuity(spec: Spec, vacuous: dict[tuple[str, str], list[bool]]) -> list[Rec
     return records
 
 
-def _first_lines(error: Exception) -> str:
-    return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]
-
-
-def _missing(spec: Spec, message: str) -> Record:
-    return Record(spec.name, "", "", "", "*", "run", verdict=NOT_VERIFIED, message=message)
+def _undrawn(spec: Spec, drawn: set[str]) -> list[Record]:
+    """A kind of input that no case has was not tested at all."""
+    missing = [name for name in spec.input_classes if name not in drawn]
+    return [
+        Record(spec.name, "", "", "", "*", "run", verdict=FAIL, message=f"no case has {name}")
+        for name in missing
+    ]

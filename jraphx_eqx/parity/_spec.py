@@ -57,6 +57,43 @@ class Decision:
     ties: bool = False
 
 
+Axis = Literal["node", "edge", "graph", "kept", "kept_edge"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the rows of an input or output are, so that they can be followed through a permutation.
+
+    **Arguments:**
+
+    - `of`: `"node"`, `"edge"`, `"graph"`, `"kept"` (the nodes that a decision keeps, in its order)
+        or `"kept_edge"` (the edges between those, in their original order).
+    - `axis`: the axis of the rows.
+    - `holds`: what the numbers count, for an index; `None` for features.
+    """
+
+    of: Axis
+    axis: int = 0
+    holds: Axis | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of an operator, to find the first that differs.
+
+    **Arguments:**
+
+    - `name`: for example `"score"`.
+    - `run_eqx`: `run_eqx(module, inputs, known)` computes the step alone. `known` holds PyG's
+        results of all steps, padded: its outputs by name, and its scores as `"scores"`.
+    - `outputs`: the names of what it returns, as in `known`.
+    """
+
+    name: str
+    run_eqx: Callable[..., Mapping[str, Any]]
+    outputs: Sequence[str]
+
+
 @dataclass(frozen=True, eq=False)
 class Spec:
     """What it takes to compare one PyTorch operator with its Equinox twin, as data.
@@ -80,6 +117,13 @@ class Spec:
     - `renames`: PyTorch state-dict name to Equinox leaf path, where they are not equal.
     - `decision`: `decision(config)` returns the discrete choice of that configuration, or `None`.
     - `expect_zero`: `expect_zero(tensor)`, a reason if a gradient may vanish in every case.
+    - `exact`: `exact(config)`, the tensors that are sums of products of their inputs and therefore
+        must be equal bit for bit in the lane `"exact"`.
+    - `rows`: `rows(inputs)`, what the rows of each input (`"x"`) and output (`"out.x"`) are, for
+        the lane `"metamorphic"`. The inputs `"batch"` and `"num_graphs"` must be the graph of each
+        node and the number of graphs.
+    - `stages`: the steps of the operator, for `bisect`.
+    - `input_classes`: kinds of inputs that must be drawn: `input_classes[name](inputs)`.
     """
 
     name: str
@@ -96,6 +140,10 @@ class Spec:
     renames: Mapping[str, str] = field(default_factory=dict)
     decision: Callable[[Config], Decision | None] = lambda config: None
     expect_zero: Callable[[str], str | None] = lambda tensor: None
+    exact: Callable[[Config], Sequence[str]] = lambda config: ()
+    rows: Callable[[Mapping[str, Any]], Mapping[str, Rows]] | None = None
+    stages: Sequence[Stage] = ()
+    input_classes: Mapping[str, Callable[[Mapping[str, Any]], bool]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,3 +171,9 @@ class Divergence:
     link: str
     probe: Callable[[], tuple[Any, Any]]
     covers: Callable[[Case, Config, str, str], bool] = lambda case, config, lane, tensor: False
+
+    def to_json(self) -> dict[str, Any]:
+        """What reports show of it."""
+        names = ("id", "operators", "condition", "pyg", "ours", "reason", "link")
+        shown = {name: getattr(self, name) for name in names}
+        return {**shown, "operators": list(self.operators)}

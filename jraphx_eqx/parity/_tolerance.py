@@ -17,9 +17,10 @@ RMS_LIMIT = 3
 RMS_ELEMENTS = 100
 IMPRECISE_ULP = 1e3
 COARSE = 1e-12
-EPS = {"f32": float(np.finfo(np.float32).eps), "f64": float(np.finfo(np.float64).eps)}
+DTYPES = {"exact": np.float32, "f64": np.float64, "f32": np.float32, "metamorphic": np.float64}
+EPS = {lane: float(np.finfo(dtype).eps) for lane, dtype in DTYPES.items()}
 # XLA on the CPU flushes subnormal numbers to zero, and numbers just above may come of cancellation.
-TINY = {"f32": float(np.finfo(np.float32).tiny), "f64": float(np.finfo(np.float64).tiny)}
+TINY = {lane: float(np.finfo(dtype).tiny) for lane, dtype in DTYPES.items()}
 
 
 @dataclass

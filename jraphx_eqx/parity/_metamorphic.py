@@ -1,0 +1,197 @@
+"""Changes of an input that must change nothing but the order of rows. No PyTorch is run: the
+reference is our own result, its tolerance the noise of PyG's."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ._candidate import Candidate
+from ._compare import compare
+from ._oracle import AbstractOracle, Reference
+from ._record import FAIL
+from ._spec import Rows
+from ._trial import Trial
+
+PARTS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A changed input, and which row of the original each of its rows is."""
+
+    candidate: Candidate
+    places: Mapping[str, np.ndarray]
+
+
+def compare_moves(
+    trial: Trial, module: Any, oracle: AbstractOracle, plain: Candidate, reference: Reference
+) -> None:
+    """Records, for each change, the decision and all tensors beside those of the plain input."""
+    base = plain.run(None, reference.cotangents)
+    if oracle.decision is not None:
+        own, chosen = base[f"out.{oracle.decision.index}"], reference.chosen
+        assert own is not None and chosen is not None
+        if not np.array_equal(own, chosen):
+            base = plain.run(chosen, reference.cotangents)
+    for name, parts in _moves(trial, module, oracle, plain):
+        frame = _Frame(trial, oracle, reference, base, name)
+        frame.compare(parts)
+
+
+def _moves(trial, module, oracle, plain: Candidate) -> Iterator[tuple[str, list[Part]]]:
+    inputs, rng = oracle.inputs, np.random.default_rng(len(trial.case.name))
+    rows = trial.spec.rows(inputs)
+    sizes = {"node": len(inputs["batch"]), "graph": inputs["num_graphs"]}
+    [edges] = {np.shape(inputs[n])[r.axis] for n, r in rows.items() if n == "edge_index"} or {0}
+    same = {name: np.arange(size) for name, size in {**sizes, "edge": edges}.items()}
+
+    def part(places, case=None):
+        moved = _take(inputs, rows, places)
+        return Part(trial.candidate(module, moved, oracle.weights, case), places)
+
+    eager = part(same)
+    eager.candidate.compiled = False
+    yield "eager", [eager]
+    yield "more padding", [part(same, _roomier(trial.case, plain, inputs))]
+    if sizes["node"]:
+        yield "nodes permuted", [part({**same, "node": rng.permutation(sizes["node"])})]
+    if edges:
+        yield "edges permuted", [part({**same, "edge": _shuffle(rng, inputs["edge_index"])})]
+    if sizes["graph"] > 1:
+        batch = inputs["batch"]
+        parts = []
+        for graphs in np.array_split(same["graph"], min(PARTS, sizes["graph"])):
+            nodes = np.flatnonzero(np.isin(batch, graphs))
+            own = np.isin(batch[inputs["edge_index"][0]], graphs) if edges else np.zeros(0, bool)
+            parts.append(part({"node": nodes, "edge": np.flatnonzero(own), "graph": graphs}))
+        yield "graphs apart", parts
+
+
+def _take(inputs: Mapping[str, Any], rows: Mapping[str, Rows], places) -> dict[str, Any]:
+    moved = dict(inputs)
+    for name, row in rows.items():
+        if inputs.get(name) is None:
+            continue
+        values = np.take(inputs[name], places[row.of], axis=row.axis)
+        if row.holds is not None:
+            size = places[row.holds].max(initial=-1) + 1
+            values = _labels(places[row.holds], size)[values] if values.size else values
+        moved[name] = values
+    moved["num_graphs"] = len(places["graph"])
+    return moved
+
+
+def _shuffle(rng: np.random.Generator, edge_index: np.ndarray) -> np.ndarray:
+    """A permutation that keeps equal edges in order, since the weight of the last loop counts."""
+    order = rng.permutation(edge_index.shape[1])
+    ends = edge_index[:, order]
+    slots = np.lexsort((np.arange(len(order)), ends[1], ends[0]))
+    shuffled = np.empty_like(order)
+    shuffled[slots] = np.lexsort((np.arange(len(order)), edge_index[1], edge_index[0]))
+    return shuffled
+
+
+def _roomier(case, plain: Candidate, inputs) -> Any:
+    """The case with twice the capacity that it is padded to now."""
+    padded = {"num_nodes": len(plain.padded["batch"]), "num_graphs": plain.padded["num_graphs"]}
+    if "edge_index" in inputs:
+        padded["num_edges"] = plain.padded["edge_index"].shape[1]
+    return dataclasses.replace(case, capacity={name: 2 * size for name, size in padded.items()})
+
+
+class _Frame:
+    """The frame of the original input, to which the results of the parts are brought back."""
+
+    def __init__(self, trial: Trial, oracle, reference: Reference, base, move: str):
+        self.trial, self.oracle, self.reference, self.base = trial, oracle, reference, base
+        self.move = move
+        assert trial.spec.rows is not None
+        self.rows = trial.spec.rows(oracle.inputs)
+
+    def compare(self, parts: Sequence[Part]) -> None:
+        chosen, decision = self.reference.chosen, self.oracle.decision
+        forced: list[np.ndarray | None] = [None] * len(parts)
+        if chosen is not None:
+            assert decision is not None
+            found = [part.candidate.run(None, {})[f"out.{decision.index}"] for part in parts]
+            own = [p.places["node"][f] for p, f in zip(parts, found, strict=True) if f is not None]
+            whole = np.concatenate([*own, np.zeros(0, np.int64)])
+            whole = np.sort(whole) if decision.kind == "threshold" else whole
+            self.trial.judge(self.oracle, self.reference, whole, f"{self.move}: ")
+            if not np.array_equal(np.sort(whole), np.sort(chosen)):
+                size = len(self.oracle.inputs["batch"])
+                labels = [_labels(part.places["node"], size)[chosen] for part in parts]
+                forced = [choice[choice >= 0] for choice in labels]
+                own = [p.places["node"][f] for p, f in zip(parts, forced, strict=True)]
+            placed = [self._place(p, mine) for p, mine in zip(parts, own, strict=True)]
+        else:
+            placed = [self._place(p, None) for p in parts]
+        results = [
+            part.candidate.run(choice, self._cotangents(places))
+            for part, choice, places in zip(parts, forced, placed, strict=True)
+        ]
+        for name in sorted(self.base):
+            self._tensor(name, placed, [result.get(name) for result in results])
+
+    def _place(self, part: Part, own: np.ndarray | None) -> dict[str, np.ndarray]:
+        """Where the rows of a part are in the frame; `own` are the nodes it keeps."""
+        places = dict(part.places)
+        if own is None:
+            return places
+        chosen = self.reference.chosen
+        assert chosen is not None
+        of_node = _labels(chosen, len(self.oracle.inputs["batch"]))
+        places["kept"] = of_node[own]
+        kept = np.all(of_node[self.oracle.inputs["edge_index"]] >= 0, axis=0)
+        survivors, edges = np.flatnonzero(kept), part.places["edge"]
+        places["kept_edge"] = np.searchsorted(survivors, edges[kept[edges]])
+        return places
+
+    def _cotangents(self, places) -> dict[str, dict[str, np.ndarray]]:
+        moved = {}
+        for direction, parts in self.reference.cotangents.items():
+            taken = {}
+            for name, value in parts.items():
+                row = self.rows.get(f"out.{name}")
+                taken[name] = value if row is None else np.take(value, places[row.of], row.axis)
+            moved[direction] = taken
+        return moved
+
+    def _tensor(self, name: str, placed, found: list[np.ndarray | None]) -> None:
+        ref, noise = self.base[name], self.reference.noise
+        if name[:5] == "leak.":
+            return
+        kind = "gradient" if name[:2] == "d." else "structure"
+        if kind == "structure" and ref is not None and ref.dtype.kind == "f":
+            kind = "value"
+        record = self.trial.record(f"{self.move}: {name}", kind)
+        if ref is None or any(value is None for value in found):
+            if ref is not None or any(value is not None for value in found):
+                record.verdict, record.message = FAIL, "only one side is None"
+            return
+        try:
+            moved = self._restore(name, ref, placed, found)
+        except (IndexError, ValueError) as error:
+            record.verdict, record.message = FAIL, f"rows cannot be matched: {error}"
+            return
+        compare(record, moved, ref, ids=self.reference.ids.get(name), tau=noise.tau.get(name))
+
+    def _restore(self, name: str, ref: np.ndarray, placed, found) -> Any:
+        row = self.rows.get(name if name[:4] == "out." else name[2:].split("|")[0])
+        if row is None:
+            return sum(found)
+        whole = np.full_like(ref, 0)
+        for places, values in zip(placed, found, strict=True):
+            values = values if row.holds is None else places[row.holds][values]
+            at = (slice(None),) * (row.axis % ref.ndim)
+            whole[(*at, places[row.of])] = values
+        return whole
+
+
+def _labels(places: np.ndarray, size: int) -> np.ndarray:
+    """The inverse of `places`, which are below `size`; -1 for what is not in it."""
+    labels = np.full(size, -1)
+    labels[places] = np.arange(len(places))
+    return labels
