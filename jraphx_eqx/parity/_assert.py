@@ -9,6 +9,7 @@ from ._record import FAIL, MISTRUSTED, NOT_VERIFIED, Result
 from ._run import run
 from ._spec import Spec
 from ._table import describe
+from ._torch import is_float
 
 
 def assert_parity(
@@ -38,25 +39,45 @@ def assert_parity(
 
     **Raises:** `AssertionError` with one line for each tensor that differs or was not compared.
     """
+    spec, case = pair(eqx_module, torch_module, inputs, renames or {})
+    result = run(spec, [case], lanes=lanes, weights="keep")
+    bad = result.of(FAIL, NOT_VERIFIED, MISTRUSTED)
+    if bad:
+        raise AssertionError("\n".join(["no parity", *map(describe, bad)]))
+    return result
+
+
+def pair(
+    eqx_module: Callable[..., Any],
+    torch_module: Callable[..., Any],
+    inputs: Sequence[Any],
+    renames: Mapping[str, str],
+    call: Callable[..., Any] = lambda module, *given: module(*given),
+) -> tuple[Spec, Case]:
+    """The spec and the only case for two modules that are called with the same arguments.
+
+    `call(eqx_module, *given)` calls the Equinox side.
+    """
     names = [f"arg{i}" for i in range(len(inputs))]
-    arrays = {name: np.asarray(value) for name, value in zip(names, inputs, strict=True)}
-    floats = [name for name in names if arrays[name].dtype.kind == "f"]
-    arrays.update({name: arrays[name].astype(np.float32) for name in floats})
+    arrays = dict(zip(names, map(_plain, inputs), strict=True))
     spec = Spec(
         getattr(torch_module, "__name__", type(torch_module).__name__),
         pyg=lambda: copy.deepcopy(torch_module),
         eqx=lambda: eqx_module,
         call_pyg=lambda module, given: _named(module(*(given[n] for n in names))),
-        call_eqx=lambda module, given, decision: _named(module(*(given[n] for n in names))),
+        call_eqx=lambda module, given, decision: _named(call(module, *(given[n] for n in names))),
         inputs=lambda case: case.arrays,
-        differentiate=floats,
-        renames=renames or {},
+        differentiate=[name for name in names if is_float(arrays[name])],
+        renames=renames,
     )
-    result = run(spec, [Case("inputs", arrays)], lanes=lanes, weights="keep")
-    bad = result.of(FAIL, NOT_VERIFIED, MISTRUSTED)
-    if bad:
-        raise AssertionError("\n".join(["no parity", *map(describe, bad)]))
-    return result
+    return spec, Case("inputs", arrays)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, int):
+        return value
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
 def _named(outputs: Any) -> dict[str, Any]:

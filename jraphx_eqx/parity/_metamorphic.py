@@ -12,7 +12,7 @@ from ._compare import compare
 from ._oracle import AbstractOracle, Reference
 from ._record import FAIL
 from ._spec import Rows
-from ._trial import Trial
+from ._trial import Trial, kind_of
 
 PARTS = 8
 
@@ -163,10 +163,7 @@ class _Frame:
         ref, noise = self.base[name], self.reference.noise
         if name[:5] == "leak.":
             return
-        kind = "gradient" if name[:2] == "d." else "structure"
-        if kind == "structure" and ref is not None and ref.dtype.kind == "f":
-            kind = "value"
-        record = self.trial.record(f"{self.move}: {name}", kind)
+        record = self.trial.record(f"{self.move}: {name}", kind_of(name, ref))
         if ref is None or any(value is None for value in found):
             if ref is not None or any(value is not None for value in found):
                 record.verdict, record.message = FAIL, "only one side is None"

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
@@ -22,6 +23,7 @@ def run(
     pairing: Literal["product", "rotate"] = "product",
     seed: int = 0,
     weights: Literal["draw", "keep"] = "draw",
+    configs: Sequence[Config] | None = None,
     force: bool = False,
     complete: bool = False,
     divergences: Iterable[Divergence] = (),
@@ -45,6 +47,7 @@ def run(
         configuration in turn, and each configuration at least once.
     - `seed`: of weights, cotangents and jitter.
     - `weights`: `"draw"` random ones, or `"keep"` those of the PyTorch module.
+    - `configs`: the configurations; by default all of the spec's `grid`.
     - `force`: hand PyG's decision to the Equinox side always, and not only where its own differs.
     - `complete`: fail if one of the spec's `input_classes` is in none of the cases.
     - `divergences`: the declared ones.
@@ -54,11 +57,13 @@ def run(
 
     **Returns:** the `Result`. Its `exit_code` is 0 only if everything was compared and agrees.
     """
-    lanes = _lanes(spec, lanes)
+    if configs is not None:
+        spec = dataclasses.replace(spec, grid=configs)
+    lanes = lanes_of(spec) if lanes is None else _checked(spec, lanes)
     mine = [divergence for divergence in divergences if spec.name in divergence.operators]
     result = Result(environment=environment(), divergences=[d.to_json() for d in mine])
     if oracle is None:
-        oracle = _Live(weights)
+        oracle = live(weights)
         result.environment.update(torch_environment())
     book = Book()
     modules: dict[int, Any] = {}
@@ -85,38 +90,42 @@ def run(
     return result
 
 
-def _lanes(spec: Spec, lanes: Sequence[str] | None) -> Sequence[str]:
-    possible = [
-        lane
-        for lane in LANES
-        if (lane != "exact" or any(spec.exact(config) for config in spec.grid))
-        and (lane != "metamorphic" or spec.rows is not None)
-    ]
-    unknown = set(lanes or ()) - set(LANES)
+def lanes_of(spec: Spec) -> list[str]:
+    """The lanes for which a spec has what they need."""
+    needs = {
+        "exact": any(spec.exact(config) for config in spec.grid),
+        "metamorphic": spec.rows is not None,
+    }
+    return [lane for lane in LANES if needs.get(lane, True)]
+
+
+def _checked(spec: Spec, lanes: Sequence[str]) -> Sequence[str]:
+    unknown = set(lanes) - set(LANES)
     if unknown:
         raise ValueError(f"lanes must be among {LANES}, got {sorted(unknown)}")
-    missing = [lane for lane in lanes or () if lane not in possible]
+    missing = set(lanes) - set(lanes_of(spec))
     if missing:
-        needed = {"exact": "exact", "metamorphic": "rows"}
         raise ValueError(
-            f"the spec {spec.name} has no {needed[missing[0]]!r}, which lane {missing[0]!r} needs"
+            f"lane {min(missing)!r} needs what the spec {spec.name} does not have: "
+            "exact tensors for 'exact', rows for 'metamorphic'"
         )
-    return possible if lanes is None else lanes
+    return lanes
 
 
-class _Live:
-    """PyTorch itself; its modules are built once for each configuration."""
+def live(
+    weights: Literal["draw", "keep"] = "draw",
+) -> Callable[[Spec, Config, Case, int], AbstractOracle]:
+    """PyTorch itself as the reference; its modules are built once for each configuration."""
+    modules: dict[int, Any] = {}
 
-    def __init__(self, weights: Literal["draw", "keep"]):
-        self.weights = weights
-        self.modules: dict[int, Any] = {}
-
-    def __call__(self, spec: Spec, config: Config, case: Case, seed: int) -> Oracle:
-        if id(config) not in self.modules:
-            self.modules[id(config)] = spec.pyg(**config.options)
-        module = self.modules[id(config)]
-        kept = state_arrays(module) if self.weights == "keep" else None
+    def oracle(spec: Spec, config: Config, case: Case, seed: int) -> Oracle:
+        if id(config) not in modules:
+            modules[id(config)] = spec.pyg(**config.options)
+        module = modules[id(config)]
+        kept = state_arrays(module) if weights == "keep" else None
         return Oracle(spec, config, case, seed, module, kept)
+
+    return oracle
 
 
 def _module(modules: dict[int, Any], spec: Spec, config: Config) -> Any:

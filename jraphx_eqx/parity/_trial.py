@@ -99,7 +99,7 @@ class Trial:
         found = candidate.run(reference.chosen, reference.cotangents)
         for name in self.spec.exact(self.config):
             ref, low = reference.arrays.get(name), reference.low.get(name)
-            record = self.record(name, _kind(name, ref))
+            record = self.record(name, kind_of(name, ref))
             if name not in found or ref is None or low is None:
                 record.verdict, record.message = FAIL, "not a tensor of both sides"
                 continue
@@ -148,7 +148,7 @@ class Trial:
             self.record(name, "structure", verdict=FAIL, message="PyTorch has no such tensor")
         for name in sorted(names):
             ref = reference.arrays[name]
-            record = self.record(name, _kind(name, ref))
+            record = self.record(name, kind_of(name, ref))
             if name not in found:
                 record.verdict, record.message = FAIL, "ours has no such tensor"
                 continue
@@ -216,7 +216,8 @@ def first_lines(error: Exception) -> str:
     return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]
 
 
-def _kind(name: str, ref: Any) -> str:
+def kind_of(name: str, ref: Any) -> str:
+    """The kind of record for a tensor of this name."""
     if name[:2] == "d.":
         return "gradient"
     return "value" if ref is not None and ref.dtype.kind == "f" else "structure"

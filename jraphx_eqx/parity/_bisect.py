@@ -1,0 +1,102 @@
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jax.numpy as jnp
+import numpy as np
+
+from ._candidate import Candidate, precision
+from ._case import Case
+from ._compare import compare
+from ._oracle import SCORES, AbstractOracle, Reference
+from ._record import FAIL, NOT_VERIFIED, Record
+from ._run import live, run
+from ._spec import Config, Spec, Stage
+from ._trial import Book, Trial, kind_of
+
+
+@dataclass
+class Bisection:
+    """Where the two sides part.
+
+    **Arguments:**
+
+    - `stage`: the first step that differs: the name of a `Stage`, `"call"` where only the whole
+        differs, `"gradients"` where all values agree, or `None` if nothing differs.
+    - `records`: what was compared up to there, and, last, what differs.
+    - `repro`: the command that repeats the comparison.
+    """
+
+    stage: str | None
+    records: list[Record] = field(default_factory=list)
+    repro: str = ""
+
+    def __str__(self) -> str:
+        if self.stage is None:
+            return "nothing differs"
+        bad = [record for record in self.records if record.verdict != "PASS"]
+        lines = [f"the first stage that differs is {self.stage!r}"]
+        lines += [f"  {record.tensor}: {record.message}" for record in bad[:5]]
+        return "\n".join(lines + ([f"  repeat: {self.repro}"] if self.repro else []))
+
+
+def bisect(
+    spec: Spec,
+    config: Config,
+    case: Case,
+    *,
+    lane: str = "f64",
+    seed: int = 0,
+    oracle: Callable[[Spec, Config, Case, int], AbstractOracle] | None = None,
+    repro: str = "",
+) -> Bisection:
+    """Finds the first step of an operator that differs from PyTorch's.
+
+    Each of the spec's `stages` is run alone, with PyG's results of the steps before it.
+
+    **Arguments:**
+
+    - `spec`, `config`, `case`, `seed`, `oracle`: as for [`run`][jraphx_eqx.parity.run].
+    - `lane`: `"f64"` or `"f32"`.
+    - `repro`: the command that repeats this, for the report.
+    """
+    theirs = (oracle or live())(spec, config, case, seed)
+    trial = Trial(spec, config, case, lane, Book(), repro)
+    candidate = trial.candidate(spec.eqx(**config.options), theirs.inputs, theirs.weights)
+    for stage in spec.stages if theirs.decision is not None else ():
+        reference = theirs.reference(theirs.decide(lane))
+        _compare_stage(trial, stage, theirs, candidate, reference)
+        if any(record.verdict == FAIL for record in trial.records):
+            return Bisection(stage.name, trial.records, repro)
+    whole = run(spec, [case], lanes=[lane], configs=[config], oracle=lambda *at: theirs)
+    bad = whole.of(FAIL, NOT_VERIFIED)
+    if not bad:
+        return Bisection(None, [*trial.records, *whole.records], repro)
+    values = [record for record in bad if record.kind != "gradient"]
+    stage = "call" if values else "gradients"
+    return Bisection(stage, [*trial.records, *(values or bad)], repro)
+
+
+def _compare_stage(
+    trial: Trial, stage: Stage, oracle, candidate: Candidate, reference: Reference
+) -> None:
+    decision, chosen = oracle.decision, reference.chosen
+    scores = oracle.scores(trial.lane)
+    padded = np.full(len(candidate.padded[decision.groups]), np.nan, scores.dtype)
+    padded[: len(scores)] = scores
+    with precision(trial.lane):
+        whole = dict(trial.spec.call_eqx(candidate.module, candidate.arrays, None))
+        capacity = whole[decision.index].shape[0]
+        forced = jnp.asarray(decision.pad(chosen, candidate.padded, capacity))
+        known = {SCORES: jnp.asarray(padded), decision.index: forced}
+        whole = trial.spec.call_eqx(candidate.module, candidate.arrays, forced)
+        found = stage.run_eqx(candidate.module, candidate.arrays, known)
+        outputs = {
+            name: None if v is None else np.asarray(v) for name, v in {**whole, **found}.items()
+        }
+    real = {SCORES: slice(len(scores)), **trial.spec.real(candidate.padded, outputs)}
+    for name in stage.outputs:
+        key = SCORES if name == SCORES else f"out.{name}"
+        ref, ours = reference.arrays[key], outputs[name]
+        ours = ours if ours is None or name not in real else ours[real[name]]
+        noise = {"tau": reference.noise.tau.get(key), "ids": reference.ids.get(key)}
+        compare(trial.record(name, kind_of(key, ref)), ours, ref, **noise)
