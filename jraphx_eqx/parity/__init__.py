@@ -14,6 +14,10 @@ from ._decisions import judge_groups as judge_groups
 from ._decisions import judge_threshold as judge_threshold
 from ._decisions import judge_topk as judge_topk
 from ._decisions import rank as rank
+from ._drift import Drift as Drift
+from ._drift import drift as drift
+from ._drift import render_drift as render_drift
+from ._html import to_html as to_html
 from ._layers import bisect_layers as bisect_layers
 from ._record import ULP_EDGES as ULP_EDGES
 from ._record import Kill as Kill

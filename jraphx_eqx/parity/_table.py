@@ -1,36 +1,89 @@
+import math
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
-from ._record import DECLARED, FAIL, MISTRUSTED, NOT_VERIFIED, PASS, Record, Result, worst
+from ._record import (
+    DECLARED,
+    EQUIVALENT,
+    FAIL,
+    KILLED,
+    MISTRUSTED,
+    NOT_VERIFIED,
+    PASS,
+    SURVIVED,
+    Kill,
+    Record,
+    Result,
+)
 
-COLUMNS = ("operator", "cases", "values", "gradients", "digits", "decisions", "declared", "status")
+# The gravest first.
+SEVERITY = (FAIL, NOT_VERIFIED, MISTRUSTED, DECLARED, PASS)
 STYLES = {PASS: "green", DECLARED: "green", FAIL: "bold red"}
 
 
+def gravest(records: Iterable[Record]) -> str:
+    """The gravest verdict, PASS without records."""
+    verdicts = {record.verdict for record in records}
+    return next((verdict for verdict in SEVERITY if verdict in verdicts), PASS)
+
+
+def excess(record: Record) -> float:
+    """The error over tolerance of a record; NaN counts as infinite."""
+    ratios = (record.ratio, record.rms_ratio)
+    return math.inf if any(math.isnan(ratio) for ratio in ratios) else max(ratios)
+
+
+def lanes(result: Result) -> list[str]:
+    """The lanes, in the order in which they were run."""
+    return list(dict.fromkeys(record.lane for record in result.records if record.lane))
+
+
+def columns(result: Result) -> list[str]:
+    """The headings of the table: one for each lane, and one for injected faults if there are."""
+    faults = ["faults"] if result.kills else []
+    at_end = ["digits", "decisions", "declared", *faults, "status"]
+    return ["operator", "cases", *lanes(result), *at_end]
+
+
 def rows(result: Result) -> list[dict[str, str]]:
-    """One row of text per operator: the worst error over tolerance of values and gradients, the
-    fewest correct digits of values in float64, the verdicts on decisions, and the status."""
-    return [_row(result, operator) for operator in result.operators]
+    """One row of text per operator: for each lane the worst error over tolerance and the tensor it
+    was found in, the fewest correct digits of values in float64, the verdicts on decisions, the
+    faults that were killed, and the status."""
+    by_operator: dict[str, list[Record]] = {name: [] for name in result.operators}
+    for record in result.records:
+        by_operator[record.operator].append(record)
+    faults: dict[str, list[Kill]] = {}
+    for kill in result.kills:
+        faults.setdefault(kill.operator, []).append(kill)
+    names = [*by_operator, *(name for name in faults if name not in by_operator)]
+    return [
+        _row(name, by_operator.get(name, []), faults.get(name, []), lanes(result)) for name in names
+    ]
 
 
 def render(result: Result, *, failures: int = 20) -> Any:
-    """The report of a run, for `rich.print`: the table, then what failed and how to repeat it."""
+    """The report of a run, for `rich.print`: the table, then what failed and how to repeat it, and
+    the injected faults that nothing has caught."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title="parity with PyTorch Geometric", caption=_caption(result))
-    for column in COLUMNS:
-        right = column in ("cases", "values", "gradients", "digits")
-        table.add_column(column, justify="right" if right else "left")
+    headings = columns(result)
+    for column in headings:
+        table.add_column(column, justify="right" if column in ("cases", "digits") else "left")
     for row in rows(result):
         style = STYLES.get(row["status"], "yellow")
-        cells = [row[column] for column in COLUMNS[:-1]]
+        cells = [Text(row[column]) for column in headings[:-1]]
         table.add_row(*cells, Text(row["status"], style=style))
     bad = result.of(FAIL, MISTRUSTED, NOT_VERIFIED)
     lines = [Text(describe(record)) for record in bad[:failures]]
     if len(bad) > failures:
         lines.append(Text(f"... and {len(bad) - failures} more"))
+    for kill in result.kills:
+        if kill.verdict == SURVIVED:
+            lines.append(Text(f"{SURVIVED} {kill.operator}: {kill.fault}: {kill.description}"))
     return Group(table, *lines)
 
 
@@ -43,22 +96,40 @@ def describe(record: Record) -> str:
     return text + (f"\n     repeat: {record.repro}" if record.repro else "")
 
 
-def _row(result: Result, operator: str) -> dict[str, str]:
-    records = [record for record in result.records if record.operator == operator]
-    judged = [record for record in records if record.verdict != DECLARED]
+def killed(kills: Iterable[Kill]) -> str:
+    """How many of the faults that change something were killed, as `14/14`."""
+    verdicts = Counter(kill.verdict for kill in kills)
+    killable = verdicts.total() - verdicts[EQUIVALENT]
+    return f"{verdicts[KILLED]}/{killable}" if verdicts else "-"
+
+
+def _row(
+    operator: str, records: list[Record], kills: list[Kill], lanes: list[str]
+) -> dict[str, str]:
     runs = {(r.case, r.config) for r in records if r.case}
-    values = [r for r in judged if r.kind == "value" and r.lane == "f64"]
+    values = [r for r in records if r.kind == "value" and r.lane == "f64" and r.verdict != DECLARED]
     digits = [r.digits for r in values if r.digits is not None]
     return {
         "operator": operator,
         "cases": str(len(runs)),
-        "values": f"{worst(r for r in judged if r.kind in ('value', 'structure')):.2f}",
-        "gradients": f"{worst(r for r in judged if r.kind == 'gradient'):.2f}",
+        **{lane: _lane([r for r in records if r.lane == lane]) for lane in lanes},
         "digits": f"{min(digits):.1f}" if digits else "-",
         "decisions": _decisions(records),
         "declared": _declared(records),
-        "status": _status(records),
+        "faults": killed(kills),
+        "status": _status(records, kills),
     }
+
+
+def _lane(records: list[Record]) -> str:
+    judged = [record for record in records if record.verdict != DECLARED]
+    if not judged:
+        return "-"
+    largest = max(judged, key=excess)
+    ratio = excess(largest)
+    if ratio == 0:
+        return "exact"
+    return f"{ratio:.2f} {largest.tensor}" if ratio < 1e3 else f"{ratio:.1e} {largest.tensor}"
 
 
 def _decisions(records: list[Record]) -> str:
@@ -73,13 +144,16 @@ def _declared(records: list[Record]) -> str:
     return " ".join(f"{name} ({count})" for name, count in counts.items()) or "-"
 
 
-def _status(records: list[Record]) -> str:
-    verdicts = {record.verdict for record in records}
-    return next((v for v in (FAIL, NOT_VERIFIED, MISTRUSTED) if v in verdicts), PASS)
+def _status(records: list[Record], kills: list[Kill]) -> str:
+    gravest_of_all = gravest(records)
+    if gravest_of_all in (PASS, DECLARED):
+        return SURVIVED if any(kill.verdict == SURVIVED for kill in kills) else PASS
+    return gravest_of_all
 
 
 def _caption(result: Result) -> str:
     at = result.environment
     names = ("torch", "torch_geometric", "jax", "numpy", "backend")
     versions = "  ".join(f"{name} {at[name]}" for name in names if name in at)
-    return f"values, gradients: worst error / tolerance. {versions}"
+    by_lane = ", ".join(lanes(result))
+    return f"{by_lane}: worst error / tolerance, and where. {versions}" if by_lane else versions

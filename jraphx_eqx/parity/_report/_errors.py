@@ -1,0 +1,46 @@
+import math
+
+from .._record import Profile
+from ._markup import TIMES, Html, code, count, fold, join, tag
+from ._plots import histogram, scatter
+
+CLOSEST = 4
+
+
+def errors(profiles: list[Profile]) -> Html | None:
+    if not profiles:
+        return None
+    keys = {"ours": "ours", "theirs": "PyTorch's own, in float32", "limit": "tolerance"}
+    legend = (tag("span", tag("i", class_=f"key {kind}"), name) for kind, name in keys.items())
+    cross = tag("span", tag("b", TIMES), "above the tolerance: a failure")
+    note = (
+        "Left: signed errors in units in the last place of the largest number of the graph; the "
+        "counts are on a logarithmic axis. Right: the size of the reference against the error."
+    )
+    closest = sorted(profiles, key=lambda profile: -_closeness(profile))[:CLOSEST]
+    parts = [tag("p", note, class_="quiet"), tag("p", *legend, cross, class_="legend")]
+    parts.append(tag("h3", "Closest to the tolerance"))
+    parts.append(tag("div", *(_figure(p, p.operator) for p in closest), class_="figures"))
+    for operator in dict.fromkeys(profile.operator for profile in profiles):
+        mine = [profile for profile in profiles if profile.operator == operator]
+        title = join([tag("b", operator), tag("small", count(len(mine), "tensor"))], " ")
+        parts.append(fold(title, tag("div", *map(_figure, mine), class_="figures")))
+    return join(parts)
+
+
+def _figure(profile: Profile, operator: str = "") -> Html:
+    above = sum(error > tolerance for _, error, tolerance in profile.points)
+    where = " · ".join(filter(None, (operator, profile.lane)))
+    parts = [code(profile.tensor), f"{where}, {sum(profile.ours):,} numbers"]
+    if above:
+        parts.append(tag("b", f"{TIMES} {above} above the line"))
+    if any(math.isnan(value) for point in profile.points for value in point):
+        parts.append("NaN left out")
+    caption = tag("figcaption", join(parts, " "))
+    return tag("figure", caption, histogram(profile), scatter(profile))
+
+
+def _closeness(profile: Profile) -> float:
+    """The largest error over tolerance among the points."""
+    ratios = [e / t if t else math.inf for _, e, t in profile.points if e > 0]
+    return max((r for r in ratios if not math.isnan(r)), default=0.0)
