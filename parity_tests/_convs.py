@@ -79,7 +79,7 @@ def _blocks(inputs, outputs):
 
 
 def _exact(config):
-    """What is a sum of products; shares of a mean or of ties may add up to eighths by chance."""
+    """What is a sum of products. Not a mean, see `_global_pools`, nor shares of ties."""
     options, gradients = config.options, ("d.x",)
     if config.inputs.get("weight"):
         gradients = ("d.x", "d.edge_weight")

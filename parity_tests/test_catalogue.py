@@ -40,7 +40,9 @@ def test_random_and_corner_graphs(name):
 @pytest.mark.parametrize("name", SPECS)
 def test_what_must_change_nothing(name):
     spec = SPECS[name]
-    result = check(run(spec, cases(0), lanes=["metamorphic"], pairing="rotate"))
+    result = check(
+        run(spec, cases(0), lanes=["metamorphic"], pairing="rotate", divergences=DIVERGENCES)
+    )
     assert all_configs(result, spec)
 
 

@@ -84,6 +84,17 @@ def tolerance(scale: np.ndarray, tau: np.ndarray, lane: str, kind: str = "value"
     return SAFETY[kind] * (tau * (eps / EPS["f32"]) + 0.5 * eps * scale) + TINY[lane]
 
 
+def vanishing(scale: np.ndarray) -> np.ndarray:
+    """How far a block of a gradient may be off that vanishes beside the rest of its tensor, 0 for
+    other blocks.
+
+    Behind a saturated softmax gradients vanish by cancellation of terms like `1 - (1 - 1e-30)`.
+    The larger terms are rounded in float64 too, so that nothing of the difference is left to trust.
+    """
+    smallest = EPS["f64"] * scale.max(initial=0.0)
+    return np.where(scale < smallest, smallest, 0.0)
+
+
 def decision_margin(scale: np.ndarray, tau: np.ndarray, lane: str) -> np.ndarray:
     """How far apart two scores must be for their order to mean something."""
     eps = EPS[lane]
