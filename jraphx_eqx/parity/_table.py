@@ -100,7 +100,7 @@ def killed(kills: Iterable[Kill]) -> str:
     """How many of the faults that change something were killed, as `14/14`."""
     verdicts = Counter(kill.verdict for kill in kills)
     killable = verdicts.total() - verdicts[EQUIVALENT]
-    return f"{verdicts[KILLED]}/{killable}" if verdicts else "-"
+    return f"{verdicts[KILLED]}/{killable}" if killable else "-"
 
 
 def _row(

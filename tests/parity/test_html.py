@@ -186,7 +186,7 @@ def test_the_kill_matrix_names_the_check_and_opens_at_survivors(page):
     cells = {kind: len(page.of("td", kind)) for kind in ("KILLED", "SURVIVED", "EQUIVALENT")}
     assert cells == {"KILLED": 1, "SURVIVED": 1, "EQUIVALENT": 1}
     assert "random:0 / f64 / perm" in page.text
-    assert "1/2 of the faults that change a result were killed; 1 change nothing." in page.text
+    assert "1/2 of the faults that change a result were killed." in page.text
     assert len([a for a in page.of("details") if "open" in a]) == 1
 
 
@@ -271,4 +271,3 @@ def test_the_page_of_a_large_run_is_light():
     seconds = time.perf_counter() - start
     assert len(page.encode()) < 3_000_000
     assert seconds < 20  # 1 s here; a square law would take minutes
-    print(len(page.encode()), seconds)

@@ -8,6 +8,7 @@ CLOSEST = 4
 
 
 def errors(profiles: list[Profile]) -> Html | None:
+    """The distribution of the errors of every tensor, and their size beside the tolerance."""
     if not profiles:
         return None
     keys = {"ours": "ours", "theirs": "PyTorch's own, in float32", "limit": "tolerance"}
@@ -17,14 +18,20 @@ def errors(profiles: list[Profile]) -> Html | None:
         "Left: signed errors in units in the last place of the largest number of the graph; the "
         "counts are on a logarithmic axis. Right: the size of the reference against the error."
     )
-    closest = sorted(profiles, key=lambda profile: -_closeness(profile))[:CLOSEST]
+    shown = [profile for profile in profiles if profile.points]
+    closest = sorted(shown, key=lambda profile: -_closeness(profile))[:CLOSEST]
     parts = [tag("p", note, class_="quiet"), tag("p", *legend, cross, class_="legend")]
     parts.append(tag("h3", "Closest to the tolerance"))
     parts.append(tag("div", *(_figure(p, p.operator) for p in closest), class_="figures"))
     for operator in dict.fromkeys(profile.operator for profile in profiles):
-        mine = [profile for profile in profiles if profile.operator == operator]
-        title = join([tag("b", operator), tag("small", count(len(mine), "tensor"))], " ")
-        parts.append(fold(title, tag("div", *map(_figure, mine), class_="figures")))
+        # The lanes of one tensor side by side.
+        tensors: dict[str, list[Profile]] = {}
+        for profile in profiles:
+            if profile.operator == operator:
+                tensors.setdefault(profile.tensor, []).append(profile)
+        figures = (_figure(profile) for lanes in tensors.values() for profile in lanes)
+        title = join([tag("b", operator), tag("small", count(len(tensors), "tensor"))], " ")
+        parts.append(fold(title, tag("div", *figures, class_="figures")))
     return join(parts)
 
 
@@ -37,6 +44,8 @@ def _figure(profile: Profile, operator: str = "") -> Html:
     if any(math.isnan(value) for point in profile.points for value in point):
         parts.append("NaN left out")
     caption = tag("figcaption", join(parts, " "))
+    if not any(profile.ours) and not profile.points:
+        return tag("figure", caption)
     return tag("figure", caption, histogram(profile), scatter(profile))
 
 

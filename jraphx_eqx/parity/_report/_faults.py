@@ -13,8 +13,9 @@ def faults(kills: list[Kill]) -> Html | None:
     if not kills:
         return None
     verdicts = Counter(kill.verdict for kill in kills)
-    text = f"{killed(kills)} of the faults that change a result were killed"
-    text += f"; {verdicts[EQUIVALENT]} change nothing." if verdicts[EQUIVALENT] else "."
+    text = f"{killed(kills)} of the faults that change a result were killed."
+    if verdicts[EQUIVALENT]:
+        text += f" {verdicts[EQUIVALENT]} change nothing: all results were bit-equal."
     marks = (tag("span", tag("b", mark), verdict.lower()) for verdict, mark in MARKS.items())
     listed = fold(tag("b", "What killed each"), _listed(kills), opened=bool(verdicts[SURVIVED]))
     legend = tag("p", *marks, "empty: not tried", class_="legend")
