@@ -1,79 +1,145 @@
-"""Every operator against PyTorch Geometric, on the handwritten digits as graphs of pixels."""
+"""The command line: `python -m parity_tests --help`."""
 
-import argparse
-import multiprocessing
-import os
+import functools
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from jraphx_eqx.parity import LANES, Result, render
+from jraphx_eqx.parity import Result, bisect, drift, render, to_html
 
-from ._work import compare, size
+from . import _work
 from .catalogue import SPECS
 
-# Most of the time goes into XLA's compiler, so the operators with the most programs start first.
-ORDER = ("SAGPooling", "TopKPooling", "GATConv")
+Operator = StrEnum("Operator", {name: name for name in SPECS})
+Lane = StrEnum("Lane", {name: name for name in ("exact", "f64", "f32", "metamorphic")})
+Cases = StrEnum("Cases", {name: name for name in ("digits", "random", "corner")})
+
+app = typer.Typer(
+    help="Every operator against PyTorch Geometric. Without a command: the main job, on the "
+    "handwritten digits as graphs of pixels.",
+    epilog="Exit codes: 0 all agree, 1 something failed, 2 something was not (or not really) "
+    "compared or a fault survived, 3 references are damaged or stale.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Json = Annotated[Path | None, typer.Option("--json", help="Write every record to this file.")]
+Html = Annotated[Path | None, typer.Option("--html", help="Write the report to this file.")]
+Jobs = Annotated[int, typer.Option(help="Processes.", min=1)]
+Seed = Annotated[int, typer.Option(help="Of weights, cotangents, jitter and random graphs.")]
+Operators = Annotated[
+    list[Operator] | None,
+    typer.Option("--operator", metavar="NAME", help=f"Default: all. One of {', '.join(SPECS)}."),
+]
+JOBS = _work.Options().jobs
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the comparison, prints one row per operator; 0 only if everything agrees."""
-    options = _options(argv)
-    names = options.operator or list(SPECS)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+@app.callback(invoke_without_command=True)
+def main_job(
+    context: typer.Context,
+    operator: Operators = None,
+    lane: Annotated[list[Lane] | None, typer.Option(help="Default: exact, f64 and f32.")] = None,
+    cases: Annotated[Cases, typer.Option(help="On which graphs.")] = Cases.digits,
+    case: Annotated[
+        str | None, typer.Option(help="Only the case of this name, with every configuration.")
+    ] = None,
+    configs: Annotated[int, typer.Option(help="Configurations per operator.", min=1)] = 6,
+    seed: Seed = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Three batches and three configurations.")
+    ] = False,
+    jobs: Jobs = JOBS,
+    json: Json = None,
+    html: Html = None,
+) -> None:
+    """Compares every operator with PyG and prints one row for each."""
+    if context.invoked_subcommand is not None:
+        return
+    lanes = tuple(lane) if lane else _work.LANES
+    options = _work.Options(lanes, cases.value, case, configs, seed, quick, jobs)
+    try:
+        _work.chosen_cases(options)
+    except _work.UnknownCase as error:
+        raise typer.BadParameter(str(error)) from None
+    work = functools.partial(_work.compare, options)
+    result = _with_progress(operator, jobs, work, lambda name: _work.size(name, options))
+    _finish(result, json, html)
+
+
+@app.command("bisect")
+def bisect_command(
+    operator: Operator,
+    case: Annotated[str, typer.Option(help="The name of the case.")],
+    config: Annotated[int, typer.Option(help="The number of the configuration, from 0.", min=0)],
+    cases: Annotated[Cases, typer.Option(help="Among which graphs.")] = Cases.digits,
+    lane: Lane = Lane.f64,
+    seed: Seed = 0,
+) -> None:
+    """Repeats one comparison and names the first step that differs from PyG."""
+    options = _work.Options((lane,), cases.value, case, None, seed)
+    spec = _work.chosen_spec(operator, options)
+    if config >= len(spec.grid):
+        raise typer.BadParameter(f"{operator} has {len(spec.grid)} configurations, from 0")
+    try:
+        [chosen] = _work.chosen_cases(options)
+    except _work.UnknownCase as error:
+        raise typer.BadParameter(str(error)) from None
+    command = " ".join(["python -m parity_tests", *sys.argv[1:]])
+    found = bisect(spec, spec.grid[config], chosen, lane=lane, seed=seed, repro=command)
+    typer.echo(str(found))
+    raise typer.Exit(0 if found.stage is None else 1)
+
+
+@app.command()
+def report(
+    result: Annotated[Path, typer.Argument(help="The JSON file of a run.", exists=True)],
+    html: Html = None,
+    before: Annotated[
+        Path | None, typer.Option(help="The JSON file of an older run.", exists=True)
+    ] = None,
+) -> None:
+    """Renders the JSON of a run again, and what changed since an older one."""
+    whole = Result.read(result)
+    old = None if before is None else Result.read(before)
+    console = _console()
+    console.print(render(whole))
+    for change in drift(old, whole) if old else ():
+        console.print(str(change))
+    if html:
+        html.write_text(to_html(whole, before=old))
+
+
+def _with_progress(operators, jobs: int, work, length) -> Result:
+    """All operators with a progress bar; their results in order."""
+    names = [str(name) for name in operators or SPECS]
     results = {}
-    with Progress(*_columns(), console=console) as progress:
-        total = sum(size(name, options) for name in names)
-        task = progress.add_task("0 of 0 operators", total=total)
-        for name, result in _results(names, options, lambda: progress.advance(task)):
+    with Progress(*_columns(), console=_console()) as bar:
+        task = bar.add_task("0 of 0 operators", total=sum(map(length, names)))
+        done = _work.by_operator(names, jobs, work, length, lambda: bar.advance(task))
+        for name, result in done:
             results[name] = result
-            progress.update(task, description=f"{len(results)} of {len(names)} operators")
+            bar.update(task, description=f"{len(results)} of {len(names)} operators")
     whole = Result()
     for name in names:
         whole.extend(results[name])
-    console.print(render(whole))
-    if options.json:
-        whole.save(options.json)
-    return whole.exit_code
+    return whole
 
 
-def _options(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m parity_tests", description=__doc__)
-    add = parser.add_argument
-    add("--operator", action="append", choices=list(SPECS), help="may be given several times")
-    add("--lane", action="append", choices=LANES, help="default: both")
-    add("--cases", choices=("digits", "random", "corner"), default="digits")
-    add("--case", help="only the case of this name, with every configuration")
-    add("--configs", type=int, default=6, help="configurations per operator; 6 by default")
-    add("--seed", type=int, default=0, help="of weights, cotangents, jitter and random graphs")
-    add("--quick", action="store_true", help="three batches and three configurations")
-    add("--jobs", type=int, default=min(os.cpu_count() or 1, 4), help="processes")
-    add("--json", metavar="PATH", help="write every record to this file")
-    options = parser.parse_args(argv)
-    if options.quick:
-        options.configs = min(options.configs, 3)
-    return options
+def _finish(result: Result, json: Path | None, html: Path | None) -> None:
+    _console().print(render(result))
+    if json:
+        result.save(json)
+    if html:
+        html.write_text(to_html(result))
+    raise typer.Exit(result.exit_code)
 
 
-def _results(
-    names: list[str], options: argparse.Namespace, progress: Callable[[], None]
-) -> Iterator[tuple[str, Result]]:
-    """The results by operator, as they come."""
-    if options.jobs <= 1 or len(names) == 1:
-        for name in names:
-            yield name, compare(name, options, progress)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(options.jobs, len(names)), context) as pool:
-        first = sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
-        futures = {pool.submit(compare, name, options): name for name in first}
-        for future in as_completed(futures):
-            for _ in range(size(futures[future], options)):
-                progress()
-            yield futures[future], future.result()
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 120)
 
 
 def _columns():
@@ -82,4 +148,4 @@ def _columns():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    app(prog_name="python -m parity_tests")
