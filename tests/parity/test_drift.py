@@ -4,13 +4,13 @@ import io
 
 import pytest
 from report_example import example, record
-from rich.console import Console
 
 from jraphx_eqx.parity import Drift, Kill, Result, drift, render, render_drift
 
 
 def shown(renderable) -> str:
-    console = Console(width=160, file=io.StringIO())
+    rich = pytest.importorskip("rich.console", reason="rich is not installed")
+    console = rich.Console(width=160, file=io.StringIO())
     console.print(renderable)
     return console.file.getvalue()
 
