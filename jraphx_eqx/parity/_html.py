@@ -39,7 +39,7 @@ def to_html(result: Result, *, before: Result | None = None, title: str = "Parit
         "summary": ("Summary", _summary(result)),
         "drift": ("Drift", _changes(before, result) if before else None),
         "matrix": ("Operators and cases", matrix(result) if result.records else None),
-        "errors": ("Errors by tensor", errors(result.profiles)),
+        "errors": ("Errors by tensor", errors(result)),
         "decisions": ("Decisions", decisions(result)),
         "faults": ("Injected faults", faults(result.kills)),
         "divergences": ("Declared divergences", divergences(result)),

@@ -65,19 +65,26 @@ def rows(result: Result) -> list[dict[str, str]]:
 def render(result: Result, *, failures: int = 20) -> Any:
     """The report of a run, for `rich.print`: the table, then what failed and how to repeat it, and
     the injected faults that nothing has caught."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="parity with PyTorch Geometric", caption=_caption(result))
+    looks = {"box": SIMPLE_HEAD, "padding": (0, 1, 0, 0), "show_edge": False}
+    table = Table(title="parity with PyTorch Geometric", caption=_caption(result), **looks)
     headings = columns(result)
     for column in headings:
-        table.add_column(column, justify="right" if column in ("cases", "digits") else "left")
+        right = column in ("cases", "digits")
+        whole = right or column in ("operator", "status")
+        justify = "right" if right else "left"
+        folds = {"no_wrap": whole, "overflow": "fold", "min_width": len(column)}
+        table.add_column(column, justify=justify, **folds)
     for row in rows(result):
         style = STYLES.get(row["status"], "yellow")
         cells = [Text(row[column]) for column in headings[:-1]]
         table.add_row(*cells, Text(row["status"], style=style))
     bad = result.of(FAIL, MISTRUSTED, NOT_VERIFIED)
+    bad.sort(key=lambda record: SEVERITY.index(record.verdict))
     lines = [Text(describe(record)) for record in bad[:failures]]
     if len(bad) > failures:
         lines.append(Text(f"... and {len(bad) - failures} more"))

@@ -157,8 +157,18 @@ def test_the_page_needs_no_other_file(page):
 def test_points_above_the_tolerance_are_crosses_and_are_counted(page):
     # Of the four points one is above the line; one is no number.
     assert len(page.of("path", "above")) == 2  # in its place and among the closest
-    assert "× 1 above the line" in page.text  # noqa: RUF001
+    assert "× 1 above the tolerance" in page.text  # noqa: RUF001
     assert "NaN left out" in page.text
+
+
+def test_points_above_the_tolerance_that_are_declared_are_no_failures():
+    result = Result(
+        [record(lane="f32", verdict="DECLARED", divergence="loop")],
+        profiles=[Profile("TopKPooling", "f32", "out.x", [1] * 25, points=[[1.0, 2.0, 1.0]])],
+    )
+    page = Page(to_html(result))
+    assert "declared: loop" in " ".join(page.text.split())
+    assert "1 above the tolerance" not in page.text
 
 
 def test_histograms_overlay_both_sides_on_one_axis():

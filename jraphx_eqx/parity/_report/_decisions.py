@@ -41,7 +41,7 @@ def _margins(gaps: list[float], total: int) -> Html:
     chart = bars(MARGINS, counts, "Histogram of margins")
     same = total - len(gaps)
     caption = tag(
-        "figcaption", f"Largest margin of a batch in δ; {same:,} of {total:,} chose alike"
+        "figcaption", f"Largest margin of each batch in δ; {same:,} of {total:,} have none"
     )
     return tag("div", tag("figure", caption, chart), class_="figures")
 

@@ -1,52 +1,65 @@
+import functools
 import math
 
-from .._record import Profile
+from .._record import DECLARED, Profile, Result
 from ._markup import TIMES, Html, code, count, fold, join, tag
 from ._plots import histogram, scatter
 
 CLOSEST = 4
 
+Name = tuple[str, str, str]
 
-def errors(profiles: list[Profile]) -> Html | None:
+
+def errors(result: Result) -> Html | None:
     """The distribution of the errors of every tensor, and their size beside the tolerance."""
+    profiles = result.profiles
     if not profiles:
         return None
+    declared = {(r.operator, r.lane, r.tensor): r.divergence for r in result.of(DECLARED)}
+    figure = functools.partial(_figure, declared)
     keys = {"ours": "ours", "theirs": "PyTorch's own, in float32", "limit": "tolerance"}
     legend = (tag("span", tag("i", class_=f"key {kind}"), name) for kind, name in keys.items())
-    cross = tag("span", tag("b", TIMES), "above the tolerance: a failure")
+    cross = tag("span", tag("b", TIMES), "above the tolerance: a failure, unless declared")
     note = (
         "Left: signed errors in units in the last place of the largest number of the graph; the "
         "counts are on a logarithmic axis. Right: the size of the reference against the error."
     )
-    shown = [profile for profile in profiles if profile.points]
+    shown = [profile for profile in profiles if profile.points and _name(profile) not in declared]
     closest = sorted(shown, key=lambda profile: -_closeness(profile))[:CLOSEST]
     parts = [tag("p", note, class_="quiet"), tag("p", *legend, cross, class_="legend")]
     parts.append(tag("h3", "Closest to the tolerance"))
-    parts.append(tag("div", *(_figure(p, p.operator) for p in closest), class_="figures"))
+    parts.append(tag("div", *(figure(p, p.operator) for p in closest), class_="figures"))
     for operator in dict.fromkeys(profile.operator for profile in profiles):
         # The lanes of one tensor side by side.
         tensors: dict[str, list[Profile]] = {}
         for profile in profiles:
             if profile.operator == operator:
                 tensors.setdefault(profile.tensor, []).append(profile)
-        figures = (_figure(profile) for lanes in tensors.values() for profile in lanes)
+        figures = (figure(profile) for lanes in tensors.values() for profile in lanes)
         title = join([tag("b", operator), tag("small", count(len(tensors), "tensor"))], " ")
         parts.append(fold(title, tag("div", *figures, class_="figures")))
     return join(parts)
 
 
-def _figure(profile: Profile, operator: str = "") -> Html:
+def _figure(declared: dict[Name, str], profile: Profile, operator: str = "") -> Html:
     above = sum(error > tolerance for _, error, tolerance in profile.points)
     where = " · ".join(filter(None, (operator, profile.lane)))
     parts = [code(profile.tensor), f"{where}, {sum(profile.ours):,} numbers"]
-    if above:
-        parts.append(tag("b", f"{TIMES} {above} above the line"))
+    divergence = declared.get(_name(profile))
+    if divergence is not None:
+        parts += ["declared:", tag("a", divergence, href=f"#divergence-{divergence}")]
+    elif above:
+        parts.append(tag("b", f"{TIMES} {above} above the tolerance"))
     if any(math.isnan(value) for point in profile.points for value in point):
         parts.append("NaN left out")
     caption = tag("figcaption", join(parts, " "))
     if not any(profile.ours) and not profile.points:
         return tag("figure", caption)
     return tag("figure", caption, histogram(profile), scatter(profile))
+
+
+def _name(profile: Profile) -> Name:
+    return profile.operator, profile.lane, profile.tensor
 
 
 def _closeness(profile: Profile) -> float:

@@ -152,7 +152,7 @@ def _case(case: str, records: list[Record], place: str) -> Html:
     configs = list(dict.fromkeys(record.config for record in records))
     small = configs[0] if len(configs) == 1 else count(len(configs), "configuration")
     left = " and ".join(f"{number} {verdict}" for verdict, number in rest.items())
-    more = tag("p", f"and {left}", class_="quiet") if left else None
+    more = tag("p", f"Not shown: {left}.", class_="quiet") if left else None
     commands = dict.fromkeys(record.repro for record in shown if record.repro)
     title = tag("h4", case or "All cases", " ", tag("small", small))
     return tag(

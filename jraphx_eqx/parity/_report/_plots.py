@@ -38,17 +38,19 @@ def scatter(profile: Profile) -> Html:
     """Error against the size of the reference, both logarithmic, with the tolerance as a line."""
     points = sorted((r, e, t) for r, e, t in profile.points if not math.isnan(r + e + t))
     across = _LogAxis([point[0] for point in points], LEFT, RIGHT)
-    up = _LogAxis([value for point in points for value in point[1:]], BOTTOM, TOP)
+    # Where all of a graph is 0 the tolerance is next to nothing, far below the rest.
+    limits = [tolerance for reference, _, tolerance in points if reference > 0]
+    up = _LogAxis([error for _, error, _ in points] + limits, BOTTOM, TOP)
     parts = [_line(LEFT, BOTTOM, RIGHT, BOTTOM, "axis"), _line(LEFT, TOP, LEFT, BOTTOM, "axis")]
     for at, text in across.ticks():
         parts += [_line(at, BOTTOM, at, BOTTOM + 3, "axis"), _text(at, BOTTOM + 14, text)]
     for at, text in up.ticks():
         parts += [_line(LEFT, at, RIGHT, at, "grid"), _text(LEFT - 4, at + 3.5, text, "end")]
     placed = [(across.at(r), up.at(e), up.at(t), e > t) for r, e, t in points]
-    limits = "".join(f"{'L' if i else 'M'}{x} {y}" for i, (x, _, y, _) in enumerate(placed))
-    if limits:
+    line = "".join(f"{'L' if i else 'M'}{x} {y}" for i, (x, _, y, _) in enumerate(placed))
+    if line:
         # A horizontal line of no length shows where there is only one point.
-        parts.append(tag("path", class_="limit", d=limits + "h0"))
+        parts.append(tag("path", class_="limit", d=line + "h0"))
     inside = "".join(f"M{x} {y}h0" for x, y, _, above in placed if not above)
     outside = "".join(f"M{x - 3} {y - 3}l6 6m-6 0l6-6" for x, y, _, above in placed if above)
     for kind, path in (("dots", inside), ("above", outside)):
@@ -79,8 +81,8 @@ def bars(ends: Sequence[float], counts: Sequence[int], what: str) -> Html:
 
 
 class _LogAxis:
-    """Whole decades between two pixels. Zeros lie in a strip before them, and infinities at the
-    end."""
+    """Whole decades between two pixels. Zeros lie in a strip before them, infinities and what is
+    larger than the axis at its end."""
 
     def __init__(self, values: Iterable[float], start: float, end: float):
         values = list(values)
@@ -97,7 +99,7 @@ class _LogAxis:
             return self.origin
         if math.isinf(value):
             return self.end
-        return self._place(math.log10(value))
+        return self._place(min(max(math.log10(value), self.low), self.high))
 
     def _place(self, logarithm: float) -> float:
         part = (logarithm - self.low) / (self.high - self.low)
