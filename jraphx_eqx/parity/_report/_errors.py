@@ -55,7 +55,9 @@ def _figure(declared: dict[Name, str], profile: Profile, operator: str = "") -> 
     caption = tag("figcaption", join(parts, " "))
     if not any(profile.ours) and not profile.points:
         return tag("figure", caption)
-    return tag("figure", caption, histogram(profile), scatter(profile))
+    nothing = not any(value for point in profile.points for value in point[:2])
+    right = tag("p", "All exactly 0.", class_="quiet") if nothing else scatter(profile)
+    return tag("figure", caption, histogram(profile), right)
 
 
 def _name(profile: Profile) -> Name:
