@@ -169,6 +169,8 @@ def test_points_above_the_tolerance_that_are_declared_are_no_failures():
     page = Page(to_html(result))
     assert "declared: loop" in " ".join(page.text.split())
     assert "1 above the tolerance" not in page.text
+    result.records.append(record(lane="f32", case="random:1", verdict="FAIL"))
+    assert "1 above the tolerance" in Page(to_html(result)).text
 
 
 def test_histograms_overlay_both_sides_on_one_axis():

@@ -1,7 +1,7 @@
 import functools
 import math
 
-from .._record import DECLARED, Profile, Result
+from .._record import DECLARED, FAIL, Profile, Result
 from ._markup import TIMES, Html, code, count, fold, join, tag
 from ._plots import histogram, scatter
 
@@ -15,14 +15,18 @@ def errors(result: Result) -> Html | None:
     profiles = result.profiles
     if not profiles:
         return None
+    failed = {(r.operator, r.lane, r.tensor) for r in result.of(FAIL)}
     declared = {(r.operator, r.lane, r.tensor): r.divergence for r in result.of(DECLARED)}
+    # Where a tensor differs as declared in one case and fails in another, the failure is told.
+    declared = {name: divergence for name, divergence in declared.items() if name not in failed}
     figure = functools.partial(_figure, declared)
     keys = {"ours": "ours", "theirs": "PyTorch's own, in float32", "limit": "tolerance"}
     legend = (tag("span", tag("i", class_=f"key {kind}"), name) for kind, name in keys.items())
     cross = tag("span", tag("b", TIMES), "above the tolerance: a failure, unless declared")
     note = (
-        "Left: signed errors in units in the last place of the largest number of the graph; the "
-        "counts are on a logarithmic axis. Right: the size of the reference against the error."
+        "The histograms count signed errors in units in the last place of the largest number of "
+        "the graph, on a logarithmic axis. The plots beside them have the size of the reference "
+        "across and the error upwards."
     )
     shown = [profile for profile in profiles if profile.points and _name(profile) not in declared]
     closest = sorted(shown, key=lambda profile: -_closeness(profile))[:CLOSEST]
