@@ -175,6 +175,11 @@ def _pad_choice(chosen, inputs, capacity):
     return padded
 
 
+def _has_ties(options):
+    """Of ReLU's zeros; and GCN gives equal scores to nodes with the same neighbourhood."""
+    return options.get("nonlinearity") == "relu" or options.get("gnn") == "gcn"
+
+
 def _decision(config):
     min_score = config.options.get("min_score")
     return Decision(
@@ -186,7 +191,7 @@ def _decision(config):
         select_eqx=_select,
         pad=_pad_choice,
         threshold=functools.partial(_threshold, min_score=min_score) if min_score else None,
-        ties=config.options.get("nonlinearity") == "relu",
+        ties=_has_ties(config.options),
     )
 
 

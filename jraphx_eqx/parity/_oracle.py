@@ -7,7 +7,7 @@ import numpy as np
 
 from ._case import Case
 from ._spec import Config, Decision, Spec
-from ._tolerance import DTYPES, JITTERED_RUNS, Blocks, Noise, jitter
+from ._tolerance import DTYPES, FAR, JITTERED_RUNS, NEAR, Blocks, Noise, jitter
 from ._torch import is_float, run_torch, state_shapes
 from ._weights import draw
 
@@ -121,7 +121,8 @@ class Oracle:
         noise = reference.noise
         while noise.runs < runs:
             rng = np.random.default_rng([self.seed, 2, noise.runs])
-            moved = _jitter(rng, self.inputs), _jitter(rng, self.weights)
+            reach = NEAR if noise.runs < JITTERED_RUNS else FAR
+            moved = _jitter(rng, self.inputs, reach), _jitter(rng, self.weights, reach)
             at = (reference.chosen, reference.cotangents, *moved)
             low, high = self._run("f32", *at), self._run("f64", *at)
             noise.add(_errors(low, high, reference.ids))
@@ -192,5 +193,5 @@ def _dyadic(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {name: rounded(v) if is_float(v) else v for name, v in arrays.items()}
 
 
-def _jitter(rng: np.random.Generator, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: jitter(rng, v) if is_float(v) else v for name, v in arrays.items()}
+def _jitter(rng: np.random.Generator, arrays: Mapping[str, Any], reach: int) -> dict[str, Any]:
+    return {name: jitter(rng, v, reach) if is_float(v) else v for name, v in arrays.items()}

@@ -194,12 +194,16 @@ _FLOATS = [f.name for f in fields(Record) if f.type in (float, float | None)]
 
 
 def _json(record: dict[str, Any]) -> dict[str, Any]:
-    return {k: v if _finite(v) else str(v) for k, v in record.items()}
+    plain = {k: _text(v) for k, v in record.items()}
+    plain["near_ties"] = [{k: _text(v) for k, v in pair.items()} for pair in record["near_ties"]]
+    return plain
 
 
-def _finite(value: Any) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _from_json(record: dict[str, Any]) -> dict[str, Any]:
-    return {k: float(v) if k in _FLOATS and v is not None else v for k, v in record.items()}
+    plain = {k: float(v) if k in _FLOATS and v is not None else v for k, v in record.items()}
+    plain["near_ties"] = [{k: float(v) for k, v in pair.items()} for pair in record["near_ties"]]
+    return plain

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -160,6 +161,7 @@ class Divergence:
     - `link`: where to read more.
     - `probe`: returns `(pyg, ours)` now.
     - `covers`: `covers(case, config, lane, tensor)`, whether a failure there is this divergence.
+    - `largest`: the largest absolute error that is this divergence.
     """
 
     id: str
@@ -171,6 +173,7 @@ class Divergence:
     link: str
     probe: Callable[[], tuple[Any, Any]]
     covers: Callable[[Case, Config, str, str], bool] = lambda case, config, lane, tensor: False
+    largest: float = math.inf
 
     def to_json(self) -> dict[str, Any]:
         """What reports show of it."""

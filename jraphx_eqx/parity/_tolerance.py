@@ -11,6 +11,9 @@ JITTERED_RUNS = 8
 # What should cancel can cancel exactly in every one of a few runs. So a failure has to survive
 # more of them; what passes, passes without.
 MORE_RUNS = 64
+# How far a jittered run is from the input, in units in the last place. Where tanh is flat, a move of
+# two leaves every rounding as it was, be it lucky or not; so more runs go further, to 1 %.
+NEAR, FAR = 2, 2**16
 SAFETY = {"value": 8, "gradient": 32}
 DECISION_SAFETY = 2
 RMS_LIMIT = 3
@@ -71,9 +74,9 @@ class Blocks:
         return np.sqrt(sums / np.maximum(self.sizes, 1))
 
 
-def jitter(rng: np.random.Generator, array: np.ndarray) -> np.ndarray:
-    """Moves float32 numbers by up to two units in the last place; zeros stay zero."""
-    steps = rng.integers(-2, 3, np.shape(array))
+def jitter(rng: np.random.Generator, array: np.ndarray, reach: int = NEAR) -> np.ndarray:
+    """Moves float32 numbers by up to `reach` units in the last place; zeros stay zero."""
+    steps = rng.integers(-reach, reach + 1, np.shape(array))
     return (np.asarray(array, np.float64) * (1 + EPS["f32"] * steps)).astype(np.float32)
 
 

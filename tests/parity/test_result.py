@@ -28,7 +28,9 @@ def test_only_a_full_comparison_without_failures_is_0(verdicts, code):
 
 
 def test_a_result_survives_strict_json_infinities_included(tmp_path):
-    result = Result([record("FAIL", ratio=float("inf"), ours_at=float("nan"))], {"jax": "1"})
+    tie = {"row_ours": 1, "score_ours": float("-inf")}
+    bad = record("FAIL", ratio=float("inf"), ours_at=float("nan"), near_ties=[tie])
+    result = Result([bad], {"jax": "1"})
     result.save(tmp_path / "result.json")
 
     def refuse(name):
@@ -38,6 +40,7 @@ def test_a_result_survives_strict_json_infinities_included(tmp_path):
     back = Result.from_json(data)
     assert back.records[0].ratio == float("inf")
     assert back.records[0].ours_at != back.records[0].ours_at
+    assert back.records[0].near_ties == [tie]
     assert back.environment == {"jax": "1"}
 
 
