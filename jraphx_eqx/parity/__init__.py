@@ -24,6 +24,9 @@ from ._record import Kill as Kill
 from ._record import Profile as Profile
 from ._record import Record as Record
 from ._record import Result as Result
+from ._references import BadReferences as BadReferences
+from ._references import check as check
+from ._references import record as record
 from ._run import LANES as LANES
 from ._run import lanes_of as lanes_of
 from ._run import pairs as pairs

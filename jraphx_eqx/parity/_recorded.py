@@ -1,0 +1,251 @@
+"""What `run` needs from PyTorch for one configuration and case, as a file that needs no PyTorch."""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ._case import Case
+from ._oracle import AbstractOracle, Reference
+from ._spec import Config, Decision, Spec
+from ._tolerance import DTYPES, JITTERED_RUNS, MORE_RUNS, Noise
+
+ABOUT, ARRAY = "about", "array"
+LANES_OF = {"plain": ("f64", "f32"), "dyadic": ("exact",)}
+KINDS = ("tau", "rms", "wide")
+
+
+class RecordedError(Exception):
+    """What PyTorch raised when this was recorded."""
+
+
+def pack(tree: Mapping[str, Any]) -> bytes:
+    """A tree of dictionaries, lists, arrays and JSON values as the bytes of an npz file.
+
+    The arrays are named by their path; equal ones are stored once. `"about"` is the tree itself, as
+    JSON, with the names of the arrays in their place. Equal trees give equal bytes.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    known: dict[Any, str] = {}
+
+    def encode(value: Any, path: str) -> Any:
+        if isinstance(value, np.ndarray):
+            key = value.dtype.str, value.shape, value.tobytes()
+            if key not in known:
+                known[key] = path
+                arrays[path] = value
+            return {ARRAY: known[key]}
+        if isinstance(value, Mapping):
+            return {
+                name: encode(value[name], f"{path}/{name}".strip("/")) for name in sorted(value)
+            }
+        if isinstance(value, list | tuple):
+            return [encode(part, f"{path}/{place}") for place, part in enumerate(value)]
+        return value
+
+    arrays[ABOUT] = np.array(json.dumps(encode(tree, ""), sort_keys=True))
+    return _npz(arrays)
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in sorted(arrays):
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.asarray(arrays[name], order="C"), (1, 0), False)
+            info = zipfile.ZipInfo(f"{name}.npy")  # of the year 1980, whenever it is written
+            info.create_system, info.compress_type = 3, zipfile.ZIP_DEFLATED
+            archive.writestr(info, member.getvalue(), compresslevel=9)
+    return file.getvalue()
+
+
+def unpack(data: bytes) -> dict[str, Any]:
+    """The inverse of `pack`. Objects that would have to be unpickled are an error."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+
+    def decode(value: Any) -> Any:
+        if isinstance(value, dict):
+            if list(value) == [ARRAY] and isinstance(value[ARRAY], str):
+                return arrays[value[ARRAY]]
+            return {name: decode(part) for name, part in value.items()}
+        return [decode(part) for part in value] if isinstance(value, list) else value
+
+    return decode(json.loads(str(arrays[ABOUT])))
+
+
+def case_tree(case: Case) -> dict[str, Any]:
+    """A case as a tree for `pack`."""
+    capacity = {name: int(rows) for name, rows in case.capacity.items()}
+    arrays = {name: _plain(value, f"array {name!r}") for name, value in case.arrays.items()}
+    return {"name": case.name, "tags": sorted(case.tags), "capacity": capacity, "arrays": arrays}
+
+
+def case_of(tree: Mapping[str, Any]) -> Case:
+    """The inverse of `case_tree`."""
+    return Case(tree["name"], tree["arrays"], frozenset(tree["tags"]), tree["capacity"])
+
+
+def inputs_tree(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call as a tree for `pack`."""
+    return {name: _plain(value, f"input {name!r}") for name, value in inputs.items()}
+
+
+def _plain(value: Any, what: str) -> Any:
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    message = "must be an array of numbers, a number, text or None to be recorded"
+    raise ValueError(f"{what} {message}, got {type(value).__name__}")
+
+
+def oracle_tree(oracle: AbstractOracle, exact: tuple[str, ...]) -> dict[str, Any]:
+    """All that an oracle says, as a tree for `pack`.
+
+    **Arguments:**
+
+    - `oracle`: the PyTorch side of one configuration and case.
+    - `exact`: the tensors that the lane `"exact"` compares; of its reference only these are kept.
+    """
+    tree = {"plain": _part(oracle, LANES_OF["plain"]), "dyadic": None}
+    if exact:
+        tree["dyadic"] = _part(oracle.dyadic(), LANES_OF["dyadic"], exact)
+    return tree
+
+
+def _part(oracle: AbstractOracle, lanes, only: tuple[str, ...] | None = None) -> dict[str, Any]:
+    references: list[Reference] = []
+    trees: list[dict[str, Any]] = []
+    dtypes: dict[str, Any] = {}
+    for lane in lanes:
+        try:
+            chosen = oracle.decide(lane)
+            scores = None if oracle.decision is None else oracle.scores(lane)
+            reference = oracle.reference(chosen)
+        except Exception as error:
+            dtypes[_dtype(lane)] = {"raised": _told(error)}
+            continue
+        if not any(reference is known for known in references):
+            references.append(reference)
+            trees.append(_reference(oracle, reference, only))
+        place = [known is reference for known in references].index(True)
+        dtypes[_dtype(lane)] = {"scores": scores, "reference": place}
+    inputs, weights = inputs_tree(oracle.inputs), dict(oracle.weights)
+    return {"inputs": inputs, "weights": weights, "dtypes": dtypes, "references": trees}
+
+
+def _reference(oracle: AbstractOracle, reference: Reference, only) -> dict[str, Any]:
+    names = [name for name in reference.arrays if only is None or name in only]
+    tree: dict[str, Any] = {
+        "chosen": reference.chosen,
+        "arrays": {name: reference.arrays[name] for name in names},
+        "low": {name: reference.low[name] for name in names if name in reference.low},
+        "cotangents": reference.cotangents,
+        "unused": sorted(reference.unused),
+        "ids": {},
+        "noise": [],
+    }
+    if only is None:
+        tree["ids"] = {name: reference.ids[name] for name in names if name in reference.ids}
+        for runs in (JITTERED_RUNS, MORE_RUNS):
+            oracle.listen(reference, runs)
+            tree["noise"].append(_noise_tree(reference.noise))
+    return tree
+
+
+def _noise_tree(noise: Noise) -> dict[str, Any]:
+    """The noise of all tensors in one array per kind: most have a few blocks only."""
+    tree: dict[str, Any] = {"runs": noise.runs}
+    for kind in KINDS:
+        found = getattr(noise, kind)
+        sizes = {name: len(found[name]) for name in sorted(found)}
+        values = [found[name] for name in sizes]
+        tree[kind] = {"sizes": sizes, "values": np.concatenate([*values, np.zeros(0)])}
+    return tree
+
+
+def _noise(tree: Mapping[str, Any]) -> Noise:
+    found = {}
+    for kind in KINDS:
+        sizes, values = tree[kind]["sizes"], tree[kind]["values"]
+        names = sorted(sizes)
+        ends = np.cumsum([sizes[name] for name in names])[:-1]
+        found[kind] = dict(zip(names, np.split(values, ends), strict=True)) if names else {}
+    return Noise(tree["runs"], **found)
+
+
+def _dtype(lane: str) -> str:
+    return np.dtype(DTYPES[lane]).name
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]
+
+
+class RecordedOracle:
+    """The PyTorch side of one configuration and case, as it was recorded.
+
+    **Arguments:**
+
+    - `spec`, `config`: what is compared.
+    - `tree`: what `oracle_tree` gave.
+    - `part`: `"plain"`, or `"dyadic"` for the exact lane.
+    """
+
+    def __init__(self, spec: Spec, config: Config, tree: Mapping[str, Any], part: str = "plain"):
+        self._at = spec, config, tree
+        self._tree = tree[part]
+        self.inputs: dict[str, Any] = self._tree["inputs"]
+        self.weights: dict[str, np.ndarray] = self._tree["weights"]
+        self.decision: Decision | None = spec.decision(config)
+        self._references: dict[int, Reference] = {}
+
+    def dyadic(self) -> "RecordedOracle":
+        """The same for the exact lane."""
+        return RecordedOracle(*self._at, part="dyadic")
+
+    def decide(self, lane: str) -> np.ndarray | None:
+        """PyG's own decision in the dtype of a lane."""
+        return self._tree["references"][self._of(lane)["reference"]]["chosen"]
+
+    def scores(self, lane: str) -> np.ndarray:
+        """The scores that PyG ranks in the dtype of a lane."""
+        return self._of(lane)["scores"]
+
+    def raised(self, lane: str) -> str | None:
+        """What PyTorch raised in the dtype of a lane, if it did."""
+        return self._tree["dtypes"][_dtype(lane)].get("raised")
+
+    def _of(self, lane: str) -> Mapping[str, Any]:
+        told = self.raised(lane)
+        if told is not None:
+            raise RecordedError(told)
+        return self._tree["dtypes"][_dtype(lane)]
+
+    def reference(self, chosen: np.ndarray | None) -> Reference:
+        """The float64 result for one of the decisions, `None` where there is nothing to decide."""
+        trees = self._tree["references"]
+        decisions = [None if tree["chosen"] is None else tree["chosen"].tolist() for tree in trees]
+        wanted = None if chosen is None else chosen.tolist()
+        if wanted not in decisions:
+            raise ValueError(f"{len(trees)} decisions were recorded, but not {wanted}")
+        place = decisions.index(wanted)
+        if place not in self._references:
+            tree = trees[place]
+            noise = _noise(tree["noise"][0]) if tree["noise"] else Noise()
+            at = (tree["chosen"], tree["arrays"], noise, tree["ids"], tree["cotangents"])
+            self._references[place] = Reference(*at, set(tree["unused"]), tree["low"])
+        return self._references[place]
+
+    def listen(self, reference: Reference, runs: int) -> None:
+        """Takes the recorded noise of more jittered runs."""
+        [place] = [place for place, known in self._references.items() if known is reference]
+        for tree in self._tree["references"][place]["noise"]:
+            if reference.noise.runs < runs:
+                reference.noise = _noise(tree)
