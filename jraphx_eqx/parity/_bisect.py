@@ -98,5 +98,5 @@ def _compare_stage(
         key = SCORES if name == SCORES else f"out.{name}"
         ref, ours = reference.arrays[key], outputs[name]
         ours = ours if ours is None or name not in real else ours[real[name]]
-        noise = {"tau": reference.noise.tau.get(key), "ids": reference.ids.get(key)}
+        noise = {"tau": reference.noise.of(key, trial.lane), "ids": reference.ids.get(key)}
         compare(trial.record(name, kind_of(key, ref)), ours, ref, **noise)

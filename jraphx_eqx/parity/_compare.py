@@ -13,7 +13,6 @@ from ._tolerance import (
     TINY,
     Blocks,
     tolerance,
-    vanishing,
 )
 
 
@@ -128,8 +127,6 @@ def _floats(record, ours, ref, ids, tau, rms) -> Record:
     tau = np.zeros(blocks.count) if tau is None else tau
     error, scale = np.abs(ours - ref), blocks.max(np.abs(ref))
     errors, tol = blocks.max(error), tolerance(scale, tau, record.lane, record.kind)
-    if record.kind == "gradient":
-        tol = np.maximum(tol, vanishing(scale))
     ratios = errors / tol
     b = record.block = int(ratios.argmax())
     record.blocks, record.ratio = blocks.count, float(ratios[b])

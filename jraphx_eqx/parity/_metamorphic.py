@@ -173,7 +173,13 @@ class _Frame:
         except (IndexError, ValueError) as error:
             record.verdict, record.message = FAIL, f"rows cannot be matched: {error}"
             return
-        compare(record, moved, ref, ids=self.reference.ids.get(name), tau=noise.tau.get(name))
+        compare(
+            record,
+            moved,
+            ref,
+            ids=self.reference.ids.get(name),
+            tau=noise.of(name, self.trial.lane),
+        )
 
     def _restore(self, name: str, ref: np.ndarray, placed, found) -> Any:
         row = self.rows.get(name if name[:4] == "out." else name[2:].split("|")[0])

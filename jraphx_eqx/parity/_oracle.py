@@ -8,7 +8,7 @@ import numpy as np
 from ._case import Case
 from ._spec import Config, Decision, Spec
 from ._tolerance import DTYPES, FAR, JITTERED_RUNS, NEAR, Blocks, Noise, jitter
-from ._torch import is_float, run_torch, state_shapes
+from ._torch import is_float, random_rounding, run_torch, state_shapes
 from ._weights import draw
 
 SCORES = "scores"
@@ -126,6 +126,10 @@ class Oracle:
             at = (reference.chosen, reference.cotangents, *moved)
             low, high = self._run("f32", *at), self._run("f64", *at)
             noise.add(_errors(low, high, reference.ids))
+            if runs > JITTERED_RUNS:
+                with random_rounding(noise.runs):
+                    other = self._run("f64", reference.chosen, reference.cotangents)
+                noise.add_wide(_errors(other, reference.arrays, reference.ids))
 
     def _run(self, lane, chosen, cotangents=None, inputs=None, weights=None):
         watch = self.decision.watch_pyg(chosen) if self.decision else nullcontext([])
@@ -177,8 +181,10 @@ def _errors(low, high, ids) -> dict[str, tuple[np.ndarray, Blocks]]:
     errors = {}
     for name, value in high.items():
         if value is not None and value.dtype.kind == "f":
+            near = low[name]
+            near = np.zeros_like(value) if near is None else near  # no gradient
             with np.errstate(invalid="ignore"):
-                error = np.nan_to_num(np.abs(low[name] - value), posinf=0.0)
+                error = np.nan_to_num(np.abs(near - value), posinf=0.0)
             errors[name] = error, Blocks(value.shape, ids.get(name))
     return errors
 

@@ -1,6 +1,5 @@
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -151,10 +150,7 @@ def _declare(record: Record, divergences, config: Config, case: Case) -> None:
     if record.verdict not in (FAIL, NOT_VERIFIED):
         return
     for divergence in divergences:
-        small = divergence.largest == math.inf or (
-            math.isfinite(record.ratio) and 0 < record.max_abs <= divergence.largest
-        )
-        if small and divergence.covers(case, config, record.lane, record.tensor):
+        if divergence.covers(case, config, record.lane, record.tensor):
             record.verdict, record.divergence = DECLARED, divergence.id
             return
 

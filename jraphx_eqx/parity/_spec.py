@@ -1,4 +1,3 @@
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -161,7 +160,6 @@ class Divergence:
     - `link`: where to read more.
     - `probe`: returns `(pyg, ours)` now.
     - `covers`: `covers(case, config, lane, tensor)`, whether a failure there is this divergence.
-    - `largest`: the largest absolute error that is this divergence.
     """
 
     id: str
@@ -173,7 +171,6 @@ class Divergence:
     link: str
     probe: Callable[[], tuple[Any, Any]]
     covers: Callable[[Case, Config, str, str], bool] = lambda case, config, lane, tensor: False
-    largest: float = math.inf
 
     def to_json(self) -> dict[str, Any]:
         """What reports show of it."""

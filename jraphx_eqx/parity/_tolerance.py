@@ -28,11 +28,17 @@ TINY = {lane: float(np.finfo(dtype).tiny) for lane, dtype in DTYPES.items()}
 
 @dataclass
 class Noise:
-    """The reference's own float32 error, per tensor and block."""
+    """The reference's own rounding errors, per tensor and block.
+
+    `tau` and `rms` are those of its float32 result. Scaled down they hold in float64 too, except
+    where float32 is saturated and float64 is not. There `wide` says how far the float64 result moves
+    when all its operations round differently.
+    """
 
     runs: int = 0
     tau: dict[str, np.ndarray] = field(default_factory=dict)
     rms: dict[str, np.ndarray] = field(default_factory=dict)
+    wide: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, errors: dict[str, tuple[np.ndarray, "Blocks"]]) -> None:
         """Takes in the errors of one more jittered run: their maximum and mean rms by block."""
@@ -42,6 +48,18 @@ class Noise:
             before = self.rms.get(name, 0.0)
             self.rms[name] = before + (rms - before) / (self.runs + 1)
         self.runs += 1
+
+    def add_wide(self, moves: dict[str, tuple[np.ndarray, "Blocks"]]) -> None:
+        """Takes in how far one more float64 result with other roundings is from the reference."""
+        for name, (move, blocks) in moves.items():
+            self.wide[name] = np.maximum(self.wide.get(name, 0.0), blocks.max(move))
+
+    def of(self, tensor: str, lane: str) -> np.ndarray | None:
+        """The noise of a tensor, in units of float32's error."""
+        tau, wide = self.tau.get(tensor), self.wide.get(tensor)
+        if tau is None or wide is None or EPS[lane] == EPS["f32"]:
+            return tau
+        return np.maximum(tau, wide * (EPS["f32"] / EPS["f64"]))
 
 
 class Blocks:
@@ -85,17 +103,6 @@ def tolerance(scale: np.ndarray, tau: np.ndarray, lane: str, kind: str = "value"
     in the last place of its largest element, times a safety factor."""
     eps = EPS[lane]
     return SAFETY[kind] * (tau * (eps / EPS["f32"]) + 0.5 * eps * scale) + TINY[lane]
-
-
-def vanishing(scale: np.ndarray) -> np.ndarray:
-    """How far a block of a gradient may be off that vanishes beside the rest of its tensor, 0 for
-    other blocks.
-
-    Behind a saturated softmax gradients vanish by cancellation of terms like `1 - (1 - 1e-30)`.
-    The larger terms are rounded in float64 too, so that nothing of the difference is left to trust.
-    """
-    smallest = EPS["f64"] * scale.max(initial=0.0)
-    return np.where(scale < smallest, smallest, 0.0)
 
 
 def decision_margin(scale: np.ndarray, tau: np.ndarray, lane: str) -> np.ndarray:

@@ -69,6 +69,40 @@ def watch_topk(forced: np.ndarray | None = None) -> Iterator[list]:
         module.topk = original
 
 
+# Operations that only move, select or create numbers; what they return is not rounded.
+_MOVES = frozenset(
+    "_to_copy abs alias amax amin as_strided cat ceil clamp clamp_max clamp_min clone copy_ detach "
+    "empty expand fill_ flip floor full gather index index_put index_put_ index_select lift_fresh "
+    "masked_fill masked_fill_ max maximum min minimum neg new_empty new_full new_ones new_zeros ones "
+    "permute relu repeat round scalar_tensor scatter scatter_reduce scatter_reduce_ select sign slice "
+    "sort split squeeze stack t threshold_backward topk transpose unbind unsqueeze view where zero_ "
+    "zeros".split()
+)
+
+
+@contextmanager
+def random_rounding(seed: int) -> Iterator[None]:
+    """Moves what every arithmetic operation of PyTorch returns in float64 by up to one unit in the
+    last place, backward passes included: another program that is equally right."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    generator = torch.Generator().manual_seed(seed)
+    eps = torch.finfo(torch.float64).eps
+
+    class Rounding(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            arithmetic = func._schema.name.removeprefix("aten::") not in _MOVES
+            if arithmetic and isinstance(out, torch.Tensor) and out.dtype == torch.float64:
+                steps = torch.randint(-1, 2, out.shape, generator=generator)
+                out.mul_(1 + eps * steps.double())
+            return out
+
+    with Rounding():
+        yield
+
+
 def is_float(value: Any) -> bool:
     """Whether `value` is a numpy array of floats."""
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"

@@ -137,7 +137,7 @@ class Trial:
         ref, noise = reference.arrays[name], reference.noise
         if ours is None or ref is None or ref.dtype.kind != "f" or ours.shape != ref.shape:
             return
-        at = (reference.low.get(name), reference.ids.get(name), noise.tau.get(name))
+        at = (reference.low.get(name), reference.ids.get(name), noise.of(name, self.lane))
         profiler = self.book.profiler(self.spec.name, self.lane, name)
         profiler.add(ours, ref, *at, record.kind)
 
@@ -154,7 +154,7 @@ class Trial:
                 continue
             noise = reference.noise
             at = {"ids": reference.ids.get(name)}
-            at.update(tau=noise.tau.get(name), rms=noise.rms.get(name))
+            at.update(tau=noise.of(name, self.lane), rms=noise.rms.get(name))
             compare(record, found[name], ref, **at)
             if name in reference.unused:
                 record.flags.append("NO TORCH GRADIENT")
