@@ -1,12 +1,14 @@
 import functools
+from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.conv import GATConv
-from jraphx_eqx.nn.pool import SAGPooling, TopKPooling, select_nodes
+from jraphx_eqx.nn.pool import SAGPooling, SelectTopK, TopKPooling, select_nodes
 from jraphx_eqx.parity import Config, Decision, Rows, Spec, Stage, watch_topk
 
 from ._inputs import EDGE_CLASSES, ROWS, edge_groups, one_graph, pad_with, row_groups
@@ -125,15 +127,32 @@ def _select(module, scores, inputs):
     return module.select(scores, _batch(inputs)).node_index
 
 
-def _call(module, inputs, decision):
-    x, edge_index, edge_attr = inputs["x"], inputs["edge_index"], inputs["edge_attr"]
-    if decision is None:
-        batch = _batch(inputs) if inputs["batched"] else None
-        out = module(x, edge_index, edge_attr, batch, inputs["attn"])
-        return _outputs(out.x, out.edge_index, out.edge_attr, out.batch, out.perm, out.score)
-    select = select_nodes(decision, _score(module, inputs))
-    pooled = module.connect(select, edge_index, edge_attr, _batch(inputs))
-    return _outputs(module.reduce(x, select), *pooled, decision, select.weight)
+class _Decided(eqx.Module):
+    """A selection whose choice is made by `decide`."""
+
+    select: SelectTopK
+    decide: Callable
+
+    @property
+    def weight(self):
+        return self.select.weight
+
+    def score(self, x, batch, *, size=None):
+        return self.select.score(x, batch, size=size)
+
+    def __call__(self, score, batch, *, max_nodes=None):
+        own = self.select(score, batch)
+        perm = self.decide(own.node_index)
+        other = select_nodes(perm, score)
+        weight = jnp.where(perm == own.node_index, own.weight, other.weight)
+        return eqx.tree_at(lambda select: select.weight, other, weight)
+
+
+def _call(module, inputs, decide):
+    batch = _batch(inputs) if inputs["batched"] else None
+    module = eqx.tree_at(lambda module: module.select, module, _Decided(module.select, decide))
+    out = module(inputs["x"], inputs["edge_index"], inputs["edge_attr"], batch, inputs["attn"])
+    return _outputs(out.x, out.edge_index, out.edge_attr, out.batch, out.perm, out.score)
 
 
 def _outputs(x, edge_index, edge_attr, batch, perm, score):

@@ -84,11 +84,9 @@ def _compare_stage(
     padded = np.full(len(candidate.padded[decision.groups]), np.nan, scores.dtype)
     padded[: len(scores)] = scores
     with precision(trial.lane):
-        whole = dict(trial.spec.call_eqx(candidate.module, candidate.arrays, None))
-        capacity = whole[decision.index].shape[0]
-        forced = jnp.asarray(decision.pad(chosen, candidate.padded, capacity))
-        known = {SCORES: jnp.asarray(padded), decision.index: forced}
-        whole = trial.spec.call_eqx(candidate.module, candidate.arrays, forced)
+        choice = candidate.choice(chosen)
+        known = {SCORES: jnp.asarray(padded), decision.index: choice.forced}
+        whole = trial.spec.call_eqx(candidate.module, candidate.arrays, choice)
         found = stage.run_eqx(candidate.module, candidate.arrays, known)
         outputs = {
             name: None if v is None else np.asarray(v) for name, v in {**whole, **found}.items()

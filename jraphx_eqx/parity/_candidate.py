@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Int
 
 from ._case import Case
 from ._spec import Config, Decision, Spec
@@ -21,6 +22,19 @@ def precision(lane: str) -> Iterator[None]:
     wide = DTYPES[lane] is np.float64
     with jax.enable_x64(wide), jax.default_matmul_precision("highest"):
         yield
+
+
+class Choice(eqx.Module):
+    """What an operator has to choose: what it would, or something else in its place.
+
+    Which of the two is data, so that both are one compiled program.
+    """
+
+    forced: Int[Array, " rows"]
+    use: Bool[Array, ""]
+
+    def __call__(self, own: Int[Array, " rows"]) -> Int[Array, " rows"]:
+        return jnp.where(self.use, self.forced.astype(own.dtype), own)
 
 
 class Candidate:
@@ -54,13 +68,12 @@ class Candidate:
         with precision(lane):
             self.module = load(module, named, DTYPES[lane])
             self.arrays = {name: _array(value, lane) for name, value in self.padded.items()}
+        self._scores: Any = None
 
     def scores(self) -> np.ndarray:
-        """The scores of the real rows."""
-        assert self.decision is not None
-        with precision(self.lane):
-            scores = self._jit(self.decision.score_eqx)(self.module, self.arrays)
-        return np.asarray(scores)[: len(self.plain[self.decision.groups])]
+        """The scores of the real rows in the last `run`."""
+        assert self.decision is not None and self._scores is not None
+        return np.asarray(self._scores)[: len(self.plain[self.decision.groups])]
 
     def select(self, scores: np.ndarray) -> np.ndarray:
         """The rows chosen for the given scores of the real rows; padded rows get NaN."""
@@ -68,7 +81,8 @@ class Candidate:
         padded = np.full(len(self.padded[self.decision.groups]), np.nan, DTYPES[self.lane])
         padded[: len(scores)] = scores
         with precision(self.lane):
-            select = self._jit(self.decision.select_eqx)
+            select = self.decision.select_eqx
+            select = _jit(select) if self.compiled else select
             chosen = select(self.module, jnp.asarray(padded), self.arrays)
         index = np.asarray(chosen)
         return index[index < len(padded)]
@@ -87,7 +101,8 @@ class Candidate:
         """
         with precision(self.lane):
             program, zeros = self._program(chosen)
-            outputs = _numpy(program(zeros)[0])
+            outputs, _, self._scores = program(zeros)
+            outputs = _numpy(outputs)
             real = self.spec.real(self.padded, outputs)
             found = {f"out.{n}": _take(value, real.get(n)) for n, value in outputs.items()}
             for direction, parts in cotangents.items():
@@ -97,26 +112,30 @@ class Candidate:
                 found.update(self._gradients(program(spread)[1], direction))
         return found
 
-    def _program(self, chosen: np.ndarray | None) -> tuple[Callable[..., Any], dict[str, Any]]:
+    def choice(self, chosen: np.ndarray | None) -> Choice:
+        """What `Spec.call_eqx` is told to choose; `None` for the operator's own choice."""
+        assert self.decision is not None
+        params, static, diff, other = self._parts()
+        shapes = _output_shapes(self.spec.call_eqx, params, static, diff, other, _own)
+        capacity = shapes[self.decision.index].shape[0]
+        forced = np.zeros(0, np.int32) if chosen is None else chosen
+        padded = self.decision.pad(forced, self.padded, capacity)
+        return Choice(jnp.asarray(padded), jnp.asarray(chosen is not None))
+
+    def _parts(self) -> tuple[Any, Any, dict[str, Any], dict[str, Any]]:
         diff = {n: self.arrays[n] for n in self.spec.differentiate if is_float(self.plain[n])}
         other = {n: value for n, value in self.arrays.items() if n not in diff}
-        params, static = eqx.partition(self.module, eqx.is_inexact_array)
+        return *eqx.partition(self.module, eqx.is_inexact_array), diff, other
+
+    def _program(self, chosen: np.ndarray | None) -> tuple[Callable[..., Any], dict[str, Any]]:
         call = self.spec.call_eqx
-        forced = None
-        if chosen is not None:
-            assert self.decision is not None
-            shapes = _output_shapes(call, params, static, diff, other, None)
-            capacity = shapes[self.decision.index].shape[0]
-            forced = jnp.asarray(self.decision.pad(chosen, self.padded, capacity))
-        at = (params, static, diff, other, forced)
+        score = None if self.decision is None else self.decision.score_eqx
+        at = *self._parts(), None if self.decision is None else self.choice(chosen)
         shapes = _output_shapes(call, *at)
         floats = {n: value for n, value in shapes.items() if _is_inexact(value)}
         zeros = {n: np.zeros(value.shape, value.dtype) for n, value in floats.items()}
-        program = _value_and_vjp(call) if self.compiled else _eager_value_and_vjp(call)
-        return functools.partial(program, *at), zeros
-
-    def _jit(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return _jit(function) if self.compiled else function
+        make = _compiled_program if self.compiled else _eager_program
+        return functools.partial(make(call, score), *at), zeros
 
     def _gradients(self, grads: tuple[Any, Any], direction: str) -> dict[str, np.ndarray | None]:
         suffix = f"|{direction}" if direction else ""
@@ -139,21 +158,26 @@ def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @functools.cache
-def _value_and_vjp(call: Callable[..., Any]) -> Callable[..., Any]:
-    """One program for values and gradients, so that each configuration is compiled once."""
-    return eqx.filter_jit(_eager_value_and_vjp(call))
+def _compiled_program(call: Callable[..., Any], score: Callable[..., Any] | None):
+    """One program for scores, values and gradients, so that each configuration is compiled once."""
+    return eqx.filter_jit(_eager_program(call, score))
 
 
-def _eager_value_and_vjp(call: Callable[..., Any]) -> Callable[..., Any]:
-    def program(params, static, diff, other, forced, cotangents):
+def _eager_program(call: Callable[..., Any], score: Callable[..., Any] | None):
+    def program(params, static, diff, other, choice, cotangents):
         def floats_and_all(params, diff):
-            outputs = dict(call(eqx.combine(params, static), {**other, **diff}, forced))
+            outputs = dict(call(eqx.combine(params, static), {**other, **diff}, choice))
             return {n: value for n, value in outputs.items() if _is_inexact(value)}, outputs
 
         _, vjp, outputs = jax.vjp(floats_and_all, params, diff, has_aux=True)
-        return outputs, vjp(cotangents)
+        scores = None if score is None else score(eqx.combine(params, static), {**other, **diff})
+        return outputs, vjp(cotangents), scores
 
     return program
+
+
+def _own(choice: Any) -> Any:
+    return choice
 
 
 _SHAPES: dict[Any, dict[str, Any]] = {}
@@ -164,8 +188,8 @@ def _output_shapes(call: Callable[..., Any], *at: Any) -> dict[str, Any]:
     parts = tuple((v.shape, str(v.dtype)) if eqx.is_array(v) else v for v in leaves)
     key = (call, structure, parts)
     if key not in _SHAPES:
-        params, static, diff, other, forced = at
-        module_and_inputs = eqx.combine(params, static), {**other, **diff}, forced
+        params, static, diff, other, choice = at
+        module_and_inputs = eqx.combine(params, static), {**other, **diff}, choice
         _SHAPES[key] = dict(eqx.filter_eval_shape(call, *module_and_inputs))
     return _SHAPES[key]
 

@@ -103,8 +103,10 @@ class Spec:
     - `name`: the operator's name.
     - `pyg`, `eqx`: `pyg(**config.options)` builds the module (or returns a function) on each side.
     - `call_pyg`: `call_pyg(module, inputs)`, given torch tensors, returns the outputs by name.
-    - `call_eqx`: `call_eqx(module, inputs, decision)`, given padded JAX arrays, returns the same
-        names. It runs under `jit`. `decision` is `None`, or the padded choice to be made.
+    - `call_eqx`: `call_eqx(module, inputs, decide)`, given padded JAX arrays, returns the same
+        names. It runs under `jit`. `decide` is `None` for a configuration without a decision.
+        Otherwise `decide(own)` is what the module has to choose where it would choose `own`: that,
+        or the choice of the PyTorch side.
     - `grid`: the configurations.
     - `inputs`: `inputs(case, **config.inputs)` picks the call's arguments from a case.
     - `pad`: `pad(inputs, case)` pads them for the Equinox side. Real rows must come first.
