@@ -59,6 +59,29 @@ def parity(session: nox.Session) -> None:
 
 
 @nox.session(python=MAIN)
+def miscompiled(session: nox.Session) -> None:
+    """With the jax that miscompiles on the CPU: our operators do not meet it, the harness sees it."""
+    install(session, ".[test,parity]")
+    session.install("--no-deps", "jax==0.10.2", "jaxlib==0.10.2")
+    where = ("tests/transformations/test_many_rows.py", "tests/test_catalogue_without_torch.py")
+    session.run(*PYTEST, *where, "parity_tests/test_miscompiled.py", *session.posargs)
+
+
+@nox.session(python=MAIN)
+def soak(session: nox.Session) -> None:
+    """A thousand runs of the catalogue, each with a seed of its own: counts false alarms."""
+    install(session, ".[test,parity]")
+    session.run("python", "-m", "parity_tests.soak", *session.posargs)
+
+
+@nox.session(python=MAIN)
+def browser(session: nox.Session) -> None:
+    """Looks at the report in a real browser; Chromium has to be on the path."""
+    install(session, ".[test]", "playwright")
+    session.run("pytest", "tests/browser", *session.posargs)
+
+
+@nox.session(python=MAIN)
 def docs(session: nox.Session) -> None:
     """Builds the documentation; any warning is an error."""
     install(session, ".[docs]")
