@@ -60,7 +60,7 @@ def parity(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def miscompiled(session: nox.Session) -> None:
-    """With the jax that miscompiles on the CPU: our operators do not meet it, the harness sees it."""
+    """With the jax that miscompiles on the CPU: our operators pass, the harness sees what fails."""
     install(session, ".[test,parity]")
     session.install("--no-deps", "jax==0.10.2", "jaxlib==0.10.2")
     where = ("tests/transformations/test_many_rows.py", "tests/test_catalogue_without_torch.py")
