@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+VERDICTS = ("FAIL", "NOT VERIFIED", "MISTRUSTED", "DECLARED")  # the gravest first
 OPTIONS = ("lanes", "references", "record", "bless", "json", "html")
 
 
@@ -78,13 +79,9 @@ class Comparison(pytest.Item):
     def __init__(self, *, runner, check, order, **kwargs):
         super().__init__(**kwargs)
         self.runner, self.check, self.order, self.found = runner, check, order, None
-        if check.comparison is not None and self.config.pluginmanager.hasplugin("xdist"):
-            at = (
-                self.name.partition("[")[0],
-                check.comparison.config.name,
-                check.comparison.case.name,
-            )
-            self.add_marker(pytest.mark.xdist_group("-".join(at)))
+        self.suite = self.name.partition("[")[0]
+        if self.config.pluginmanager.hasplugin("xdist"):
+            self.add_marker(pytest.mark.xdist_group(f"{self.suite}[{check.group}]"))
 
     def runtest(self):
         from jraphx_eqx.parity import describe
@@ -92,20 +89,19 @@ class Comparison(pytest.Item):
         result = self.runner.run(self.check)
         for record in result.records:
             record.repro = self._command()
-        bad = result.of("FAIL", "NOT VERIFIED", "MISTRUSTED")
-        declared = [f"DECLARED: {record.divergence}" for record in result.of("DECLARED")]
-        shown = bad[0].verdict if bad else "DECLARED" if declared else "PASS"
-        order = [self.parent.nodeid, self.order]
-        self.found = {"verdict": shown, "order": order, "result": json.dumps(result.to_json())}
-        if declared:
-            self.add_report_section("call", "parity", "\n".join(declared))
-        if bad:
+        order = [self.parent.nodeid, self.suite, self.order]
+        gravest = next((verdict for verdict in VERDICTS if result.of(verdict)), "PASS")
+        self.found = {"verdict": gravest, "order": order, "result": json.dumps(result.to_json())}
+        if gravest not in ("PASS", "DECLARED"):
+            bad = [record for verdict in VERDICTS[:-1] for record in result.of(verdict)]
             pytest.fail(_once(map(describe, bad)), pytrace=False)
 
     def _command(self):
         given = self.config.getoption("parity_references")
         options = [f"--parity-references={given}"] if given else []
-        return shlex.join(["python", "-m", "pytest", self.nodeid, *options])
+        return shlex.join(
+            ["python", "-m", "pytest", f"{self.parent.nodeid}::{self.name}", *options]
+        )
 
     def reportinfo(self):
         return self.path, None, self.name
@@ -133,7 +129,7 @@ class Recording(pytest.Item):
 
 def _once(texts):
     """Texts below each other; what repeats them, which is the same for all, is told once."""
-    told = [text.partition("\n") for text in texts]
+    told = [text.rpartition("\n") for text in texts]
     return "\n".join([*(text for text, _, _ in told), told[-1][2]])
 
 

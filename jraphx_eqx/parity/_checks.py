@@ -47,9 +47,11 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Check:
-    """One test: a tensor of a comparison, or, without a comparison, all together."""
+    """One test: a tensor of a comparison, or, without a comparison, all together. Tests of one
+    `group` share a run of PyTorch."""
 
     name: str
+    group: str = ""
     comparison: Comparison | None = None
     tensor: str = ""
 
@@ -62,13 +64,17 @@ def checks_of(suite: Suite, lanes: Sequence[str] | None = None) -> list[Check]:
         return []
     checks, seen = [], Counter[str]()
     for comparison in _comparisons(suite, mine):
-        at = comparison.case.name, comparison.config.name, comparison.lane
+        group = _name(comparison.case.name, comparison.config.name)
         for tensor in (*comparison.tensors, REST):
-            name = "-".join(filter(None, map(_label, (*at, tensor))))
+            name = _name(comparison.case.name, comparison.config.name, comparison.lane, tensor)
             seen[name] += 1
             name += f"+{seen[name]}" if seen[name] > 1 else ""
-            checks.append(Check(name, comparison, tensor))
-    return [*checks, Check("all")]
+            checks.append(Check(name, group, comparison, tensor))
+    return [*checks, Check("all", "all")]
+
+
+def _name(*parts: str) -> str:
+    return "-".join(filter(None, map(_label, parts)))
 
 
 def _label(text: str) -> str:
