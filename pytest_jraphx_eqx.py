@@ -89,19 +89,21 @@ class Comparison(pytest.Item):
         result = self.runner.run(self.check)
         for record in result.records:
             record.repro = self._command()
-        order = [self.parent.nodeid, self.suite, self.order]
+        order = [self._file(), self.suite, self.order]
         gravest = next((verdict for verdict in VERDICTS if result.of(verdict)), "PASS")
         self.found = {"verdict": gravest, "order": order, "result": json.dumps(result.to_json())}
         if gravest not in ("PASS", "DECLARED"):
             bad = [record for verdict in VERDICTS[:-1] for record in result.of(verdict)]
             pytest.fail(_once(map(describe, bad)), pytrace=False)
 
+    def _file(self):
+        assert self.parent is not None
+        return self.parent.nodeid
+
     def _command(self):
         given = self.config.getoption("parity_references")
         options = [f"--parity-references={given}"] if given else []
-        return shlex.join(
-            ["python", "-m", "pytest", f"{self.parent.nodeid}::{self.name}", *options]
-        )
+        return shlex.join(["python", "-m", "pytest", f"{self._file()}::{self.name}", *options])
 
     def reportinfo(self):
         return self.path, None, self.name
