@@ -37,6 +37,7 @@ from ._spec import Divergence as Divergence
 from ._spec import Rows as Rows
 from ._spec import Spec as Spec
 from ._spec import Stage as Stage
+from ._suite import Suite as Suite
 from ._table import describe as describe
 from ._table import render as render
 from ._tolerance import Blocks as Blocks

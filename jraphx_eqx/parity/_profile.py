@@ -42,16 +42,29 @@ class Profiler:
         counts[:] = [before + int(more) for before, more in zip(counts, found, strict=True)]
 
     def _keep(self, size: np.ndarray, error: np.ndarray, tol: np.ndarray) -> None:
-        halves = np.floor(2 * np.log10(np.maximum(size, 1e-30))).astype(int)
+        halves = _half_decades(size)
         order = np.lexsort((error, halves))
         last = np.flatnonzero(np.diff(halves[order], append=halves.max() + 1))
         for place in order[last]:
             point = [float(size[place]), float(error[place]), float(tol[place])]
-            half = int(halves[place])
-            if half not in self._points or point[1] > self._points[half][1]:
-                self._points[half] = point
+            self._propose(int(halves[place]), point)
+
+    def _propose(self, half: int, point: list[float]) -> None:
+        if half not in self._points or point[1] > self._points[half][1]:
+            self._points[half] = point
+
+    def include(self, other: Profile) -> None:
+        """Takes in the cases of another profile of the same tensor."""
+        for mine, more in ((self.profile.ours, other.ours), (self.profile.theirs, other.theirs)):
+            mine[:] = [before + count for before, count in zip(mine, more, strict=True)]
+        for point in other.points:
+            self._propose(int(_half_decades(np.asarray(point[0]))), point)
 
     def finish(self) -> Profile:
         """The profile of all cases so far."""
         self.profile.points = [self._points[half] for half in sorted(self._points)]
         return self.profile
+
+
+def _half_decades(size: np.ndarray) -> np.ndarray:
+    return np.floor(2 * np.log10(np.maximum(size, 1e-30))).astype(int)

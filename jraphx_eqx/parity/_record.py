@@ -152,14 +152,9 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """The whole result as JSON data."""
-        return {
-            "schema": SCHEMA,
-            "environment": self.environment,
-            "divergences": self.divergences,
-            "kills": [asdict(kill) for kill in self.kills],
-            "profiles": [asdict(profile) for profile in self.profiles],
-            "records": [_json(asdict(record)) for record in self.records],
-        }
+        parts = ("environment", "divergences", "kills", "profiles", "records")
+        data = asdict(self)
+        return {"schema": SCHEMA, **{name: _json(data[name]) for name in parts}}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> "Result":
@@ -167,11 +162,11 @@ class Result:
         if data["schema"] != SCHEMA:
             raise ValueError(f"expected a result of schema {SCHEMA}, got {data['schema']}")
         return Result(
-            [Record(**_from_json(record)) for record in data["records"]],
-            data["environment"],
-            [Profile(**profile) for profile in data["profiles"]],
+            [_record(record) for record in data["records"]],
+            _numbers(data["environment"]),
+            [_profile(profile) for profile in data["profiles"]],
             [Kill(**kill) for kill in data["kills"]],
-            data["divergences"],
+            _numbers(data["divergences"]),
         )
 
     def save(self, path: str | Path) -> None:
@@ -193,17 +188,32 @@ def worst(records: Iterable[Record]) -> float:
 _FLOATS = [f.name for f in fields(Record) if f.type in (float, float | None)]
 
 
-def _json(record: dict[str, Any]) -> dict[str, Any]:
-    plain = {k: _text(v) for k, v in record.items()}
-    plain["near_ties"] = [{k: _text(v) for k, v in pair.items()} for pair in record["near_ties"]]
-    return plain
-
-
-def _text(value: Any) -> Any:
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _json(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(part) for part in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _from_json(record: dict[str, Any]) -> dict[str, Any]:
-    plain = {k: float(v) if k in _FLOATS and v is not None else v for k, v in record.items()}
-    plain["near_ties"] = [{k: float(v) for k, v in pair.items()} for pair in record["near_ties"]]
-    return plain
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) else value
+
+
+def _numbers(value: Any) -> Any:
+    """Data of any form, in which these texts can only be numbers."""
+    if isinstance(value, dict):
+        return {name: _numbers(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_numbers(part) for part in value]
+    return float(value) if value in ("nan", "inf", "-inf") else value
+
+
+def _record(data: dict[str, Any]) -> Record:
+    plain = {name: _number(v) if name in _FLOATS else v for name, v in data.items()}
+    pairs = [{name: _number(v) for name, v in pair.items()} for pair in data["near_ties"]]
+    return Record(**{**plain, "near_ties": pairs})
+
+
+def _profile(data: dict[str, Any]) -> Profile:
+    return Profile(**{**data, "points": [list(map(_number, point)) for point in data["points"]]})

@@ -141,37 +141,36 @@ def check(
     **Raises:** `BadReferences` if a file is missing, damaged, or not listed in the manifest, if the
     manifest was edited, or if the spec is not the one that was recorded.
     """
-    place, divergences = Path(folder) / spec.name, list(divergences)
+    found = load(spec, folder, divergences := list(divergences))
+    result = run(
+        spec,
+        found.cases,
+        lanes=lanes,
+        pairing=found.manifest["pairing"],
+        seed=found.manifest["seed"],
+        complete=complete,
+        divergences=divergences,
+        oracle=found.oracle,
+        repro=repro,
+        progress=progress,
+    )
+    result.environment.update(found.environment)
+    return result
+
+
+def load(spec: Spec, folder: str | Path, divergences: Sequence[Divergence]) -> "References":
+    """The references of a spec; raises `BadReferences` as `check` does."""
+    place = Path(folder) / spec.name
     found, problems = _read(place)
     if found is not None:
         problems += _stale(spec, found, divergences)
     if found is None or problems:
         raise BadReferences(place, problems)
-    manifest, trees = found.manifest, found.trees
-
-    def oracle(spec: Spec, config: Config, case: Case, seed: int) -> RecordedOracle:
-        return RecordedOracle(spec, config, trees[_name(config), case.name])
-
-    result = run(
-        spec,
-        found.cases,
-        lanes=lanes,
-        pairing=manifest["pairing"],
-        seed=manifest["seed"],
-        complete=complete,
-        divergences=divergences,
-        oracle=oracle,
-        repro=repro,
-        progress=progress,
-    )
-    recorded = manifest["environment"]
-    result.environment.update({n: v for n, v in recorded.items() if n.startswith("torch")})
-    result.environment[f"references of {spec.name}"] = manifest["sha256"]
-    return result
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
-class _References:
+class References:
     """What a folder holds: the manifest, and the trees by names of configuration and case."""
 
     manifest: dict[str, Any]
@@ -182,6 +181,34 @@ class _References:
         """The cases, in the order in which they were recorded."""
         found = {name: case_of(tree["case"]) for (_, name), tree in self.trees.items()}
         return [found[name] for name in self.manifest["cases"]]
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """The versions of the PyTorch side, and which references these are."""
+        recorded = self.manifest["environment"]
+        versions = {name: v for name, v in recorded.items() if name.startswith("torch")}
+        return {
+            **versions,
+            f"references of {self.manifest['spec']['name']}": self.manifest["sha256"],
+        }
+
+    def oracle(self, spec: Spec, config: Config, case: Case, seed: int) -> RecordedOracle:
+        """The recorded side of a configuration and case."""
+        return RecordedOracle(spec, config, self.trees[_name(config), case.name])
+
+    def problem(self, config: Config, case: Case) -> str | None:
+        """Why these references say nothing about a configuration and case, if they do not."""
+        tree = self.trees.get((_name(config), case.name))
+        if tree is None:
+            return "it is not in the references; record them again"
+        if pack(case_tree(case)) != pack(tree["case"]):
+            return "the case has other arrays, tags or capacities than the references"
+        return None
+
+    def left(self, compared: Iterable[tuple[Config, Case]]) -> list[str]:
+        """What is in these references, but not among these configurations and cases."""
+        known = {(_name(config), case.name) for config, case in compared}
+        return [f"{case} ({config})" for config, case in self.trees if (config, case) not in known]
 
 
 def _record(spec, cases, pairing, seed, weights, progress) -> Iterator[dict[str, Any]]:
@@ -265,7 +292,7 @@ def _write(place: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any])
     (place / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
 
 
-def _read(place: Path) -> tuple[_References | None, list[str]]:
+def _read(place: Path) -> tuple[References | None, list[str]]:
     """The references as far as they can be read, and what is wrong with their files."""
     try:
         manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
@@ -297,10 +324,10 @@ def _read(place: Path) -> tuple[_References | None, list[str]]:
             trees[_key(tree)] = tree
         except Exception as error:
             problems.append(f"{name} cannot be read: {type(error).__name__}: {error}")
-    return _References(manifest, trees), problems
+    return References(manifest, trees), problems
 
 
-def _stale(spec: Spec, found: _References, divergences: Sequence[Divergence]) -> Iterator[str]:
+def _stale(spec: Spec, found: References, divergences: Sequence[Divergence]) -> Iterator[str]:
     """What was recorded otherwise than it would be now."""
     manifest, now = found.manifest, _describe(spec)
     then = manifest["spec"]

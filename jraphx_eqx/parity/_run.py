@@ -59,7 +59,7 @@ def run(
     """
     if configs is not None:
         spec = dataclasses.replace(spec, grid=configs)
-    lanes = lanes_of(spec) if lanes is None else _checked(spec, lanes)
+    lanes = lanes_of(spec) if lanes is None else checked(spec, lanes)
     mine = [divergence for divergence in divergences if spec.name in divergence.operators]
     result = Result(environment=environment(), divergences=[d.to_json() for d in mine])
     if oracle is None:
@@ -75,12 +75,12 @@ def run(
             )
             trial.guard(make, functools.partial(_module, modules, spec, config), force)
             for record in trial.records:
-                _declare(record, mine, config, case)
+                declare(record, mine, config, case)
             result.records += trial.records
         progress()
-    result.records += _vacuity(spec, book.vacuous)
+    result.records += vacuity(spec, book.vacuous)
     if complete:
-        result.records += _undrawn(spec, book.classes)
+        result.records += undrawn(spec, book.classes)
     if not result.records:
         message = "no case was run"
         result.records.append(
@@ -99,7 +99,8 @@ def lanes_of(spec: Spec) -> list[str]:
     return [lane for lane in LANES if needs.get(lane, True)]
 
 
-def _checked(spec: Spec, lanes: Sequence[str]) -> Sequence[str]:
+def checked(spec: Spec, lanes: Sequence[str]) -> Sequence[str]:
+    """The lanes, if the spec has what they need."""
     unknown = set(lanes) - set(LANES)
     if unknown:
         raise ValueError(f"lanes must be among {LANES}, got {sorted(unknown)}")
@@ -146,7 +147,8 @@ def pairs(
     return [(spec.grid[turn % len(spec.grid)], cases[turn % len(cases)]) for turn in turns]
 
 
-def _declare(record: Record, divergences, config: Config, case: Case) -> None:
+def declare(record: Record, divergences: Iterable[Divergence], config: Config, case: Case) -> None:
+    """Marks a failure that a divergence covers."""
     if record.verdict not in (FAIL, NOT_VERIFIED):
         return
     for divergence in divergences:
@@ -155,7 +157,7 @@ def _declare(record: Record, divergences, config: Config, case: Case) -> None:
             return
 
 
-def _vacuity(spec: Spec, vacuous: dict[tuple[str, str], list[bool]]) -> list[Record]:
+def vacuity(spec: Spec, vacuous: dict[tuple[str, str], list[bool]]) -> list[Record]:
     """A tensor that was zero or constant in every case was not really compared."""
     records = []
     for (lane, tensor), cases in sorted(vacuous.items()):
@@ -168,7 +170,7 @@ def _vacuity(spec: Spec, vacuous: dict[tuple[str, str], list[bool]]) -> list[Rec
     return records
 
 
-def _undrawn(spec: Spec, drawn: set[str]) -> list[Record]:
+def undrawn(spec: Spec, drawn: set[str]) -> list[Record]:
     """A kind of input that no case has was not tested at all."""
     missing = [name for name in spec.input_classes if name not in drawn]
     return [

@@ -1,0 +1,105 @@
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ._assert import pair
+from ._case import Case
+from ._record import Result
+from ._references import record
+from ._run import LANES, checked, run
+from ._spec import Divergence, Spec
+
+
+@dataclass(frozen=True, eq=False)
+class Suite:
+    """An operator beside its PyTorch original, as pytest tests: one for each configuration, case,
+    lane and tensor, and one, `[all]`, for what can be said of all of them together only.
+
+    In a test file, `test_mine = Suite(spec, cases)` is all that is needed. Nothing runs before the
+    tests do. Called, a suite runs at once, as [`run`][jraphx_eqx.parity.run] does, and returns the
+    `Result`.
+
+    **Arguments:**
+
+    - `spec`, `cases`, `lanes`, `pairing`, `seed`, `weights`, `force`, `divergences`: as for
+        [`run`][jraphx_eqx.parity.run]. That one of the spec's `input_classes` is in none of the
+        cases fails.
+
+    **Raises:** `ValueError` if a lane is unknown, or the spec does not have what it needs.
+    """
+
+    spec: Spec
+    cases: Sequence[Case]
+    lanes: Sequence[str] | None = None
+    pairing: Literal["product", "rotate"] = "product"
+    seed: int = 0
+    weights: Literal["draw", "keep"] = "draw"
+    force: bool = False
+    divergences: Sequence[Divergence] = ()
+
+    def __post_init__(self):
+        if self.lanes is not None:
+            checked(self.spec, self.lanes)
+
+    @staticmethod
+    def of_modules(
+        eqx_module: Callable[..., Any],
+        torch_module: Callable[..., Any],
+        inputs: Sequence[np.ndarray],
+        *,
+        renames: Mapping[str, str] | None = None,
+        lanes: Sequence[str] = ("f64", "f32"),
+    ) -> "Suite":
+        """The suite of two modules that are called with the same arguments, with the weights of the
+        PyTorch module.
+
+        **Arguments:**
+
+        - `eqx_module`, `torch_module`, `inputs`, `renames`, `lanes`: as for
+            [`assert_parity`][jraphx_eqx.parity.assert_parity].
+        """
+        spec, case = pair(eqx_module, torch_module, inputs, renames or {})
+        return Suite(spec, [case], lanes, weights="keep")
+
+    def __call__(self) -> Result:
+        return run(
+            self.spec,
+            self.cases,
+            lanes=self.lanes,
+            pairing=self.pairing,
+            seed=self.seed,
+            weights=self.weights,
+            force=self.force,
+            complete=True,
+            divergences=self.divergences,
+        )
+
+    def record(self, folder: str | Path, *, bless: str | None = None) -> Path:
+        """Records references, as [`record`][jraphx_eqx.parity.record] does.
+
+        **Arguments:**
+
+        - `folder`, `bless`: as there.
+
+        **Returns:** the folder of the operator.
+        """
+        return record(
+            self.spec,
+            self.cases,
+            folder,
+            pairing=self.pairing,
+            seed=self.seed,
+            weights=self.weights,
+            divergences=self.divergences,
+            bless=bless,
+        )
+
+
+def check_lanes(lanes: Sequence[str]) -> None:
+    """Raises `ValueError` if there is no such lane."""
+    unknown = sorted(set(lanes) - set(LANES))
+    if unknown or not lanes:
+        raise ValueError(f"expected lanes among {', '.join(LANES)}, got {', '.join(unknown)!r}")
