@@ -33,6 +33,7 @@ class Candidate:
     - `inputs`: the arguments before padding.
     - `weights`: the PyTorch weights by their PyTorch names.
     - `lane`: one of `LANES`.
+    - `watch`: receives all that the module gives, by name.
     """
 
     def __init__(
@@ -44,8 +45,9 @@ class Candidate:
         inputs: Mapping[str, Any],
         weights: Mapping[str, np.ndarray],
         lane: str,
+        watch: Callable[[Mapping[str, np.ndarray | None]], None] = lambda found: None,
     ):
-        self.spec, self.lane, self.compiled = spec, lane, True
+        self.spec, self.lane, self.compiled, self.watch = spec, lane, True, watch
         self.plain = dict(inputs)
         self.padded = dict(spec.pad(inputs, case))
         self.decision: Decision | None = spec.decision(config)
@@ -60,7 +62,9 @@ class Candidate:
         assert self.decision is not None
         with precision(self.lane):
             scores = self._jit(self.decision.score_eqx)(self.module, self.arrays)
-        return np.asarray(scores)[: len(self.plain[self.decision.groups])]
+        real = np.asarray(scores)[: len(self.plain[self.decision.groups])]
+        self.watch({"scores": real})
+        return real
 
     def select(self, scores: np.ndarray) -> np.ndarray:
         """The rows chosen for the given scores of the real rows; padded rows get NaN."""
@@ -71,7 +75,9 @@ class Candidate:
             select = self._jit(self.decision.select_eqx)
             chosen = select(self.module, jnp.asarray(padded), self.arrays)
         index = np.asarray(chosen)
-        return index[index < len(padded)]
+        index = index[index < len(padded)]
+        self.watch({"selected": index})
+        return index
 
     def run(
         self, chosen: np.ndarray | None, cotangents: Mapping[str, Mapping[str, np.ndarray]]
@@ -95,6 +101,7 @@ class Candidate:
                     continue
                 spread = {n: _spread(zero, real.get(n), parts.get(n)) for n, zero in zeros.items()}
                 found.update(self._gradients(program(spread)[1], direction))
+        self.watch(found)
         return found
 
     def _program(self, chosen: np.ndarray | None) -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -157,6 +164,14 @@ def _eager_value_and_vjp(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _SHAPES: dict[Any, dict[str, Any]] = {}
+
+
+def forget() -> None:
+    """Forgets all that was traced or compiled, so that changed code is traced again."""
+    _jit.cache_clear()
+    _value_and_vjp.cache_clear()
+    _SHAPES.clear()
+    jax.clear_caches()
 
 
 def _output_shapes(call: Callable[..., Any], *at: Any) -> dict[str, Any]:

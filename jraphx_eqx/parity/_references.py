@@ -141,37 +141,26 @@ def check(
     **Raises:** `BadReferences` if a file is missing, damaged, or not listed in the manifest, if the
     manifest was edited, or if the spec is not the one that was recorded.
     """
-    place, divergences = Path(folder) / spec.name, list(divergences)
-    found, problems = _read(place)
-    if found is not None:
-        problems += _stale(spec, found, divergences)
-    if found is None or problems:
-        raise BadReferences(place, problems)
-    manifest, trees = found.manifest, found.trees
-
-    def oracle(spec: Spec, config: Config, case: Case, seed: int) -> RecordedOracle:
-        return RecordedOracle(spec, config, trees[_name(config), case.name])
-
+    divergences = list(divergences)
+    found = trusted(spec, folder, divergences)
     result = run(
         spec,
         found.cases,
         lanes=lanes,
-        pairing=manifest["pairing"],
-        seed=manifest["seed"],
+        pairing=found.manifest["pairing"],
+        seed=found.manifest["seed"],
         complete=complete,
         divergences=divergences,
-        oracle=oracle,
+        oracle=found.oracle,
         repro=repro,
         progress=progress,
     )
-    recorded = manifest["environment"]
-    result.environment.update({n: v for n, v in recorded.items() if n.startswith("torch")})
-    result.environment[f"references of {spec.name}"] = manifest["sha256"]
+    result.environment.update(found.environment)
     return result
 
 
 @dataclasses.dataclass(frozen=True)
-class _References:
+class References:
     """What a folder holds: the manifest, and the trees by names of configuration and case."""
 
     manifest: dict[str, Any]
@@ -182,6 +171,32 @@ class _References:
         """The cases, in the order in which they were recorded."""
         found = {name: case_of(tree["case"]) for (_, name), tree in self.trees.items()}
         return [found[name] for name in self.manifest["cases"]]
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Where they come from."""
+        recorded = self.manifest["environment"]
+        found = {name: value for name, value in recorded.items() if name.startswith("torch")}
+        name = self.manifest["spec"]["name"]
+        return {**found, f"references of {name}": self.manifest["sha256"]}
+
+    def oracle(self, spec: Spec, config: Config, case: Case, seed: int) -> RecordedOracle:
+        """The PyTorch side, as `run` asks for it."""
+        return RecordedOracle(spec, config, self.trees[_name(config), case.name])
+
+
+def trusted(spec: Spec, folder: str | Path, divergences: Sequence[Divergence]) -> References:
+    """The references of an operator.
+
+    **Raises:** `BadReferences` as [`check`][jraphx_eqx.parity.check].
+    """
+    place = Path(folder) / spec.name
+    found, problems = _read(place)
+    if found is not None:
+        problems += _stale(spec, found, divergences)
+    if found is None or problems:
+        raise BadReferences(place, problems)
+    return found
 
 
 def _record(spec, cases, pairing, seed, weights, progress) -> Iterator[dict[str, Any]]:
@@ -265,7 +280,7 @@ def _write(place: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any])
     (place / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
 
 
-def _read(place: Path) -> tuple[_References | None, list[str]]:
+def _read(place: Path) -> tuple[References | None, list[str]]:
     """The references as far as they can be read, and what is wrong with their files."""
     try:
         manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
@@ -297,10 +312,10 @@ def _read(place: Path) -> tuple[_References | None, list[str]]:
             trees[_key(tree)] = tree
         except Exception as error:
             problems.append(f"{name} cannot be read: {type(error).__name__}: {error}")
-    return _References(manifest, trees), problems
+    return References(manifest, trees), problems
 
 
-def _stale(spec: Spec, found: _References, divergences: Sequence[Divergence]) -> Iterator[str]:
+def _stale(spec: Spec, found: References, divergences: Sequence[Divergence]) -> Iterator[str]:
     """What was recorded otherwise than it would be now."""
     manifest, now = found.manifest, _describe(spec)
     then = manifest["spec"]

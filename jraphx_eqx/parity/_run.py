@@ -59,7 +59,7 @@ def run(
     """
     if configs is not None:
         spec = dataclasses.replace(spec, grid=configs)
-    lanes = lanes_of(spec) if lanes is None else _checked(spec, lanes)
+    lanes = lanes_of(spec) if lanes is None else checked_lanes(spec, lanes)
     mine = [divergence for divergence in divergences if spec.name in divergence.operators]
     result = Result(environment=environment(), divergences=[d.to_json() for d in mine])
     if oracle is None:
@@ -75,7 +75,7 @@ def run(
             )
             trial.guard(make, functools.partial(_module, modules, spec, config), force)
             for record in trial.records:
-                _declare(record, mine, config, case)
+                declare(record, mine, config, case)
             result.records += trial.records
         progress()
     result.records += _vacuity(spec, book.vacuous)
@@ -99,7 +99,8 @@ def lanes_of(spec: Spec) -> list[str]:
     return [lane for lane in LANES if needs.get(lane, True)]
 
 
-def _checked(spec: Spec, lanes: Sequence[str]) -> Sequence[str]:
+def checked_lanes(spec: Spec, lanes: Sequence[str]) -> Sequence[str]:
+    """The lanes, if they exist and the spec has what they need."""
     unknown = set(lanes) - set(LANES)
     if unknown:
         raise ValueError(f"lanes must be among {LANES}, got {sorted(unknown)}")
@@ -146,7 +147,10 @@ def pairs(
     return [(spec.grid[turn % len(spec.grid)], cases[turn % len(cases)]) for turn in turns]
 
 
-def _declare(record: Record, divergences, config: Config, case: Case) -> None:
+def declare(
+    record: Record, divergences: Iterable[Divergence], config: Config, case: Case
+) -> None:
+    """Marks a failure that a divergence covers."""
     if record.verdict not in (FAIL, NOT_VERIFIED):
         return
     for divergence in divergences:

@@ -1,3 +1,4 @@
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,17 @@ class Trial:
     """One configuration, case and lane."""
 
     def __init__(
-        self, spec: Spec, config: Config, case: Case, lane: str, book: Book, repro: str = ""
+        self,
+        spec: Spec,
+        config: Config,
+        case: Case,
+        lane: str,
+        book: Book,
+        repro: str = "",
+        watch: Callable[[Mapping[str, np.ndarray | None]], None] = lambda found: None,
     ):
         self.spec, self.config, self.case, self.lane = spec, config, case, lane
-        self.book, self.repro = book, repro
+        self.book, self.repro, self.watch = book, repro, watch
         self.records: list[Record] = []
 
     def record(self, tensor: str, kind: Any, **values: Any) -> Record:
@@ -93,7 +101,8 @@ class Trial:
     def candidate(self, module: Any, inputs, weights, case: Case | None = None) -> Candidate:
         """The Equinox side for these inputs; `case` has another capacity, if given."""
         case = self.case if case is None else case
-        return Candidate(self.spec, self.config, case, module, inputs, weights, self.lane)
+        at = (self.spec, self.config, case, module, inputs, weights, self.lane)
+        return Candidate(*at, self.watch)
 
     def _compare_bits(self, candidate: Candidate, reference: Reference) -> None:
         found = candidate.run(reference.chosen, reference.cotangents)
