@@ -67,9 +67,11 @@ class Candidate:
         return real
 
     def select(self, scores: np.ndarray) -> np.ndarray:
-        """The rows chosen for the given scores of the real rows; padded rows get NaN."""
+        """The rows chosen for the given scores of the real rows. Padded rows get those that are
+        chosen first: NaN, or infinity where a threshold counts."""
         assert self.decision is not None
-        padded = np.full(len(self.padded[self.decision.groups]), np.nan, DTYPES[self.lane])
+        best = np.nan if self.decision.kind == "topk" else np.inf
+        padded = np.full(len(self.padded[self.decision.groups]), best, DTYPES[self.lane])
         padded[: len(scores)] = scores
         with precision(self.lane):
             select = self._jit(self.decision.select_eqx)

@@ -92,7 +92,9 @@ def _in_force(edit: Edit) -> Iterator[Callable[[], bool]]:
     assert module.__file__ is not None
     code = _edited(edit, Path(module.__file__).read_text(encoding="utf-8"), module.__file__, name)
     functions = _functions(name, module.__file__)
-    if not functions or any(len(f.__code__.co_freevars) != len(code.co_freevars) for f in functions):
+    if not functions or any(
+        len(f.__code__.co_freevars) != len(code.co_freevars) for f in functions
+    ):
         raise ValueError(f"{edit.place} cannot be changed: it does not exist as a function now")
     before = [(function, function.__code__) for function in functions]
     reached: list[None] = []
@@ -167,7 +169,9 @@ def _mark(function: ast.FunctionDef, first: int, last: int) -> None:
         for at in block
         if at.lineno <= last and at.end_lineno >= first
     ]
-    _, _, block, at = min(spans, key=lambda s: s[:2], default=(0, 0, function.body, function.body[0]))
+    _, _, block, at = min(
+        spans, key=lambda s: s[:2], default=(0, 0, function.body, function.body[0])
+    )
     block.insert(block.index(at), ast.copy_location(ast.parse(f"{MARK}()").body[0], at))
 
 

@@ -1,6 +1,6 @@
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from ._trial import Book, Trial
 
 # What kills a fault is most often a value in float64, and the metamorphic lane takes the longest.
 LANE_ORDER = ("f64", "exact", "f32", "metamorphic")
+KINDS = ("weights", "run", "structure", "decision", "value", "gradient")
 
 
 class UnreachedFault(ValueError):
@@ -65,7 +66,9 @@ def mutate(
     if (references is None) == (cases is None):
         raise ValueError("one of references and cases must be given, to compare with")
     divergences = list(divergences)
-    bench = Bench(spec, divergences, lanes_of(spec) if lanes is None else checked_lanes(spec, lanes))
+    bench = Bench(
+        spec, divergences, lanes_of(spec) if lanes is None else checked_lanes(spec, lanes)
+    )
     result = Result(environment=environment())
     if references is not None:
         found = trusted(spec, references, divergences)
@@ -140,10 +143,11 @@ class Bench:
                 look = self._until_failure(rest, found)
                 was_reached.append(reached())
             known = self.without_fault(look)
-            for record in _new_failures(found[look.name].records, known.records):
+            record = _plainest_failure(found[look.name].records, known.records)
+            if record is not None:
                 _refuse_nonsense(fault, record)
-                by = " / ".join((look.name, record.tensor))
-                return replace(kill, verdict=KILLED, by=by, message=record.message, kind=record.kind)
+                by, kind = f"{look.name} / {record.tensor}", _kind(record)
+                return replace(kill, verdict=KILLED, by=by, message=record.message, kind=kind)
         return self._not_killed(fault, kill, found, was_reached)
 
     def looks(self, fault: Fault) -> list[Look]:
@@ -171,9 +175,7 @@ class Bench:
             self.spec, look.config, look.case, look.lane, Book(), watch=lambda new: _add(sha, new)
         )
         oracle, options = self.oracle, look.config.options
-        trial.guard(
-            lambda: oracle(look.config, look.case), lambda: self.spec.eqx(**options), False
-        )
+        trial.guard(lambda: oracle(look.config, look.case), lambda: self.spec.eqx(**options), False)
         for record in trial.records:
             declare(record, self.divergences, look.config, look.case)
         return Found(trial.records, sha.hexdigest())
@@ -186,9 +188,7 @@ class Bench:
 
     def _not_killed(self, fault: Fault, kill: Kill, found: dict[str, Found], reached) -> Kill:
         looks = {look.name: look for look in self.looks(fault)}
-        changed = [
-            name for name, look in looks.items() if found[name] != self.without_fault(look)
-        ]
+        changed = [name for name, look in looks.items() if found[name] != self.without_fault(look)]
         if not any(reached) and (False in reached or not changed):
             raise UnreachedFault(
                 f"fault {fault.name!r} does nothing to {self.spec.name}: what it changes is run in "
@@ -201,11 +201,17 @@ class Bench:
         return replace(kill, verdict=EQUIVALENT, message=message)
 
 
-def _new_failures(records: Sequence[Record], before: Sequence[Record]) -> Iterator[Record]:
+def _plainest_failure(records: Sequence[Record], before: Sequence[Record]) -> Record | None:
+    """A failure that is not there without the fault; of a gradient only if all else agrees."""
     known = {record.tensor for record in before if record.verdict == FAIL}
-    for record in records:
-        if record.verdict == FAIL and record.tensor not in known:
-            yield record
+    new = (r for r in records if r.verdict == FAIL and r.tensor not in known)
+    return min(new, key=lambda record: KINDS.index(_kind(record)), default=None)
+
+
+def _kind(record: Record) -> str:
+    """The kind of a failed record; a wrong shape or dtype is one of structure."""
+    unequal = record.kind in ("value", "gradient") and record.ratio == 0
+    return "structure" if unequal else record.kind
 
 
 def _refuse_nonsense(fault: Fault, record: Record) -> None:

@@ -44,7 +44,11 @@ class BadReferences(ValueError):
 
     def __init__(self, place: Path, problems: Sequence[str]):
         self.place, self.problems = place, list(problems)
-        super().__init__("\n".join([f"references in {place}:", *(f"- {p}" for p in problems)]))
+        super().__init__(place, problems)  # the arguments, so that it can be pickled
+
+    def __str__(self) -> str:
+        lines = [f"references in {self.place}:", *(f"- {problem}" for problem in self.problems)]
+        return "\n".join(lines)
 
 
 def record(

@@ -147,9 +147,7 @@ def pairs(
     return [(spec.grid[turn % len(spec.grid)], cases[turn % len(cases)]) for turn in turns]
 
 
-def declare(
-    record: Record, divergences: Iterable[Divergence], config: Config, case: Case
-) -> None:
+def declare(record: Record, divergences: Iterable[Divergence], config: Config, case: Case) -> None:
     """Marks a failure that a divergence covers."""
     if record.verdict not in (FAIL, NOT_VERIFIED):
         return

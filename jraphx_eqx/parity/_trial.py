@@ -203,13 +203,17 @@ class Trial:
         groups = np.asarray(oracle.inputs[decision.groups])
         theirs, ours = oracle.scores(self.lane), candidate.scores()
         self._same("select(PyG's scores)", candidate.select(theirs), chosen)
-        if decision.kind == "topk":
-            kept = np.bincount(groups[chosen], minlength=groups.max(initial=0) + 1)
-            expected = rank(ours, groups, kept)
-        else:
-            assert decision.threshold is not None
-            expected = np.flatnonzero(ours > decision.threshold(ours, groups))
-        self._same("select(own scores)", candidate.select(ours), expected)
+        kept = np.bincount(groups[chosen], minlength=groups.max(initial=0) + 1)
+        given = {"own": ours}
+        if decision.harder is not None:
+            given["harder"] = decision.harder(theirs, groups)
+        for whose, scores in given.items():
+            if decision.kind == "topk":
+                expected = rank(scores, groups, kept)
+            else:
+                assert decision.threshold is not None
+                expected = np.flatnonzero(scores > decision.threshold(scores, groups))
+            self._same(f"select({whose} scores)", candidate.select(scores), expected)
 
     def _same(self, what: str, found: np.ndarray, expected: np.ndarray) -> None:
         record = self.record(what, "decision")
