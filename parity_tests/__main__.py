@@ -25,7 +25,7 @@ from jraphx_eqx.parity import (
 from . import _work
 from .catalogue import SPECS
 from .faults import FAULTS
-from .recorded import LANES, record_operator
+from .recorded import FOLDER, LANES, record_operator
 
 Operator = StrEnum("Operator", {name: name for name in SPECS})
 Lane = StrEnum("Lane", {name: name for name in ("exact", "f64", "f32", "metamorphic")})
@@ -46,6 +46,9 @@ Seed = Annotated[int, typer.Option(help="Of weights, cotangents, jitter and rand
 Operators = Annotated[
     list[Operator] | None,
     typer.Option("--operator", metavar="NAME", help=f"Default: all. One of {', '.join(SPECS)}."),
+]
+References = Annotated[
+    Path, typer.Option(metavar="FOLDER", help="Where they are.", show_default="ours")
 ]
 JOBS = _work.Options().jobs
 
@@ -132,6 +135,7 @@ def record_command(
         str | None,
         typer.Option(metavar="REASON", help="Why references may change; kept with them."),
     ] = None,
+    references: References = FOLDER,
 ) -> None:
     """Writes down what PyG computes. What exists is replaced only if PyG still gives it."""
     names = [str(name) for name in operators or SPECS]
@@ -140,19 +144,22 @@ def record_command(
         for done, name in enumerate(names):
             bar.update(task, description=f"{done} of {len(names)} operators")
             with _references_or_exit():
-                record_operator(name, bless=bless, progress=lambda: bar.advance(task))
+                at = {"bless": bless, "folder": references}
+                record_operator(name, **at, progress=lambda: bar.advance(task))
 
 
 @app.command("check")
 def check_command(
     operator: Operators = None,
     lane: Annotated[list[Lane] | None, typer.Option(help="Default: exact, f64 and f32.")] = None,
+    references: References = FOLDER,
     jobs: Jobs = JOBS,
     json: Json = None,
     html: Html = None,
 ) -> None:
     """Compares every operator with the references. Needs no PyTorch."""
-    work = functools.partial(_work.replay, tuple(map(str, lane)) if lane else LANES)
+    lanes = tuple(map(str, lane)) if lane else LANES
+    work = functools.partial(_work.replay, lanes, references)
     with _references_or_exit():
         result = _with_progress(operator, jobs, work, _work.replay_size)
     _finish(result, json, html)

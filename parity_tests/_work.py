@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
 from typing import Literal
 
 from jraphx_eqx.parity import Case, Config, Result, Spec, graphs, lanes_of, mutate, pairs, run
@@ -102,10 +103,13 @@ def by_operator(
 
 
 def replay(
-    lanes: tuple[str, ...], name: str, progress: Callable[[], None] = lambda: None
+    lanes: tuple[str, ...],
+    folder: Path,
+    name: str,
+    progress: Callable[[], None] = lambda: None,
 ) -> Result:
     """Compares one operator with its references. Does not import PyTorch."""
-    return check_operator(name, lanes=lanes, progress=progress)
+    return check_operator(name, lanes=lanes, folder=folder, progress=progress)
 
 
 def replay_size(name: str) -> int:
