@@ -82,6 +82,13 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session(python=MAIN)
+def faults(session: nox.Session) -> None:
+    """Injects every fault of the catalogue and reports which check notices it."""
+    install(session, ".[test]")
+    session.run("python", "-m", "parity_tests", "mutate", *session.posargs)
+
+
+@nox.session(python=MAIN)
 def docs(session: nox.Session) -> None:
     """Builds the documentation; any warning is an error."""
     install(session, ".[docs]")

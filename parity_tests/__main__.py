@@ -2,6 +2,8 @@
 
 import functools
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +12,20 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from jraphx_eqx.parity import Result, bisect, drift, render, to_html
+from jraphx_eqx.parity import (
+    BadReferences,
+    Result,
+    UnreachedFault,
+    bisect,
+    drift,
+    render,
+    to_html,
+)
 
 from . import _work
 from .catalogue import SPECS
+from .faults import FAULTS
+from .recorded import FOLDER, LANES, record_operator
 
 Operator = StrEnum("Operator", {name: name for name in SPECS})
 Lane = StrEnum("Lane", {name: name for name in ("exact", "f64", "f32", "metamorphic")})
@@ -34,6 +46,9 @@ Seed = Annotated[int, typer.Option(help="Of weights, cotangents, jitter and rand
 Operators = Annotated[
     list[Operator] | None,
     typer.Option("--operator", metavar="NAME", help=f"Default: all. One of {', '.join(SPECS)}."),
+]
+References = Annotated[
+    Path, typer.Option(metavar="FOLDER", help="Where they are.", show_default="ours")
 ]
 JOBS = _work.Options().jobs
 
@@ -59,7 +74,7 @@ def main_job(
     """Compares every operator with PyG and prints one row for each."""
     if context.invoked_subcommand is not None:
         return
-    lanes = tuple(lane) if lane else _work.LANES
+    lanes = tuple(map(str, lane)) if lane else _work.LANES
     options = _work.Options(lanes, cases.value, case, configs, seed, quick, jobs)
     try:
         _work.chosen_cases(options)
@@ -113,6 +128,85 @@ def report(
         html.write_text(to_html(whole, before=old))
 
 
+@app.command("record")
+def record_command(
+    operator: Operators = None,
+    bless: Annotated[
+        str | None,
+        typer.Option(metavar="REASON", help="Why references may change; kept with them."),
+    ] = None,
+    references: References = FOLDER,
+) -> None:
+    """Writes down what PyG computes. What exists is replaced only if PyG still gives it."""
+    names = [str(name) for name in operators or SPECS]
+    with Progress(*_columns(), console=_console()) as bar:
+        task = bar.add_task("0 of 0 operators", total=sum(map(_work.replay_size, names)))
+        for done, name in enumerate(names):
+            bar.update(task, description=f"{done} of {len(names)} operators")
+            with _references_or_exit():
+                at = {"bless": bless, "folder": references}
+                record_operator(name, **at, progress=lambda: bar.advance(task))
+
+
+@app.command("check")
+def check_command(
+    operator: Operators = None,
+    lane: Annotated[list[Lane] | None, typer.Option(help="Default: exact, f64 and f32.")] = None,
+    references: References = FOLDER,
+    jobs: Jobs = JOBS,
+    json: Json = None,
+    html: Html = None,
+) -> None:
+    """Compares every operator with the references. Needs no PyTorch."""
+    lanes = tuple(map(str, lane)) if lane else LANES
+    work = functools.partial(_work.replay, lanes, references)
+    with _references_or_exit():
+        result = _with_progress(operator, jobs, work, _work.replay_size)
+    _finish(result, json, html)
+
+
+@app.command("mutate")
+def mutate_command(
+    operator: Operators = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(help=f"A fault's name. Default: all {len(FAULTS)}.")
+    ] = None,
+    lane: Annotated[list[Lane] | None, typer.Option(help="Default: all lanes.")] = None,
+    jobs: Jobs = JOBS,
+    json: Json = None,
+    html: Html = None,
+) -> None:
+    """Injects faults into the operators and reports which check notices each. Needs no PyTorch."""
+    names = [str(name) for name in operator or SPECS]
+    try:
+        portions = _work.chosen_faults(names, fault or ())
+    except _work.UnknownFault as error:
+        raise typer.BadParameter(str(error)) from None
+    if not portions:
+        raise typer.BadParameter(f"{fault} concern none of these operators: {', '.join(names)}")
+    whole = Result()
+    with Progress(*_columns("faults"), console=_console()) as bar, _references_or_exit():
+        task = bar.add_task("", total=sum(len(places) for _, places in portions))
+        for result in _work.by_portion(portions, list(map(str, lane or Lane)), jobs):
+            whole.extend(result)
+            bar.advance(task, len(result.kills))
+    places = {fault.name: place for place, fault in enumerate(FAULTS)}
+    whole.kills.sort(key=lambda kill: (list(SPECS).index(kill.operator), places[kill.fault]))
+    _finish(whole, json, html)
+
+
+@contextmanager
+def _references_or_exit() -> Iterator[None]:
+    try:
+        yield
+    except BadReferences as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(3) from None
+    except UnreachedFault as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
 def _with_progress(operators, jobs: int, work, length) -> Result:
     """All operators with a progress bar; their results in order."""
     names = [str(name) for name in operators or SPECS]
@@ -142,9 +236,9 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 120)
 
 
-def _columns():
+def _columns(unit: str = "batches"):
     text = TextColumn("{task.description}")
-    return text, BarColumn(), MofNCompleteColumn(), TextColumn("batches"), TimeElapsedColumn()
+    return text, BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn()
 
 
 if __name__ == "__main__":

@@ -188,6 +188,14 @@ def _threshold(scores, groups, *, min_score):
     return np.minimum(highest[groups] - tol, min_score)
 
 
+def _harder(scores, groups, *, threshold=None):
+    """Most scores replaced: by zeros, NaNs and infinities of both signs; or by the threshold."""
+    special = [np.nan, 0.0, -0.0, 1.0, 0.0, -np.nan, np.inf, -0.0, -np.inf]
+    if threshold is not None:
+        return np.where(np.arange(len(scores)) % 2, threshold(scores, groups), scores)
+    return np.resize(np.array(special, scores.dtype), scores.shape)
+
+
 def _pad_choice(chosen, inputs, capacity):
     padded = np.full(capacity, len(inputs["x"]), np.int32)
     padded[: len(chosen)] = chosen
@@ -201,6 +209,7 @@ def _has_ties(options):
 
 def _decision(config):
     min_score = config.options.get("min_score")
+    threshold = functools.partial(_threshold, min_score=min_score) if min_score else None
     return Decision(
         kind="topk" if min_score is None else "threshold",
         index="perm",
@@ -209,7 +218,8 @@ def _decision(config):
         score_eqx=_score,
         select_eqx=_select,
         pad=_pad_choice,
-        threshold=functools.partial(_threshold, min_score=min_score) if min_score else None,
+        threshold=threshold,
+        harder=functools.partial(_harder, threshold=threshold),
         ties=_has_ties(config.options),
     )
 

@@ -4,15 +4,20 @@ import dataclasses
 import functools
 import multiprocessing
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
 from typing import Literal
 
-from jraphx_eqx.parity import Case, Config, Result, Spec, graphs, lanes_of, pairs, run
+from jraphx_eqx.parity import Case, Config, Result, Spec, graphs, lanes_of, mutate, pairs, run
 
 from .catalogue import FEATURES, SPECS
 from .digits import digit_cases
 from .divergences import DIVERGENCES
+from .faults import FAULTS
+from .recorded import FOLDER, check_operator
+from .recorded import cases as recorded_cases
 
 # Most of the time goes into XLA's compiler, so the operators with the most programs start first.
 ORDER = ("SAGPooling", "TopKPooling", "GATConv", "GCNConv")
@@ -20,8 +25,23 @@ LANES = ("exact", "f64", "f32")
 Cases = Literal["digits", "random", "corner"]
 
 
+# How many faults one process tries before it takes the next ones.
+PORTION = 8
+# For the processes that try faults. XLA warns of programs that were compiled on the same machine.
+COMPILER = {
+    "JAX_COMPILATION_CACHE_DIR": "",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
 class UnknownCase(Exception):
     """There is no case of this name."""
+
+
+class UnknownFault(Exception):
+    """There is no fault of this name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,12 +95,82 @@ def by_operator(
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(names)), context) as pool:
-        first = sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
-        futures = {pool.submit(work, name, _silent): name for name in first}
+        futures = {pool.submit(work, name, _silent): name for name in sorted(names, key=_by_time)}
         for future in as_completed(futures):
             for _ in range(length(futures[future])):
                 progress()
             yield futures[future], future.result()
+
+
+def replay(
+    lanes: tuple[str, ...],
+    folder: Path,
+    name: str,
+    progress: Callable[[], None] = lambda: None,
+) -> Result:
+    """Compares one operator with its references. Does not import PyTorch."""
+    return check_operator(name, lanes=lanes, folder=folder, progress=progress)
+
+
+def replay_size(name: str) -> int:
+    """How many batches `replay` will run."""
+    return len(pairs(SPECS[name], recorded_cases(), "rotate"))
+
+
+def chosen_faults(operators: Sequence[str], names: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """The places in `FAULTS` of the faults to try, by operator; all where no name is given.
+
+    They come in portions of a few, those of the slowest operators first.
+    """
+    unknown = set(names) - {fault.name for fault in FAULTS}
+    if unknown:
+        raise UnknownFault(f"there is no fault {min(unknown)!r}")
+    portions = []
+    for operator in sorted(operators, key=_by_time):
+        chosen = [
+            place
+            for place, fault in enumerate(FAULTS)
+            if operator in fault.operators and (not names or fault.name in names)
+        ]
+        portions += [(operator, chosen[i : i + PORTION]) for i in range(0, len(chosen), PORTION)]
+    return portions
+
+
+def by_portion(
+    portions: Sequence[tuple[str, list[int]]], lanes: Sequence[str], jobs: int
+) -> Iterator[Result]:
+    """Tries the faults, in other processes; results as they come.
+
+    Most programs are the same with a fault as without it, so compiled ones are kept on disk.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        kept = {name: os.environ.get(name) for name in COMPILER}
+        cache = kept["JAX_COMPILATION_CACHE_DIR"] or cache
+        os.environ.update({**COMPILER, "JAX_COMPILATION_CACHE_DIR": cache})
+        try:
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(min(jobs, len(portions)), context) as pool:
+                futures = [pool.submit(_mutate, *portion, tuple(lanes)) for portion in portions]
+                for future in as_completed(futures):
+                    yield future.result()
+        finally:
+            for name, value in kept.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _mutate(operator: str, places: list[int], lanes: tuple[str, ...]) -> Result:
+    spec = SPECS[operator]
+    return mutate(
+        spec,
+        [FAULTS[place] for place in places],
+        references=FOLDER,
+        lanes=[lane for lane in lanes if lane in lanes_of(spec)],
+        divergences=DIVERGENCES,
+    )
+
+
+def _by_time(name: str) -> int:
+    return ORDER.index(name) if name in ORDER else len(ORDER)
 
 
 def _silent() -> None:

@@ -17,8 +17,12 @@ from ._decisions import rank as rank
 from ._drift import Drift as Drift
 from ._drift import drift as drift
 from ._drift import render_drift as render_drift
+from ._fault import Edit as Edit
+from ._fault import Fault as Fault
 from ._html import to_html as to_html
 from ._layers import bisect_layers as bisect_layers
+from ._mutate import UnreachedFault as UnreachedFault
+from ._mutate import mutate as mutate
 from ._record import ULP_EDGES as ULP_EDGES
 from ._record import Kill as Kill
 from ._record import Profile as Profile

@@ -47,6 +47,7 @@ class Candidate:
     - `inputs`: the arguments before padding.
     - `weights`: the PyTorch weights by their PyTorch names.
     - `lane`: one of `LANES`.
+    - `watch`: receives all that the module gives, by name.
     """
 
     def __init__(
@@ -58,8 +59,9 @@ class Candidate:
         inputs: Mapping[str, Any],
         weights: Mapping[str, np.ndarray],
         lane: str,
+        watch: Callable[[Mapping[str, np.ndarray | None]], None] = lambda found: None,
     ):
-        self.spec, self.lane, self.compiled = spec, lane, True
+        self.spec, self.lane, self.compiled, self.watch = spec, lane, True, watch
         self.plain = dict(inputs)
         self.padded = dict(spec.pad(inputs, case))
         self.decision: Decision | None = spec.decision(config)
@@ -73,19 +75,25 @@ class Candidate:
     def scores(self) -> np.ndarray:
         """The scores of the real rows in the last `run`."""
         assert self.decision is not None and self._scores is not None
-        return np.asarray(self._scores)[: len(self.plain[self.decision.groups])]
+        real = np.asarray(self._scores)[: len(self.plain[self.decision.groups])]
+        self.watch({"scores": real})
+        return real
 
     def select(self, scores: np.ndarray) -> np.ndarray:
-        """The rows chosen for the given scores of the real rows; padded rows get NaN."""
+        """The rows chosen for the given scores of the real rows. Padded rows get those that are
+        chosen first: NaN, or infinity where a threshold counts."""
         assert self.decision is not None
-        padded = np.full(len(self.padded[self.decision.groups]), np.nan, DTYPES[self.lane])
+        best = np.nan if self.decision.kind == "topk" else np.inf
+        padded = np.full(len(self.padded[self.decision.groups]), best, DTYPES[self.lane])
         padded[: len(scores)] = scores
         with precision(self.lane):
             select = self.decision.select_eqx
             select = _jit(select) if self.compiled else select
             chosen = select(self.module, jnp.asarray(padded), self.arrays)
         index = np.asarray(chosen)
-        return index[index < len(padded)]
+        index = index[index < len(padded)]
+        self.watch({"selected": index})
+        return index
 
     def run(
         self, chosen: np.ndarray | None, cotangents: Mapping[str, Mapping[str, np.ndarray]]
@@ -110,6 +118,7 @@ class Candidate:
                     continue
                 spread = {n: _spread(zero, real.get(n), parts.get(n)) for n, zero in zeros.items()}
                 found.update(self._gradients(program(spread)[1], direction))
+        self.watch(found)
         return found
 
     def choice(self, chosen: np.ndarray | None) -> Choice:
@@ -181,6 +190,14 @@ def _own(choice: Any) -> Any:
 
 
 _SHAPES: dict[Any, dict[str, Any]] = {}
+
+
+def forget() -> None:
+    """Forgets all that was traced or compiled, so that changed code is traced again."""
+    _jit.cache_clear()
+    _value_and_vjp.cache_clear()
+    _SHAPES.clear()
+    jax.clear_caches()
 
 
 def _output_shapes(call: Callable[..., Any], *at: Any) -> dict[str, Any]:

@@ -127,7 +127,8 @@ def _floats(record, ours, ref, ids, tau, rms) -> Record:
     tau = np.zeros(blocks.count) if tau is None else tau
     error, scale = np.abs(ours - ref), blocks.max(np.abs(ref))
     errors, tol = blocks.max(error), tolerance(scale, tau, record.lane, record.kind)
-    ratios = errors / tol
+    with np.errstate(over="ignore"):
+        ratios = errors / tol
     b = record.block = int(ratios.argmax())
     record.blocks, record.ratio = blocks.count, float(ratios[b])
     record.max_abs, record.scale = float(errors[b]), float(scale[b])

@@ -86,6 +86,7 @@ class Kill:
     - `verdict`: `"KILLED"`, `"SURVIVED"`, or `"EQUIVALENT"` where all results were bit-equal.
     - `by`: the first check that failed, as `case / config / lane / tensor`.
     - `message`: what that check said; for an equivalent fault, why it changes nothing.
+    - `kind`: the kind of that check, as in `Record`.
     """
 
     fault: str
@@ -94,6 +95,7 @@ class Kill:
     description: str = ""
     by: str = ""
     message: str = ""
+    kind: str = ""
 
 
 @dataclass

@@ -42,6 +42,9 @@ class Decision:
     - `select_eqx`: `select_eqx(module, scores, inputs)`, the chosen rows, padded.
     - `pad`: `pad(chosen, inputs, capacity)`, a choice padded as the other side expects it.
     - `threshold`: for `"threshold"`: `threshold(scores, groups)`, the threshold of each row.
+    - `harder`: `harder(scores, groups)`, scores that are more difficult to choose from, such as
+        NaNs, zeros of both signs, and scores at the threshold. The choice for them must be the
+        first rows in a stable descending order with NaN first, or all above the threshold.
     - `ties`: whether many equal scores are expected in every case. Otherwise too many rows at the
         cut make a comparison MISTRUSTED, unless the case is tagged `"ties"`.
     """
@@ -55,6 +58,7 @@ class Decision:
     pad: Callable[[np.ndarray, Mapping[str, Any], int], np.ndarray]
     threshold: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     ties: bool = False
+    harder: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
 
 Axis = Literal["node", "edge", "graph", "kept", "kept_edge"]

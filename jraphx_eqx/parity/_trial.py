@@ -1,3 +1,4 @@
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,17 @@ class Trial:
     """One configuration, case and lane."""
 
     def __init__(
-        self, spec: Spec, config: Config, case: Case, lane: str, book: Book, repro: str = ""
+        self,
+        spec: Spec,
+        config: Config,
+        case: Case,
+        lane: str,
+        book: Book,
+        repro: str = "",
+        watch: Callable[[Mapping[str, np.ndarray | None]], None] = lambda found: None,
     ):
         self.spec, self.config, self.case, self.lane = spec, config, case, lane
-        self.book, self.repro = book, repro
+        self.book, self.repro, self.watch = book, repro, watch
         self.records: list[Record] = []
 
     def record(self, tensor: str, kind: Any, **values: Any) -> Record:
@@ -93,7 +101,8 @@ class Trial:
     def candidate(self, module: Any, inputs, weights, case: Case | None = None) -> Candidate:
         """The Equinox side for these inputs; `case` has another capacity, if given."""
         case = self.case if case is None else case
-        return Candidate(self.spec, self.config, case, module, inputs, weights, self.lane)
+        at = (self.spec, self.config, case, module, inputs, weights, self.lane)
+        return Candidate(*at, self.watch)
 
     def _compare_bits(self, candidate: Candidate, reference: Reference) -> None:
         found = candidate.run(reference.chosen, reference.cotangents)
@@ -194,13 +203,17 @@ class Trial:
         groups = np.asarray(oracle.inputs[decision.groups])
         theirs, ours = oracle.scores(self.lane), candidate.scores()
         self._same("select(PyG's scores)", candidate.select(theirs), chosen)
-        if decision.kind == "topk":
-            kept = np.bincount(groups[chosen], minlength=groups.max(initial=0) + 1)
-            expected = rank(ours, groups, kept)
-        else:
-            assert decision.threshold is not None
-            expected = np.flatnonzero(ours > decision.threshold(ours, groups))
-        self._same("select(own scores)", candidate.select(ours), expected)
+        kept = np.bincount(groups[chosen], minlength=groups.max(initial=0) + 1)
+        given = {"own": ours}
+        if decision.harder is not None:
+            given["harder"] = decision.harder(theirs, groups)
+        for whose, scores in given.items():
+            if decision.kind == "topk":
+                expected = rank(scores, groups, kept)
+            else:
+                assert decision.threshold is not None
+                expected = np.flatnonzero(scores > decision.threshold(scores, groups))
+            self._same(f"select({whose} scores)", candidate.select(scores), expected)
 
     def _same(self, what: str, found: np.ndarray, expected: np.ndarray) -> None:
         record = self.record(what, "decision")

@@ -32,6 +32,12 @@ def test_an_error_of_four_half_ulps_is_half_of_the_tolerance_without_noise():
     assert record.ratio == pytest.approx(0.5)
 
 
+def test_an_error_of_twelve_half_ulps_is_one_and_a_half_of_it_and_fails():
+    record = judge(changed((0, 1), -2.0 - 12 * ULP))
+    assert record.verdict == "FAIL"
+    assert record.ratio == pytest.approx(1.5)
+
+
 def test_a_perturbed_value_fails_and_is_located():
     record = judge(changed((1, 0), 1e-3 + 1e-14))
     assert record.verdict == "FAIL"
@@ -146,6 +152,7 @@ def test_jitter_moves_by_two_ulps_at_most_and_keeps_zeros():
     moved = jitter(np.random.default_rng(0), values)
     assert np.all(moved[values == 0] == 0)
     assert 0 < np.abs(moved - values).max() <= 3 * 2 * 2.0**-23
+    assert np.any(np.abs(moved) > np.abs(values)) and np.any(np.abs(moved) < np.abs(values))
     assert moved.dtype == np.float32
 
 

@@ -1,0 +1,228 @@
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ._case import Case
+from ._environment import environment, torch_environment
+from ._fault import Fault, injected
+from ._oracle import AbstractOracle
+from ._record import EQUIVALENT, FAIL, KILLED, SURVIVED, Kill, Record, Result
+from ._references import trusted
+from ._run import checked_lanes, declare, lanes_of, live, pairs
+from ._spec import Config, Divergence, Spec
+from ._trial import Book, Trial
+
+# What kills a fault is most often a value in float64, and the metamorphic lane takes the longest.
+LANE_ORDER = ("f64", "exact", "f32", "metamorphic")
+KINDS = ("weights", "run", "structure", "decision", "value", "gradient")
+
+
+class UnreachedFault(ValueError):
+    """A fault changed code that is never run, so nothing can be said about it."""
+
+
+def mutate(
+    spec: Spec,
+    faults: Iterable[Fault],
+    *,
+    references: str | Path | None = None,
+    cases: Sequence[Case] | None = None,
+    lanes: Sequence[str] | None = None,
+    pairing: Literal["product", "rotate"] = "rotate",
+    seed: int = 0,
+    weights: Literal["draw", "keep"] = "draw",
+    divergences: Iterable[Divergence] = (),
+    progress: Callable[[], None] = lambda: None,
+) -> Result:
+    """Makes mistakes on purpose and reports which of them the comparison notices.
+
+    For each fault the comparisons are repeated until one fails that passes without the fault.
+
+    **Arguments:**
+
+    - `spec`: what is compared.
+    - `faults`: the mistakes. Those that concern other operators only are left out.
+    - `references`: the folder of [`record`][jraphx_eqx.parity.record]: compare with what is there,
+        without PyTorch. Or
+    - `cases`: compare with PyTorch itself on these, with `pairing`, `seed` and `weights` as for
+        [`run`][jraphx_eqx.parity.run].
+    - `lanes`: as for `run`; by default all.
+    - `divergences`: the declared ones; what they cover does not count as noticed.
+    - `progress`: called after each fault.
+
+    **Returns:** a `Result` whose `kills` has an entry for each fault: `KILLED`, with the first check
+    that failed; `SURVIVED`; or `EQUIVALENT` where every output, gradient, score and selection of
+    all comparisons is the same bit for bit.
+
+    **Raises:** `UnreachedFault` if a fault's code is never run, `ValueError` for a fault that makes
+    the code meaningless (an undefined name), `BadReferences` as
+    [`check`][jraphx_eqx.parity.check].
+    """
+    if (references is None) == (cases is None):
+        raise ValueError("one of references and cases must be given, to compare with")
+    divergences = list(divergences)
+    bench = Bench(
+        spec, divergences, lanes_of(spec) if lanes is None else checked_lanes(spec, lanes)
+    )
+    result = Result(environment=environment())
+    if references is not None:
+        found = trusted(spec, references, divergences)
+        bench.at = pairs(spec, found.cases, found.manifest["pairing"])
+        bench.oracle = lambda config, case: found.oracle(spec, config, case, seed)
+        result.environment.update(found.environment)
+    else:
+        assert cases is not None
+        bench.at = pairs(spec, cases, pairing)
+        bench.oracle = _remembering(spec, seed, weights)
+        result.environment.update(torch_environment())
+    for fault in faults:
+        if not fault.operators or spec.name in fault.operators:
+            result.kills.append(bench.judge(fault))
+            progress()
+    return result
+
+
+def _remembering(spec: Spec, seed: int, weights) -> Callable[[Config, Case], AbstractOracle]:
+    make, known = live(weights), {}
+
+    def oracle(config: Config, case: Case) -> AbstractOracle:
+        key = id(config), case.name
+        if key not in known:
+            known[key] = make(spec, config, case, seed)
+        return known[key]
+
+    return oracle
+
+
+@dataclass(frozen=True)
+class Look:
+    """One comparison to be made: a configuration, a case and a lane."""
+
+    config: Config
+    case: Case
+    lane: str
+
+    @property
+    def name(self) -> str:
+        """As in `Kill.by`."""
+        return " / ".join(filter(None, (self.case.name, self.config.name, self.lane)))
+
+
+@dataclass
+class Found:
+    """What a comparison found: its records, and a digest of all that ours computed."""
+
+    records: list[Record]
+    digest: str
+
+
+@dataclass
+class Bench:
+    """Where the faults of one operator are tried. Results without a fault are kept."""
+
+    spec: Spec
+    divergences: list[Divergence]
+    lanes: Sequence[str]
+    at: list[tuple[Config, Case]] = field(default_factory=list)
+    oracle: Callable[[Config, Case], AbstractOracle] = field(default=lambda config, case: None)  # type: ignore
+    clean: dict[str, Found] = field(default_factory=dict)
+
+    def judge(self, fault: Fault) -> Kill:
+        """What becomes of a fault."""
+        kill = Kill(fault.name, self.spec.name, SURVIVED, fault.told)
+        found: dict[str, Found] = {}
+        rest = self.looks(fault)
+        was_reached: list[bool | None] = []
+        while rest:
+            with injected(fault) as reached:
+                look = self._until_failure(rest, found)
+                was_reached.append(reached())
+            known = self.without_fault(look)
+            record = _plainest_failure(found[look.name].records, known.records)
+            if record is not None:
+                _refuse_nonsense(fault, record)
+                by, kind = f"{look.name} / {record.tensor}", _kind(record)
+                return replace(kill, verdict=KILLED, by=by, message=record.message, kind=kind)
+        return self._not_killed(fault, kill, found, was_reached)
+
+    def looks(self, fault: Fault) -> list[Look]:
+        """All comparisons, the likely killers first."""
+        order = [lane for lane in LANE_ORDER if lane in self.lanes]
+        looks = [
+            Look(config, case, lane)
+            for lane in order
+            for config, case in self.at
+            if lane != "exact" or self.spec.exact(config)
+        ]
+        return sorted(looks, key=lambda look: fault.likely not in look.name)
+
+    def _until_failure(self, rest: list[Look], found: dict[str, Found]) -> Look:
+        while True:
+            look = rest.pop(0)
+            found[look.name] = self.compare(look)
+            if not rest or any(r.verdict == FAIL for r in found[look.name].records):
+                return look
+
+    def compare(self, look: Look) -> Found:
+        """Makes one comparison with the code as it is now."""
+        sha = hashlib.sha256()
+        trial = Trial(
+            self.spec, look.config, look.case, look.lane, Book(), watch=lambda new: _add(sha, new)
+        )
+        oracle, options = self.oracle, look.config.options
+        trial.guard(lambda: oracle(look.config, look.case), lambda: self.spec.eqx(**options), False)
+        for record in trial.records:
+            declare(record, self.divergences, look.config, look.case)
+        return Found(trial.records, sha.hexdigest())
+
+    def without_fault(self, look: Look) -> Found:
+        """The same comparison with the right code."""
+        if look.name not in self.clean:
+            self.clean[look.name] = self.compare(look)
+        return self.clean[look.name]
+
+    def _not_killed(self, fault: Fault, kill: Kill, found: dict[str, Found], reached) -> Kill:
+        looks = {look.name: look for look in self.looks(fault)}
+        changed = [name for name, look in looks.items() if found[name] != self.without_fault(look)]
+        if not any(reached) and (False in reached or not changed):
+            raise UnreachedFault(
+                f"fault {fault.name!r} does nothing to {self.spec.name}: what it changes is run in "
+                f"none of {len(looks)} comparisons"
+            )
+        if changed:
+            message = f"{len(changed)} of {len(looks)} comparisons gave other numbers, and passed"
+            return replace(kill, message=message)
+        message = f"bit-equal in all {len(looks)} comparisons"
+        return replace(kill, verdict=EQUIVALENT, message=message)
+
+
+def _plainest_failure(records: Sequence[Record], before: Sequence[Record]) -> Record | None:
+    """A failure that is not there without the fault; of a gradient only if all else agrees."""
+    known = {record.tensor for record in before if record.verdict == FAIL}
+    new = (r for r in records if r.verdict == FAIL and r.tensor not in known)
+    return min(new, key=lambda record: KINDS.index(_kind(record)), default=None)
+
+
+def _kind(record: Record) -> str:
+    """The kind of a failed record; a wrong shape or dtype is one of structure."""
+    unequal = record.kind in ("value", "gradient") and record.ratio == 0
+    return "structure" if unequal else record.kind
+
+
+def _refuse_nonsense(fault: Fault, record: Record) -> None:
+    if re.match(r"ours raised (NameError|UnboundLocalError)", record.message):
+        raise ValueError(f"fault {fault.name!r} is no mistake but nonsense: {record.message}")
+
+
+def _add(sha: Any, found: Mapping[str, np.ndarray | None]) -> None:
+    """Takes every bit of the results into the digest."""
+    for name in sorted(found):
+        value = found[name]
+        about = (name, None) if value is None else (name, value.shape, value.dtype.str)
+        sha.update(repr(about).encode())
+        sha.update(b"" if value is None else np.ascontiguousarray(value).tobytes())

@@ -1,0 +1,223 @@
+"""Faults in what reduces rows by graph or by node."""
+
+from ._fault import ADD, DETACHED, GAT, GCN, GRAPH, MAX, MEAN, MIN, SAG, SAGE, TOPK, edit, entry
+
+SEGMENT, GLOBAL, BATCH = "ops._segment:", "nn.pool._global:", "data._batch_vector:"
+COUNT, TIES = "segment_count(index, num_segments)", "gather(ties, index, fill_value=1)"
+MEANS, SUMS, SOFTMAX = (
+    f"{SEGMENT}segment_mean",
+    f"{SEGMENT}segment_sum",
+    f"{SEGMENT}segment_softmax",
+)
+EXTREMUM, GRADIENT = f"{SEGMENT}_extremum", f"{SEGMENT}_extremum_jvp"
+REDUCE = "reduction(x, batch.index, batch.num_graphs)"
+
+FAULTS = (
+    edit(
+        *("mean over all rows", MEANS, COUNT, f"jnp.full_like({COUNT}, index.shape[0])"),
+        *(MEAN, SAGE, GRAPH),
+        likely="aggr=mean",
+    ),
+    edit("mean of nothing is NaN", MEANS, f"jnp.maximum({COUNT}, 1)", COUNT, MEAN, SAGE),
+    edit(
+        *("eps in the count of a mean", MEANS, "_as_column(count, total.ndim)"),
+        *("(_as_column(count, total.ndim) + 1e-12)", MEAN, SAGE),
+    ),
+    edit("mean in float32", MEANS, "_widened(data)", "data.astype(jnp.float32)", MEAN, SAGE),
+    edit("sum in bfloat16", SUMS, "_widened(data)", "data.astype(jnp.bfloat16)", ADD, GCN, GRAPH),
+    edit("sum in float16", SUMS, "_widened(data)", "data.astype(jnp.float16)", ADD, GAT),
+    edit(
+        "sum in float32", SUMS, "_widened(data)", "data.astype(jnp.float32)", ADD, GCN, GAT, GRAPH
+    ),
+    edit(
+        *("padding counts to the last graph", f"{SEGMENT}_with_padding_segment"),
+        *("jnp.minimum(index, num_segments)", "jnp.minimum(index, num_segments - 1)"),
+        *(ADD, MEAN, MAX, MIN, TOPK, GRAPH),
+        likely="min_score",
+    ),
+    edit(
+        *("no segment for padding", f"{SEGMENT}_with_padding_segment"),
+        *("reduction(data, index, num_segments + 1)[:-1]", "reduction(data, index, num_segments)"),
+        ADD,
+    ),
+    edit(
+        *("maximum of nothing is infinite", EXTREMUM, "jnp.where(filled, out, 0)", "out"),
+        *(MAX, MIN, SAGE, GRAPH),
+        likely="aggr=m",
+    ),
+    edit(
+        *("maximum of nothing is 1", EXTREMUM, "jnp.where(filled, out, 0)"),
+        *("jnp.where(filled, out, 1)", MAX, MIN),
+    ),
+    edit(
+        *("maximum starts from 0", EXTREMUM, "jnp.where(filled, out, 0)", "jnp.maximum(out, 0)"),
+        *(MAX, SAGE, GRAPH),
+        likely="aggr=max",
+    ),
+    edit(
+        *("minimum starts from 0", EXTREMUM, "jnp.where(filled, out, 0)", "jnp.minimum(out, 0)"),
+        *(MIN, SAGE, GRAPH),
+        likely="aggr=min",
+    ),
+    edit(
+        *("every tie gets all of the gradient", GRADIENT),
+        *(f"tangent / {TIES}.astype(tangent.dtype)", "tangent"),
+        *(MAX, MIN, SAGE, GRAPH),
+        likely="aggr=max",
+    ),
+    edit(
+        *("gradient to all rows", GRADIENT, "jnp.where(chosen, share, 0)", "share"),
+        *(MAX, MIN, SAGE, GRAPH),
+        likely="aggr=max",
+    ),
+    edit(
+        *("share of ties in float16", GRADIENT, f"tangent / {TIES}.astype(tangent.dtype)"),
+        f"(tangent / {TIES}.astype(tangent.dtype)).astype(jnp.float16).astype(tangent.dtype)",
+        *(MAX, SAGE),
+        likely="aggr=max",
+    ),
+    edit(
+        *("maximum is a minimum", f"{SEGMENT}segment_max", "jax.ops.segment_max"),
+        *("jax.ops.segment_min", MAX, SAGE, TOPK),
+        likely="m",
+    ),
+    edit(
+        *("minimum is a maximum", f"{SEGMENT}segment_min", "jax.ops.segment_min"),
+        *("jax.ops.segment_max", MIN, GRAPH),
+        likely="aggr=min",
+    ),
+    edit(
+        *("maximum is detached", f"{SEGMENT}segment_max"),
+        "_extremum(jax.ops.segment_max, data, index, num_segments)",
+        "jax.lax.stop_gradient(_extremum(jax.ops.segment_max, data, index, num_segments))",
+        *(MAX, GRAPH),
+        likely="aggr=max",
+    ),
+    entry(
+        "mean is a sum",
+        "ops._segment._AGGREGATIONS",
+        "mean",
+        "add",
+        SAGE,
+        GRAPH,
+        GAT,
+        likely="mean",
+    ),
+    entry(
+        "sum is a mean",
+        "ops._segment._AGGREGATIONS",
+        "sum",
+        "mean",
+        SAGE,
+        GRAPH,
+        GAT,
+        likely="=sum",
+    ),
+    entry(
+        "max is min", "ops._segment._AGGREGATIONS", "max", "min", SAGE, GRAPH, GAT, likely="=max"
+    ),
+    edit(
+        *("softmax without the maximum", SOFTMAX, "jnp.exp(data - gather(largest, index))"),
+        *("jnp.exp(data)", GAT, TOPK, SAG),
+        likely="saturated",
+    ),
+    edit(
+        "other eps of the softmax",
+        SOFTMAX,
+        "+ 1e-16",
+        "+ 1e-12",
+        GAT,
+        TOPK,
+        SAG,
+        likely="min_score",
+    ),
+    edit("no eps in the softmax", SOFTMAX, "+ 1e-16", "+ 0", GAT),
+    edit(
+        *("softmax over all graphs", SOFTMAX, "gather(total, index)"),
+        *("jnp.broadcast_to(jnp.sum(total, axis=0), data.shape)", GAT, TOPK, SAG),
+        likely="min_score",
+    ),
+    edit(
+        *(
+            "softmax is detached",
+            SOFTMAX,
+            "weight / jnp.where",
+            "jax.lax.stop_gradient(weight) / jnp.where",
+        ),
+        *(GAT, TOPK, SAG),
+        likely="min_score",
+    ),
+    edit(
+        *("softmax in float32", SOFTMAX, "data = jnp.where(mask, data, 0)"),
+        "data = jnp.where(mask, data, 0).astype(jnp.float32).astype(data.dtype)",
+        *(GAT, TOPK, SAG),
+        likely="min_score",
+    ),
+    edit(
+        "sets stay first",
+        f"{GLOBAL}_by_graph",
+        "jnp.moveaxis(out, 0, axis)",
+        "out",
+        ADD,
+        MAX,
+        likely="rank=3",
+    ),
+    edit(
+        "sets are nodes",
+        f"{GLOBAL}_node_axis",
+        "max(x.ndim - 2, 0)",
+        "0",
+        ADD,
+        MEAN,
+        MIN,
+        likely="rank=3",
+    ),
+    edit(
+        *("sets keep an axis of one graph", f"{GLOBAL}_whole"),
+        *("jnp.squeeze(out, axis) if x.ndim == 3 else out", "out", ADD, MAX),
+        likely="rank=3, batch=None",
+    ),
+    edit("sum is a mean", f"{GLOBAL}global_add_pool", "segment_sum", "segment_mean", ADD),
+    edit(
+        *("mean by one node more", f"{GLOBAL}_mean", "jnp.mean(x, axis, keepdims=True)"),
+        *("jnp.sum(x, axis, keepdims=True) / (x.shape[axis] + 1)", MEAN),
+        likely="batch=None",
+    ),
+    edit(
+        *("last of several largest", f"{GLOBAL}_first", "search(x, axis, keepdims=True)"),
+        *("x.shape[axis] - 1 - search(jnp.flip(x, axis), axis, keepdims=True)", MAX, MIN),
+        likely="batch=None",
+    ),
+    edit(
+        *("largest of one graph share the gradient", f"{GLOBAL}global_max_pool"),
+        *("_first(x, jnp.argmax, axis)", "jnp.max(x, axis, keepdims=True)", MAX),
+        likely="batch=None",
+    ),
+    edit(
+        *("smallest of one graph share the gradient", f"{GLOBAL}global_min_pool"),
+        *("_first(x, jnp.argmin, axis)", "jnp.min(x, axis, keepdims=True)", MIN),
+        likely="batch=None",
+    ),
+    edit("features are detached", f"{GLOBAL}_by_graph", REDUCE, f"{DETACHED}({REDUCE})", ADD, MEAN),
+    edit(
+        *("one graph more than there are", f"{BATCH}resolve_batch"),
+        *(
+            "return BatchVector(index, size)\n    ids",
+            "return BatchVector(index, size + 1)\n    ids",
+        ),
+        *(ADD, MEAN, MAX, MIN),
+        likely="batch=array",
+    ),
+    edit(
+        *("padding is a node", f"{BATCH}BatchVector.node_mask", "self.index < self.num_graphs"),
+        *("self.index <= self.num_graphs", TOPK, SAG),
+    ),
+    edit(
+        *("padding counts as nodes", f"{BATCH}BatchVector.counts"),
+        *(
+            "jnp.minimum(self.index, self.num_graphs)",
+            "jnp.minimum(self.index, self.num_graphs - 1)",
+        ),
+        *(TOPK, SAG),
+    ),
+)

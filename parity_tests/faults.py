@@ -1,0 +1,22 @@
+"""Mistakes that the comparison must notice, in every operator of the catalogue.
+
+Each is a change of one line of the package, for as long as it is tried. Every bug that is found
+some other way belongs here, too.
+"""
+
+from . import _conv_faults, _pool_faults, _reduction_faults
+from ._fault import ADD, GAT, GCN
+
+FAULTS = (*_reduction_faults.FAULTS, *_pool_faults.FAULTS, *_conv_faults.FAULTS)
+
+# Faults that no comparison can notice, and why. That all results are bit-equal is measured.
+EQUIVALENT = {
+    ("no segment for padding", ADD): "JAX drops what is added outside. The segment is there for "
+    "the maximum, whose gradient some releases get wrong without it.",
+    ("other initial weights", GCN): "Weights are loaded from PyG before anything is compared. "
+    "`tests/nn/conv` looks at the initial ones.",
+    ("gradient of a degree of 0", GCN): "It needs a node into which all edges have weight 0, "
+    "where PyG's own gradient is NaN: the divergence `zero-weight`, whose test notices it.",
+    ("no eps in the softmax", GAT): "The sum is at least 1, since the maximum is subtracted, and "
+    "1 + 1e-16 is 1 in float64.",
+}
