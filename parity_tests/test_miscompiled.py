@@ -11,7 +11,7 @@ import torch
 
 from jraphx_eqx.parity import assert_parity
 
-# From row 16,384 on this gives 0 under `jit` on the CPU: jax-ml/jax#39103.
+# From row 32,768 on it gives other numbers under `jit` on the CPU: jax-ml/jax#39103.
 AFFECTED = jax.__version__ == "0.10.2"
 
 
@@ -32,7 +32,7 @@ class Ours(eqx.Module):
 
 
 def test_rows_that_the_compiler_leaves_out_fail():
-    x = np.random.default_rng(0).normal(size=(2**14 + 100, 3)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(2**15 + 100, 3)).astype(np.float32)
     expected = pytest.raises(AssertionError, match="FAIL") if AFFECTED else contextlib.nullcontext()
     with expected:
-        assert_parity(Ours(jnp.eye(3)), Theirs(), (x,), lanes=["f64"])
+        assert_parity(Ours(jnp.eye(3)), Theirs(), (x,), lanes=["f32"])

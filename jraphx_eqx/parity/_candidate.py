@@ -112,7 +112,7 @@ class Candidate:
             outputs, _, self._scores = program(zeros)
             outputs = _numpy(outputs)
             real = self.spec.real(self.padded, outputs)
-            found = {f"out.{n}": _take(value, real.get(n)) for n, value in outputs.items()}
+            found = self._real(outputs)
             for direction, parts in cotangents.items():
                 if any(_shape(found.get(f"out.{n}")) != p.shape for n, p in parts.items()):
                     continue
@@ -120,6 +120,20 @@ class Candidate:
                 found.update(self._gradients(program(spread)[1], direction))
         self.watch(found)
         return found
+
+    def values(self, chosen: np.ndarray | None) -> dict[str, np.ndarray | None]:
+        """Outputs of the real entries by a program that computes no gradients, as for inference.
+        It is compiled otherwise."""
+        with precision(self.lane):
+            call = _jit(self.spec.call_eqx) if self.compiled else self.spec.call_eqx
+            choice = None if self.decision is None else self.choice(chosen)
+            found = self._real(_numpy(call(self.module, self.arrays, choice)))
+        self.watch(found)
+        return found
+
+    def _real(self, outputs: Mapping[str, Any]) -> dict[str, np.ndarray | None]:
+        real = self.spec.real(self.padded, outputs)
+        return {f"out.{name}": _take(value, real.get(name)) for name, value in outputs.items()}
 
     def choice(self, chosen: np.ndarray | None) -> Choice:
         """What `Spec.call_eqx` is told to choose; `None` for the operator's own choice."""
