@@ -209,7 +209,7 @@ _SHAPES: dict[Any, dict[str, Any]] = {}
 def forget() -> None:
     """Forgets all that was traced or compiled, so that changed code is traced again."""
     _jit.cache_clear()
-    _value_and_vjp.cache_clear()
+    _compiled_program.cache_clear()
     _SHAPES.clear()
     jax.clear_caches()
 
