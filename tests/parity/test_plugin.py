@@ -33,7 +33,7 @@ def suite(spec, cases):
     return Suite(spec, cases, lanes=["f64"], pairing="rotate", divergences=DIVERGENCES)
 
 test_right = suite(SPEC, cases())
-test_wrong = suite(dataclasses.replace(SPEC, eqx=wrong), cases())
+test_wrong = suite(dataclasses.replace(SPEC, eqx=wrong, input_classes=dict()), cases()[:7])
 """
 
 
@@ -67,6 +67,8 @@ def test_references_are_compared_without_pytorch_and_what_differs_fails(replayed
     assert code == 1
     failed = set(re.findall(r"FAILED \S*::(\w+)\[\S*-(\S+?)\]", text))
     assert failed == {("test_wrong", "out.x"), ("test_wrong", "d.x")}
+    assert re.search(r"NOT VERIFIED \S*::test_wrong\[all\]", text)
+    assert "NOT VERIFIED global_mean_pool: *: recorded, but in no test: " in text
     assert re.search(r"PASSED test_port.py::test_right\[random:0-rank:2-f64-out.x\]", text)
     assert result.environment["references of global_mean_pool"]
 
@@ -88,10 +90,10 @@ def test_the_report_is_of_all_processes_and_in_order(replayed, project):
     _, text, result = replayed
     assert "parity report: out/run.json" in text
     compared = [r for r in result.records if r.tensor == "out.x" and r.case]
-    assert len(compared) == 2 * 27
-    assert [r.case for r in compared[:27]] == [r.case for r in compared[27:]]
-    assert [r.case for r in compared[:3]] == ["random:0", "random:1", "random:2"]
-    assert {r.verdict for r in compared[:27]} == {"PASS"}
+    assert len(compared) == 27 + 7
+    first = ["random:0", "random:1", "random:2"]
+    assert [r.case for r in compared[:3]] == [r.case for r in compared[27:30]] == first
+    assert [r.verdict for r in compared] == ["PASS"] * 27 + ["FAIL"] * 7
     [profile] = [p for p in result.profiles if p.tensor == "out.x"]
     assert sum(profile.ours) == sum(math.prod(r.shape) for r in compared)
     assert "Parity report" in (project / "out" / "run.html").read_text()
@@ -100,13 +102,7 @@ def test_the_report_is_of_all_processes_and_in_order(replayed, project):
 def test_every_comparison_was_run_once_by_the_processes_together(replayed):
     _, _, result = replayed
     names = [r.repro for r in result.records if r.tensor == "weights"]
-    assert len(names) == len(set(names)) == 2 * 27
-
-
-def test_one_test_can_be_chosen_by_its_id(project):
-    name = "test_port.py::test_right[random:0-rank:2-f64-out.x]"
-    code, text = pytest_run(project, "-q", f"--parity-references={REFERENCES}", name)
-    assert code == 0 and "1 passed" in text
+    assert len(names) == len(set(names)) == 27 + 7
 
 
 def test_references_that_cannot_be_used_pass_nothing(project, tmp_path):
