@@ -44,7 +44,11 @@ class BadReferences(ValueError):
 
     def __init__(self, place: Path, problems: Sequence[str]):
         self.place, self.problems = place, list(problems)
-        super().__init__("\n".join([f"references in {place}:", *(f"- {p}" for p in problems)]))
+        super().__init__(place, problems)  # the arguments, so that it can be pickled
+
+    def __str__(self) -> str:
+        lines = [f"references in {self.place}:", *(f"- {problem}" for problem in self.problems)]
+        return "\n".join(lines)
 
 
 def record(
@@ -141,7 +145,8 @@ def check(
     **Raises:** `BadReferences` if a file is missing, damaged, or not listed in the manifest, if the
     manifest was edited, or if the spec is not the one that was recorded.
     """
-    found = load(spec, folder, divergences := list(divergences))
+    divergences = list(divergences)
+    found = trusted(spec, folder, divergences)
     result = run(
         spec,
         found.cases,
@@ -156,17 +161,6 @@ def check(
     )
     result.environment.update(found.environment)
     return result
-
-
-def load(spec: Spec, folder: str | Path, divergences: Sequence[Divergence]) -> "References":
-    """The references of a spec; raises `BadReferences` as `check` does."""
-    place = Path(folder) / spec.name
-    found, problems = _read(place)
-    if found is not None:
-        problems += _stale(spec, found, divergences)
-    if found is None or problems:
-        raise BadReferences(place, problems)
-    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,16 +178,14 @@ class References:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """The versions of the PyTorch side, and which references these are."""
+        """Where they come from."""
         recorded = self.manifest["environment"]
-        versions = {name: v for name, v in recorded.items() if name.startswith("torch")}
-        return {
-            **versions,
-            f"references of {self.manifest['spec']['name']}": self.manifest["sha256"],
-        }
+        found = {name: value for name, value in recorded.items() if name.startswith("torch")}
+        name = self.manifest["spec"]["name"]
+        return {**found, f"references of {name}": self.manifest["sha256"]}
 
     def oracle(self, spec: Spec, config: Config, case: Case, seed: int) -> RecordedOracle:
-        """The recorded side of a configuration and case."""
+        """The PyTorch side, as `run` asks for it."""
         return RecordedOracle(spec, config, self.trees[_name(config), case.name])
 
     def problem(self, config: Config, case: Case) -> str | None:
@@ -209,6 +201,20 @@ class References:
         """What is in these references, but not among these configurations and cases."""
         known = {(_name(config), case.name) for config, case in compared}
         return [f"{case} ({config})" for config, case in self.trees if (config, case) not in known]
+
+
+def trusted(spec: Spec, folder: str | Path, divergences: Sequence[Divergence]) -> References:
+    """The references of an operator.
+
+    **Raises:** `BadReferences` as [`check`][jraphx_eqx.parity.check].
+    """
+    place = Path(folder) / spec.name
+    found, problems = _read(place)
+    if found is not None:
+        problems += _stale(spec, found, divergences)
+    if found is None or problems:
+        raise BadReferences(place, problems)
+    return found
 
 
 def _record(spec, cases, pairing, seed, weights, progress) -> Iterator[dict[str, Any]]:

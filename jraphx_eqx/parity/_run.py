@@ -59,7 +59,7 @@ def run(
     """
     if configs is not None:
         spec = dataclasses.replace(spec, grid=configs)
-    lanes = lanes_of(spec) if lanes is None else checked(spec, lanes)
+    lanes = lanes_of(spec) if lanes is None else checked_lanes(spec, lanes)
     mine = [divergence for divergence in divergences if spec.name in divergence.operators]
     result = Result(environment=environment(), divergences=[d.to_json() for d in mine])
     if oracle is None:
@@ -99,8 +99,8 @@ def lanes_of(spec: Spec) -> list[str]:
     return [lane for lane in LANES if needs.get(lane, True)]
 
 
-def checked(spec: Spec, lanes: Sequence[str]) -> Sequence[str]:
-    """The lanes, if the spec has what they need."""
+def checked_lanes(spec: Spec, lanes: Sequence[str]) -> Sequence[str]:
+    """The lanes, if they exist and the spec has what they need."""
     unknown = set(lanes) - set(LANES)
     if unknown:
         raise ValueError(f"lanes must be among {LANES}, got {sorted(unknown)}")

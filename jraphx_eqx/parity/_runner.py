@@ -12,7 +12,7 @@ from ._environment import environment, torch_environment
 from ._oracle import AbstractOracle
 from ._profile import Profiler
 from ._record import FAIL, NOT_VERIFIED, Profile, Record, Result
-from ._references import BadReferences, References, load
+from ._references import BadReferences, References, trusted
 from ._run import declare, live, pairs, undrawn, vacuity
 from ._spec import Config
 from ._suite import Suite
@@ -103,7 +103,7 @@ class Runner:
     def _references(self) -> References | BadReferences:
         assert self.folder is not None
         try:
-            return load(self.suite.spec, self.folder, self.suite.divergences)
+            return trusted(self.suite.spec, self.folder, self.suite.divergences)
         except BadReferences as error:
             return error
 

@@ -9,7 +9,7 @@ from ._assert import pair
 from ._case import Case
 from ._record import Result
 from ._references import record
-from ._run import LANES, checked, run
+from ._run import LANES, checked_lanes, run
 from ._spec import Divergence, Spec
 
 
@@ -42,7 +42,7 @@ class Suite:
 
     def __post_init__(self):
         if self.lanes is not None:
-            checked(self.spec, self.lanes)
+            checked_lanes(self.spec, self.lanes)
 
     @staticmethod
     def of_modules(
