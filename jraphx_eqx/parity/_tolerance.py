@@ -11,8 +11,8 @@ JITTERED_RUNS = 8
 # What should cancel can cancel exactly in every one of a few runs. So a failure has to survive
 # more of them; what passes, passes without.
 MORE_RUNS = 64
-# How far a jittered run is from the input, in units in the last place. Where tanh is flat, a move of
-# two leaves every rounding as it was, be it lucky or not; so more runs go further, to 1 %.
+# How far a jittered run is from the input, in units in the last place. Where tanh is flat, a move
+# of two leaves every rounding as it was, be it lucky or not; so more runs go further, to 1 %.
 NEAR, FAR = 2, 2**16
 SAFETY = {"value": 8, "gradient": 32}
 DECISION_SAFETY = 2
@@ -31,8 +31,8 @@ class Noise:
     """The reference's own rounding errors, per tensor and block.
 
     `tau` and `rms` are those of its float32 result. Scaled down they hold in float64 too, except
-    where float32 is saturated and float64 is not. There `wide` says how far the float64 result moves
-    when all its operations round differently.
+    where float32 is saturated and float64 is not. There `wide` says how far the float64 result
+    moves when all its operations round differently.
     """
 
     runs: int = 0

@@ -71,12 +71,14 @@ def watch_topk(forced: np.ndarray | None = None) -> Iterator[list]:
 
 # Operations that only move, select or create numbers; what they return is not rounded.
 _MOVES = frozenset(
-    "_to_copy abs alias amax amin as_strided cat ceil clamp clamp_max clamp_min clone copy_ detach "
-    "empty expand fill_ flip floor full gather index index_put index_put_ index_select lift_fresh "
-    "masked_fill masked_fill_ max maximum min minimum neg new_empty new_full new_ones new_zeros ones "
-    "permute relu repeat round scalar_tensor scatter scatter_reduce scatter_reduce_ select sign slice "
-    "sort split squeeze stack t threshold_backward topk transpose unbind unsqueeze view where zero_ "
-    "zeros".split()
+    """
+    _to_copy abs alias amax amin as_strided cat ceil clamp clamp_max clamp_min clone copy_
+    detach empty expand fill_ flip floor full gather index index_put index_put_ index_select
+    lift_fresh masked_fill masked_fill_ max maximum min minimum neg new_empty new_full
+    new_ones new_zeros ones permute relu repeat round scalar_tensor scatter scatter_reduce
+    scatter_reduce_ select sign slice sort split squeeze stack t threshold_backward topk
+    transpose unbind unsqueeze view where zero_ zeros
+    """.split()  # noqa: SIM905 (a list takes a line for each)
 )
 
 
