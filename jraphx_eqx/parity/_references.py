@@ -178,7 +178,7 @@ class References:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """The versions of the PyTorch side, and which references these are."""
+        """Where they come from."""
         recorded = self.manifest["environment"]
         found = {name: value for name, value in recorded.items() if name.startswith("torch")}
         name = self.manifest["spec"]["name"]
