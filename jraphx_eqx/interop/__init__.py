@@ -7,6 +7,8 @@ PyTorch is imported by the calls that need it, never by the import of this packa
 from . import _conv as _conv
 from . import _data as _data
 from . import _pool as _pool
+from ._files import read_state_dict as read_state_dict
+from ._files import write_state_dict as write_state_dict
 from ._state_dict import load_state_dict as load_state_dict
 from ._state_dict import state_dict as state_dict
 from ._twins import from_pyg as from_pyg
