@@ -1,0 +1,1 @@
+from ._unet import GraphUNet as GraphUNet
