@@ -18,10 +18,8 @@ WIDTH, HIDDEN, OUT = 3, 4, 2
 MAX_PATHS = 1024
 GRID = (
     Config({"depth": 1}, {"weight": True}),
-    Config({"depth": 2, "pool_ratios": [0.8, 0.5]}),
-    Config({"depth": 2, "sum_res": False}, {"weight": True}),
+    Config({"depth": 2, "pool_ratios": [0.8, 0.5], "sum_res": False, "act": "elu"}),
     Config({"depth": 3, "act": "tanh", "pool_ratios": 0.7}, {"weight": True}),
-    Config({"depth": 1, "pool_ratios": 2, "sum_res": False}),
 )
 
 
