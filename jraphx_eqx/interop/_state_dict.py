@@ -8,13 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..nn import Sequential
+from ..nn.models import GraphSequential
 from ._arrays import as_array
 
 _Module = TypeVar("_Module")
 
 # A module without a name of its own in PyTorch's state dicts: `torch.nn.Sequential` numbers what
 # it holds, `equinox.nn.Sequential` keeps it in `layers`.
-_UNNAMED = ((eqx.nn.Sequential, "layers"),)
+_UNNAMED = (
+    (eqx.nn.Sequential, "layers"),
+    (Sequential, "layers"),
+    (GraphSequential, "modules"),
+)
 
 
 def state_dict(module: Any) -> dict[str, Array | np.ndarray]:
@@ -44,7 +50,8 @@ def load_state_dict(module: _Module, mapping: Mapping[str, Any]) -> _Module:
     [`state_dict`][jraphx_eqx.interop.state_dict].
 
     Names, shapes and dtypes must be the same on both sides. Nothing is skipped, reshaped or cast,
-    and every value arrives bit by bit. What cannot be noticed: two weights of the same shape that
+    and every value arrives bit by bit; integers may have another width, as long as their values are
+    the same. What cannot be noticed: two weights of the same shape that
     have each other's names.
 
     **Arguments:**
@@ -128,7 +135,7 @@ def _misfits(expected, found, mapping):
             transposed = value.shape == leaf.shape[::-1]
             hint = "; it looks transposed" if transposed else ""
             yield f"{name!r} must have shape {leaf.shape}, got {value.shape}{hint}"
-        if value.dtype != leaf.dtype:
+        if value.dtype != leaf.dtype and not _same_integers(value, leaf.dtype):
             yield (
                 f"{name!r} must have dtype {leaf.dtype.name}, got {value.dtype.name}"
                 f"{_dtype_hint(leaf.dtype, value.dtype)}"
@@ -144,5 +151,15 @@ def _dtype_hint(expected, got):
     return hint
 
 
+def _same_integers(value, dtype):
+    """Whether the numbers are the same in `dtype`: PyTorch counts in 64 bits, JAX in 32."""
+    kinds = [jnp.issubdtype(one, jnp.integer) for one in (value.dtype, dtype)]
+    if not all(kinds) or isinstance(value, jax.core.Tracer):
+        return False
+    return bool(np.all(np.asarray(value).astype(dtype) == np.asarray(value)))
+
+
 def _copy(value, leaf):
+    if value.dtype != leaf.dtype:
+        value = np.asarray(value).astype(leaf.dtype)
     return np.array(value) if isinstance(leaf, np.ndarray) else jnp.array(value, copy=True)
