@@ -4,6 +4,8 @@ A spec can force one choice and not one after the other, so both sides choose fo
 graphs without ties.
 """
 
+import dataclasses
+
 import jax
 import numpy as np
 
@@ -12,6 +14,7 @@ from jraphx_eqx.nn.models import GraphUNet
 from jraphx_eqx.parity import Config, Rows, Spec, graphs, stable_sort
 
 from ._inputs import ROWS, pad_with, row_groups
+from .divergences import DIVERGENCES as ALL_DIVERGENCES
 
 WIDTH, HIDDEN, OUT = 3, 4, 2
 # At each level; the padded shapes would have room for far more.
@@ -21,6 +24,14 @@ GRID = (
     Config({"depth": 2, "pool_ratios": [0.8, 0.5], "sum_res": False, "act": "elu"}),
     Config({"depth": 3, "act": "tanh", "pool_ratios": 0.7}, {"weight": True}),
 )
+
+
+# What diverges in its convolutions diverges in the whole.
+DIVERGENCES = [
+    dataclasses.replace(divergence, operators=("GraphUNet",))
+    for divergence in ALL_DIVERGENCES
+    if divergence.id == "overwritten-loop"
+]
 
 
 def _pyg(**options):

@@ -24,18 +24,19 @@ def seeded(make, seed=0):
 
 
 def test_values_and_all_gradients_are_those_of_pyg():
-    result = run(_unet.SPEC, _unet.cases(), lanes=("f64", "f32"), pairing="rotate")
-    assert result.exit_code == 0, "\n".join(map(describe, result.of("FAIL", "NOT VERIFIED")))
+    result = run(
+        _unet.SPEC,
+        _unet.cases(),
+        lanes=("f64", "f32"),
+        pairing="rotate",
+        divergences=_unet.DIVERGENCES,
+    )
+    assert result.exit_code == 0, "\n".join(
+        map(describe, result.of("FAIL", "NOT VERIFIED", "MISTRUSTED"))
+    )
     compared = {record.tensor for record in result.records}
     parameters = {f"d.{name}" for name in state_dict(_unet._ours(depth=3))}
     assert {"out.x", "d.x", "d.edge_weight", *parameters} <= compared
-
-
-def test_padding_order_and_company_change_nothing():
-    case = graphs.random(5, features=_unet.WIDTH)
-    for config in _unet.GRID[1:3]:
-        result = run(_unet.SPEC, [case], configs=[config], lanes=("metamorphic",))
-        assert result.exit_code == 0, "\n".join(map(describe, result.records))
 
 
 @pytest.mark.parametrize("seed", range(3))

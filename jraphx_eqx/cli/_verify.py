@@ -8,10 +8,12 @@ import numpy as np
 
 from ..parity import Result, run
 from ..parity._layers import _calls, _twin
-from ..parity._record import FAIL, MISTRUSTED
+from ..parity._record import FAIL, MISTRUSTED, NOT_VERIFIED
 from ._pairs import pair
 
 WHOLE = "network"
+# Records of the attempt as such, and not of a tensor.
+_ATTEMPT = ("run", "weights")
 
 
 @dataclass
@@ -60,8 +62,7 @@ def verify(
         title = name if seen[name] == 1 else f"{name} (call {seen[name]})"
         spec, case = pair(title, twin, layer, arguments, num_graphs)
         found = run(spec, [case], lanes=lanes[:1], weights="keep")
-        broken = [record for record in found.records if record.kind in ("run", "weights")]
-        broken = [record for record in broken if record.verdict != MISTRUSTED]
+        broken = [record for record in found.of(FAIL, NOT_VERIFIED) if record.kind in _ATTEMPT]
         if broken:
             verdict.alone[title] = broken[0].message
             continue
