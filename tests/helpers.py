@@ -16,6 +16,7 @@ import numpy as np
 
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.conv import GATConv, GCNConv, GraphConv, SAGEConv
+from jraphx_eqx.nn.models import GraphUNet
 from jraphx_eqx.nn.pool import (
     PoolOutput,
     SAGPooling,
@@ -52,7 +53,8 @@ class Operator:
 
     `build` makes the module, given its dtype and a key; `call` applies it to `Inputs`. An operator
     that differs from another in options only is a `variant`, and is left out of the tests that
-    compile a program of their own.
+    compile a program of their own. `per_node` is for one that takes a batch, pools nothing in the
+    end, and returns a row for each node.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Operator:
     call: Callable
     takes_batch: bool
     variant: bool = False
+    per_node: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -121,6 +124,18 @@ def _weight(edge_attr):
     return edge_attr[:, 0]
 
 
+def _unet(name, variant=False, **options):
+    def build(dtype, key):
+        # Of tanh, because a step of finite differences may cross the kink of ReLU.
+        return GraphUNet(FEATURES, 4, 2, act="tanh", dtype=dtype, key=key, **options)
+
+    def call(unet, inputs):
+        x, edge_index, edge_attr, batch = inputs
+        return unet(x, edge_index, batch, _weight(edge_attr))
+
+    return Operator(name, build, call, True, variant, per_node=True)
+
+
 def _attributes(edge_attr):
     return edge_attr
 
@@ -162,11 +177,13 @@ OPERATORS = [
         add_self_loops=False,
         **gat_options,
     ),
+    _unet("unet", depth=2),
+    _unet("unet_concat", variant=True, depth=1, pool_ratios=2, sum_res=False),
 ]
 DISTINCT = [operator for operator in OPERATORS if not operator.variant]
 BATCHED = [operator for operator in OPERATORS if operator.takes_batch]
 CONVS = [operator for operator in OPERATORS if not operator.takes_batch]
-POOLS = [operator for operator in BATCHED if not operator.name.startswith("global")]
+POOLS = [op for op in BATCHED if not op.per_node and not op.name.startswith("global")]
 
 
 def named(operators: list[Operator]) -> dict[str, Any]:
@@ -332,7 +349,7 @@ def describe(operator: Operator, run: Run, inputs: Inputs) -> dict[str, dict[str
         edge["attributes"] = np.asarray(out.edge_attr)
         same_ends = (ends == np.asarray(inputs.edge_index)).all(axis=0)
         np.testing.assert_array_equal(same_ends, edge["kept"])
-    elif operator.takes_batch:
+    elif operator.takes_batch and not operator.per_node:
         graph["features"] = np.asarray(out)
     else:
         node["features"] = np.asarray(out)

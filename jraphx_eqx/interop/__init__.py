@@ -11,6 +11,7 @@ from . import _data as _data
 from . import _models as _models
 from . import _pool as _pool
 from . import _torch as _torch
+from . import _unet as _unet
 from ._files import read_state_dict as read_state_dict
 from ._files import write_state_dict as write_state_dict
 from ._state_dict import load_state_dict as load_state_dict

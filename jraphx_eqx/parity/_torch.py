@@ -94,6 +94,8 @@ def random_rounding(seed: int) -> Iterator[None]:
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             out = func(*args, **(kwargs or {}))
             arithmetic = func._schema.name.removeprefix("aten::") not in _MOVES
+            # Sparse results stay as they are: to write into one makes it uncoalesced.
+            arithmetic &= getattr(out, "layout", None) == torch.strided
             if arithmetic and isinstance(out, torch.Tensor) and out.dtype == torch.float64:
                 steps = torch.randint(-1, 2, out.shape, generator=generator)
                 out.mul_(1 + eps * steps.double())

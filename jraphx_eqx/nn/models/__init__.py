@@ -6,3 +6,4 @@ from ._gnn import AbstractGNN as AbstractGNN
 from ._jumping_knowledge import JumpingKnowledge as JumpingKnowledge
 from ._mlp import MLP as MLP
 from ._sequential import GraphSequential as GraphSequential
+from ._unet import GraphUNet as GraphUNet
