@@ -22,10 +22,9 @@ BATCH_NORM = (
 GRAPH_NORM = (Config({**LARGE_EPS}), Config({**LARGE_EPS}, {"batched": False}))
 LAYER_NORM = (
     Config({**LARGE_EPS}),
-    Config({**LARGE_EPS, "affine": False}),
+    Config({**LARGE_EPS, "affine": False}, {"batched": False}),
     Config({**LARGE_EPS, "mode": "node"}),
-    Config({**LARGE_EPS}, {"batched": False}),
-    Config({**LARGE_EPS, "mode": "node", "affine": False}, {"batched": False}),
+    Config({**LARGE_EPS, "mode": "node", "affine": False}),
 )
 
 
