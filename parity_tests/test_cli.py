@@ -144,7 +144,7 @@ def test_a_right_port_is_verified_layer_by_layer_and_as_a_whole(folder):
     out = verified("Net", "Net", "--checkpoint", "net.pt", "--json", "out.json", code=0)
     assert "PASS" in out and "first layer" not in out
     result = Result.read(folder / "out.json")
-    assert {record.operator for record in result.records} == {"conv", "pool", "lin", "network"}
+    assert {record.operator for record in result.records} >= {"conv", "pool", "lin", "network"}
     tensors = {record.tensor for record in result.records if record.operator == "network"}
     assert {"out.0", "d.arg0", "d.conv.lin.weight", "d.pool.select.weight"} <= tensors
 

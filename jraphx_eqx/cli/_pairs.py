@@ -11,10 +11,11 @@ import numpy as np
 
 from ..data import BatchVector
 from ..interop._state_dict import _named_leaves
-from ..nn.pool import PoolOutput
-from ..parity import Case, Spec
+from ..nn.pool import AbstractScorePool, PoolOutput
+from ..parity import Case, Spec, stable_sort
 from ..parity._torch import is_float
 from ..parity._weights import leaf_name
+from ._decision import decision_of, pooled, with_batch
 
 _POOLED = ("x", "edge_index", "edge_attr", "batch", "perm", "score")
 
@@ -24,22 +25,33 @@ def pair(name: str, ours: Any, theirs: Any, given: list[Any], num_graphs: int) -
 
     An argument that is called `batch` on our side arrives as a `BatchVector`.
     """
+    if isinstance(ours, AbstractScorePool):
+        given = with_batch(given)
     names = [f"arg{i}" for i in range(len(given))]
     arrays = dict(zip(names, map(_plain, given), strict=True))
 
     def call(module, inputs, decision):
-        return _named(_call(module, [inputs[name] for name in names], num_graphs))
+        arguments = [inputs[name] for name in names]
+        if decision is not None:
+            return pooled(module, arguments, decision, num_graphs)
+        return _named(_call(module, arguments, num_graphs))
+
+    def call_pyg(module, inputs):
+        # PyTorch's own sort leaves equal scores in any order.
+        with stable_sort():
+            return _named(module(*(inputs[name] for name in names)))
 
     spec = Spec(
         name,
         pyg=lambda: copy.deepcopy(theirs),
         eqx=lambda: ours,
-        call_pyg=lambda module, inputs: _named(module(*(inputs[name] for name in names))),
+        call_pyg=call_pyg,
         call_eqx=call,
         inputs=lambda case: case.arrays,
         real=_real,
         differentiate=[name for name in names if is_float(arrays[name])],
         renames=_leaf_names(ours),
+        decision=lambda config: decision_of(ours, names, num_graphs),
     )
     return spec, Case("data", arrays)
 
@@ -79,7 +91,7 @@ def _named(outputs: Any) -> dict[str, Any]:
 
 def _real(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
     """What is not padding in the outputs of a pooling; all of the others."""
-    if tuple(outputs) != _POOLED:
+    if set(outputs) != set(_POOLED):
         return {}
     num_nodes = len(inputs["arg0"])
     kept = outputs["perm"] < num_nodes

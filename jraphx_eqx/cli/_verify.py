@@ -75,4 +75,14 @@ def verify(
     spec, case = pair(WHOLE, ours, theirs, given, num_graphs)
     verdict.result.extend(run(spec, [case], lanes=lanes, weights="keep"))
     progress("", total, total)
+    compared = {record.operator for record in verdict.result.records}
+    verdict.alone = {
+        name: reason for name, reason in verdict.alone.items() if not _inside(name, compared)
+    }
     return verdict
+
+
+def _inside(name: str, compared: set[str]) -> bool:
+    """Whether a layer is a part of one that was compared."""
+    parts = name.split(".")
+    return any(".".join(parts[:length]) in compared for length in range(1, len(parts)))
