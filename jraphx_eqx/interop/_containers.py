@@ -2,6 +2,7 @@
 
 import equinox as eqx
 
+from ..data import Data
 from ..nn import Sequential
 from ..nn.models import GraphSequential
 from ._layer import check_hooks
@@ -14,6 +15,8 @@ def _parts(module):
 
 
 def _list_to_pyg(layers):
+    if layers and all(isinstance(one, Data) for one in layers):
+        return [to_pyg(one) for one in layers]
     return resolve("torch.nn.ModuleList")([to_pyg(layer) for layer in layers])
 
 

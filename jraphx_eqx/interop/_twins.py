@@ -70,9 +70,11 @@ def from_pyg(obj: Any) -> Any:
         `Sequential`;
         PyTorch's `Linear` (and PyG's), `Embedding`, `LayerNorm`, `BatchNorm1d`, `GRUCell`,
         `LSTMCell`, `Dropout`, `Identity`, `PReLU`, activations, and its containers `Sequential`,
-        `ModuleList` and `ModuleDict` of any of these; a `Data` or `Batch`.
+        `ModuleList` and `ModuleDict` of any of these; a `Data`, a `Batch`, or a data set such as
+        `TUDataset`, with its `transform`.
 
-    **Returns:** our twin of it; of a `ModuleList` a list, of a `ModuleDict` a dictionary.
+    **Returns:** our twin of it; of a `ModuleList` a list, of a `ModuleDict` a dictionary, and of a
+    data set a list of `Data`.
 
     **Raises:** `TypeError` for anything else, subclasses of these layers included. `ValueError` for
     an option that there is no twin of. Errors say where in a module it is. Nothing is left out in
@@ -115,7 +117,8 @@ def to_pyg(obj: Any) -> Any:
             return twin.to_pyg(obj)
     raise TypeError(
         f"to_pyg cannot convert {qualified_name(obj)}; it converts "
-        f"{', '.join(dict.fromkeys(twin.ours.__name__ for twin in _TWINS))}, and state dicts"
+        f"{', '.join(dict.fromkeys(twin.ours.__name__ for twin in _TWINS if twin.ours))}, and "
+        "state dicts"
     )
 
 
