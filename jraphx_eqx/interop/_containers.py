@@ -41,10 +41,8 @@ def _graph_sequential_from_pyg(module):
 
 def _graph_sequential_to_pyg(sequential):
     modules = {
-        name: (to_pyg(layer), f"{', '.join(taken)} -> {', '.join(returned)}")
-        for (name, layer), (taken, returned) in zip(
-            sequential.modules.items(), sequential.signatures, strict=True
-        )
+        name: (to_pyg(sequential.modules[name]), f"{', '.join(taken)} -> {', '.join(returned)}")
+        for name, (taken, returned) in zip(sequential.order, sequential.signatures, strict=True)
     }
     kind = resolve("torch_geometric.nn.Sequential")
     return kind(", ".join(sequential.arguments), modules)

@@ -74,7 +74,8 @@ def from_pyg(obj: Any) -> Any:
         `TUDataset`, with its `transform`.
 
     **Returns:** our twin of it; of a `ModuleList` a list, of a `ModuleDict` a dictionary, and of a
-    data set a list of `Data`.
+    data set a list of `Data`. Transformations of JAX sort the keys of dictionaries, so use what is
+    in them by name.
 
     **Raises:** `TypeError` for anything else, subclasses of these layers included. `ValueError` for
     an option that there is no twin of. Errors say where in a module it is. Nothing is left out in
