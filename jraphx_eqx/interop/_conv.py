@@ -118,8 +118,10 @@ def _graph_to_pyg(kind, layer):
 def _gin_from_pyg(module, dtype, key):
     aggr = _check(module, nn=True)
     nn = part_from_pyg("nn", module.nn)
+    in_features, out_features = _ends(module.nn)
     return GINConv(
-        *_ends(module.nn),
+        in_features,
+        out_features,
         nn,
         eps=module.initial_eps,
         train_eps=isinstance(module.eps, resolve("torch.nn.Parameter")),

@@ -9,9 +9,9 @@ Read from the sources of PyG 1.4.3, 1.5.0, 1.6.3, 1.7.2, 2.0.4, 2.3.1, 2.4.0 and
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
+from ..data import is_traced
 from ..nn.conv import GATConv, GCNConv, GraphConv
 from ..nn.norm import BatchNorm
 from ..nn.pool import SAGPooling, SelectTopK, TopKPooling
@@ -194,7 +194,7 @@ def _strip_data_parallel(mapping, expected, notes):
 
 
 def _same(left, right):
-    if any(isinstance(value, jax.core.Tracer) for value in (left, right)):
+    if is_traced(left, right):
         return left is right
     left, right = np.asarray(left), np.asarray(right)
     return left.shape == right.shape and left.tobytes() == right.tobytes()

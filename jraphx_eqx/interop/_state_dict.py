@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..data import is_traced
 from ..nn import Sequential
 from ..nn.models import GraphSequential
 from ._arrays import as_array
@@ -174,7 +175,7 @@ def _dtype_hint(expected, got):
 def _same_integers(value, dtype):
     """Whether the numbers are the same in `dtype`: PyTorch counts in 64 bits, JAX in 32."""
     kinds = [jnp.issubdtype(one, jnp.integer) for one in (value.dtype, dtype)]
-    if not all(kinds) or isinstance(value, jax.core.Tracer):
+    if not all(kinds) or is_traced(value):
         return False
     return bool(np.all(np.asarray(value).astype(dtype) == np.asarray(value)))
 

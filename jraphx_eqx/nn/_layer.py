@@ -46,7 +46,8 @@ def apply_layer(
         return apply_linear(layer, x)
     if isinstance(layer, eqx.nn.Dropout):
         return apply_dropout(layer, x, key)
-    return layer(x, key=key) if isinstance(layer, eqx.Module) else layer(x)
+    more = {"key": key} if isinstance(layer, eqx.Module) else {}
+    return layer(x, **more)
 
 
 def apply_dropout(

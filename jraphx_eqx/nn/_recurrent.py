@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -163,7 +164,7 @@ def lstm_parameters(
     bias: bool,
     dtype: DTypeLike | None,
     key: PRNGKeyArray,
-) -> list[Array | None]:
+) -> list[Any]:
     """Initial `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh` of an LSTM."""
     return _parameters(4, in_features, hidden_features, bias, dtype, key)
 

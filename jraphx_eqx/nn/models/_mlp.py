@@ -69,7 +69,7 @@ class MLP(AbstractBatchLayer):
                 raise ValueError(f"{name} must be one, or one for each of {number} layers")
         keys = jax.random.split(key, number)
         self.lins = [
-            Linear(*features[i : i + 2], bool(bias[i]), dtype=dtype, key=keys[i])
+            Linear(features[i], features[i + 1], bool(bias[i]), dtype=dtype, key=keys[i])
             for i in range(number)
         ]
         widths = list(features[1:-1] if plain_last else features[1:])

@@ -89,13 +89,14 @@ class GraphSequential(eqx.Module):
 
 def _call(layer, args, values, key):
     if isinstance(layer, eqx.nn.Dropout):
-        return apply_dropout(layer, *args, key)
+        return apply_dropout(layer, args[0], key)
     if isinstance(layer, AbstractBatchLayer) and len(args) == 1:
         batch = values.get("batch")
         rows = getattr(args[0], "shape", (None,))[0]
         fits = isinstance(batch, BatchVector) and batch.index.shape == (rows,)
-        return layer(*args, batch if fits else None, key=key)
-    return layer(*args, key=key) if isinstance(layer, eqx.Module) else layer(*args)
+        return layer(args[0], batch if fits else None, key=key)
+    more = {"key": key} if isinstance(layer, eqx.Module) else {}
+    return layer(*args, **more)
 
 
 def _signature(name, text):
