@@ -46,8 +46,12 @@ def apply_layer(
         return apply_linear(layer, x)
     if isinstance(layer, eqx.nn.Dropout):
         return apply_dropout(layer, x, key)
-    more = {"key": key} if isinstance(layer, eqx.Module) else {}
-    return layer(x, **more)
+    return layer(x, **key_argument(layer, key))
+
+
+def key_argument(layer: object, key: PRNGKeyArray | None) -> dict[str, Any]:
+    """`key` as an argument by name, for modules; other callables take none."""
+    return {"key": key} if isinstance(layer, eqx.Module) else {}
 
 
 def apply_dropout(

@@ -5,7 +5,7 @@ import equinox as eqx
 from jaxtyping import PRNGKeyArray
 
 from ...data import BatchVector
-from .._layer import AbstractBatchLayer, apply_dropout, split_key
+from .._layer import AbstractBatchLayer, apply_dropout, key_argument, split_key
 from ..pool import PoolOutput
 
 
@@ -95,8 +95,7 @@ def _call(layer, args, values, key):
         rows = getattr(args[0], "shape", (None,))[0]
         fits = isinstance(batch, BatchVector) and batch.index.shape == (rows,)
         return layer(args[0], batch if fits else None, key=key)
-    more = {"key": key} if isinstance(layer, eqx.Module) else {}
-    return layer(*args, **more)
+    return layer(*args, **key_argument(layer, key))
 
 
 def _signature(name, text):
