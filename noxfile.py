@@ -89,6 +89,18 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session(python=MAIN)
+def old_releases(session: nox.Session) -> None:
+    """Records anew the checkpoints of older releases of PyG that the tests load."""
+    install(session, "torch", "numpy", "pip", "setuptools<81", "psutil", "requests", "tqdm")
+    install(session, "jinja2", "pyparsing", "scipy", "scikit-learn", "aiohttp", "fsspec", "xxhash")
+    for release in ("1.4.3", "1.5.0", "1.6.3", "1.7.2", "2.0.4", "2.3.1", "2.5.3"):
+        folder = f"{session.create_tmp()}/{release}"
+        session.install("--no-deps", "--target", folder, f"torch_geometric=={release}")
+        command = ("parity_tests/old_releases/record.py", release, "tests/interop/old_checkpoints")
+        session.run("python", *command, env={"PYTHONPATH": folder})
+
+
+@nox.session(python=MAIN)
 def docs(session: nox.Session) -> None:
     """Builds the documentation; any warning is an error."""
     install(session, ".[docs]")

@@ -5,4 +5,8 @@ with warnings.catch_warnings():
     import torch
     import torch_geometric.nn  # noqa: F401
 
+    # PyTorch warns once of its sparse matrices, and once of checks that are neither on nor off.
+    torch.sparse.check_sparse_tensor_invariants.disable()
+    torch.eye(1).to_sparse_csr()
+
 torch.set_num_threads(1)  # The graphs are small: more threads only wait for each other.

@@ -4,9 +4,16 @@ PyTorch is imported by the calls that need it, never by the import of this packa
 """
 
 # These fill the table that `from_pyg` and `to_pyg` look things up in.
+from . import _activation as _activation
+from . import _containers as _containers
 from . import _conv as _conv
 from . import _data as _data
+from . import _models as _models
 from . import _pool as _pool
+from . import _torch as _torch
+from . import _unet as _unet
+from ._files import read_state_dict as read_state_dict
+from ._files import write_state_dict as write_state_dict
 from ._state_dict import load_state_dict as load_state_dict
 from ._state_dict import state_dict as state_dict
 from ._twins import from_pyg as from_pyg

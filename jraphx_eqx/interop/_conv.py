@@ -1,8 +1,8 @@
 import equinox as eqx
 
-from ..nn.conv import GATConv, GCNConv, GraphConv, SAGEConv
+from ..nn.conv import GATConv, GCNConv, GINConv, GraphConv, SAGEConv
 from ._layer import register_layer
-from ._twins import qualified_name, resolve
+from ._twins import part_from_pyg, qualified_name, resolve, to_pyg
 
 _AGGREGATIONS = {
     "SumAggregation": "add",
@@ -115,6 +115,41 @@ def _graph_to_pyg(kind, layer):
     return kind(layer.in_features, layer.out_features, layer.aggr, bias)
 
 
+def _gin_from_pyg(module, dtype, key):
+    aggr = _check(module, nn=True)
+    nn = part_from_pyg("nn", module.nn)
+    in_features, out_features = _ends(module.nn)
+    return GINConv(
+        in_features,
+        out_features,
+        nn,
+        eps=module.initial_eps,
+        train_eps=isinstance(module.eps, resolve("torch.nn.Parameter")),
+        aggr=aggr,
+        dtype=dtype,
+    )
+
+
+def _gin_to_pyg(kind, layer):
+    return kind(to_pyg(layer.nn), train_eps=layer.train_eps, aggr=layer.aggr)
+
+
+def _ends(nn):
+    """The number of features that go into a network and come out, by its linear maps."""
+    linear = (resolve("torch.nn.Linear"), resolve("torch_geometric.nn.Linear"))
+    maps = [child for child in nn.modules() if isinstance(child, linear)]
+    if not maps:
+        raise ValueError(
+            f"{qualified_name(nn)} in a GINConv must have a linear map, which says how many "
+            "features there are; make our GINConv yourself, and load the state dict"
+        )
+    ends = (maps[0], "in"), (maps[-1], "out")
+    return [
+        getattr(one, f"{end}_features", None) or getattr(one, f"{end}_channels")
+        for one, end in ends
+    ]
+
+
 def _fill_value(module):
     value = module.fill_value
     if isinstance(value, str | int | float):
@@ -127,10 +162,11 @@ def _fill_value(module):
     )
 
 
-def _check(module, aggr=None):
+def _check(module, aggr=None, nn=False):
     """Raises for what every convolution of PyG can be told and ours cannot.
 
-    Returns the name of the aggregation, which must be `aggr` where that is given.
+    Returns the name of the aggregation, which must be `aggr` where that is given. With `nn` the
+    layer has a network of any kind, and no widths of its own.
     """
     for option, allowed in {
         "flow": ("source_to_target",),
@@ -140,7 +176,7 @@ def _check(module, aggr=None):
         value = getattr(module, option)
         if value not in allowed:
             raise _no_twin(module, f"{option}={value!r}", f"it must be {allowed[0]!r}")
-    if not isinstance(module.in_channels, int):
+    if not nn and not isinstance(module.in_channels, int):
         reason = "it is for bipartite graphs; in_channels must be one number"
         raise _no_twin(module, f"in_channels={module.in_channels}", reason)
     found = _aggregation(module)
@@ -150,7 +186,7 @@ def _check(module, aggr=None):
         raise _no_twin(module, f"aggr={module.aggr!r}", reason)
     linear = resolve("torch_geometric.nn.Linear")
     for name, child in module.named_children():
-        if name != "aggr_module" and type(child) is not linear:
+        if name != "aggr_module" and not nn and type(child) is not linear:
             reason = "it must be a torch_geometric.nn.Linear"
             raise _no_twin(module, f"{name}={qualified_name(child)}", reason)
     return found
@@ -169,5 +205,6 @@ def _no_twin(module, option, reason):
 
 register_layer("torch_geometric.nn.GCNConv", GCNConv, _gcn_from_pyg, _gcn_to_pyg)
 register_layer("torch_geometric.nn.GATConv", GATConv, _gat_from_pyg, _gat_to_pyg)
+register_layer("torch_geometric.nn.GINConv", GINConv, _gin_from_pyg, _gin_to_pyg)
 register_layer("torch_geometric.nn.SAGEConv", SAGEConv, _sage_from_pyg, _sage_to_pyg)
 register_layer("torch_geometric.nn.GraphConv", GraphConv, _graph_from_pyg, _graph_to_pyg)

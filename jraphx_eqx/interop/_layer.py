@@ -26,8 +26,8 @@ def register_layer(
     """
 
     def layer_from_pyg(module):
-        dtype = _dtype_of(module)
-        _check_hooks(module)
+        dtype = dtype_of(module)
+        check_hooks(module)
         layer = make_ours(module, dtype=dtype, key=jax.random.key(0))
         return load_state_dict(layer, module.state_dict())
 
@@ -35,17 +35,20 @@ def register_layer(
         import torch
 
         weights = {name: as_tensor(array) for name, array in state_dict(layer).items()}
-        dtype = _only([tensor.dtype for tensor in weights.values()], layer)
+        dtype = _only(_floats(weights), layer)
         # The initial values, soon overwritten, must not disturb the caller's random numbers.
         with torch.random.fork_rng(devices=[]):
-            module = make_theirs(resolve(theirs), layer).to(dtype)
+            module = make_theirs(resolve(theirs), layer)
+        if dtype is not None:
+            module = module.to(dtype)
         module.load_state_dict(weights)
         return module
 
     register(Twin(theirs, ours, layer_from_pyg, layer_to_pyg))
 
 
-def _dtype_of(module):
+def dtype_of(module: Any) -> np.dtype | None:
+    """The dtype of all floats of a module of PyTorch; `None` if it has none."""
     import torch
 
     for name, parameter in module.named_parameters():
@@ -54,7 +57,9 @@ def _dtype_of(module):
                 f"{qualified_name(module)} has no {name} yet, because it was made with "
                 "in_channels=-1; call it once before the conversion"
             )
-    theirs = _only([parameter.dtype for parameter in module.parameters()], module)
+    theirs = _only(_floats(module.state_dict()), module)
+    if theirs is None:
+        return None
     dtype = jnp.dtype(str(theirs).removeprefix("torch."))
     if dtype == np.float64 and jnp.result_type(float) != np.float64:
         raise ValueError(
@@ -68,10 +73,15 @@ def _only(dtypes, layer):
     if len(set(dtypes)) > 1:
         names = ", ".join(sorted({str(dtype) for dtype in dtypes}))
         raise ValueError(f"{qualified_name(layer)} must have parameters of one dtype, got {names}")
-    return dtypes[0]
+    return dtypes[0] if dtypes else None
 
 
-def _check_hooks(module):
+def _floats(weights):
+    return [tensor.dtype for tensor in weights.values() if tensor.is_floating_point()]
+
+
+def check_hooks(module: Any) -> None:
+    """Raises if a module of PyTorch, or a part of it, has hooks."""
     # Those of backward passes and of state dicts do not change what is computed.
     for path, child in module.named_modules():
         hooks = [name for name, value in vars(child).items() if name.endswith("hooks") and value]

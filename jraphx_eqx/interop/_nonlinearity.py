@@ -6,7 +6,7 @@ from ._twins import qualified_name
 
 # The names of torch.nn's classes, and of the functions beside them. The lower case of a class is
 # the name that our layers know it by.
-_FUNCTIONS = {
+TORCH_FUNCTIONS = {
     "CELU": "celu",
     "ELU": "elu",
     "GELU": "gelu",
@@ -41,7 +41,7 @@ def nonlinearity_from_pyg(act: Any) -> str:
 
     if act is swish:
         return "silu"
-    for class_name, function_name in _FUNCTIONS.items():
+    for class_name, function_name in TORCH_FUNCTIONS.items():
         kind = getattr(torch.nn, class_name)
         if type(act) is kind:
             return _checked_options(act, kind(), class_name)
@@ -61,7 +61,7 @@ def nonlinearity_to_pyg(nonlinearity: Callable) -> Any:
     """
     import torch
 
-    for class_name in _FUNCTIONS:
+    for class_name in TORCH_FUNCTIONS:
         if nonlinearity is activation(class_name):
             return getattr(torch.nn, class_name)()
     raise ValueError(

@@ -1,4 +1,5 @@
 import difflib
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -8,13 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..data import is_traced
+from ..nn import Sequential
+from ..nn.models import GraphSequential
 from ._arrays import as_array
+from ._renames import with_new_names
 
 _Module = TypeVar("_Module")
 
 # A module without a name of its own in PyTorch's state dicts: `torch.nn.Sequential` numbers what
 # it holds, `equinox.nn.Sequential` keeps it in `layers`.
-_UNNAMED = ((eqx.nn.Sequential, "layers"),)
+_UNNAMED = (
+    (eqx.nn.Sequential, "layers"),
+    (Sequential, "layers"),
+    (GraphSequential, "modules"),
+)
 
 
 def state_dict(module: Any) -> dict[str, Array | np.ndarray]:
@@ -44,8 +53,14 @@ def load_state_dict(module: _Module, mapping: Mapping[str, Any]) -> _Module:
     [`state_dict`][jraphx_eqx.interop.state_dict].
 
     Names, shapes and dtypes must be the same on both sides. Nothing is skipped, reshaped or cast,
-    and every value arrives bit by bit. What cannot be noticed: two weights of the same shape that
+    and every value arrives bit by bit; integers may have another width, as long as their values are
+    the same. What cannot be noticed: two weights of the same shape that
     have each other's names.
+
+    Names that PyG has changed are known: a state dict of an older release, back to 1.4, is loaded
+    with a warning that says what was done. `conv.weight` of a `GCNConv` before 2.0 is the transpose
+    of `conv.lin.weight`, for instance. The prefix `module.` of `torch.nn.DataParallel` is left out
+    likewise.
 
     **Arguments:**
 
@@ -59,6 +74,7 @@ def load_state_dict(module: _Module, mapping: Mapping[str, Any]) -> _Module:
     """
     names, leaves, structure = _named_leaves(module)
     expected = {name: leaf for name, leaf in zip(names, leaves, strict=True) if name is not None}
+    mapping, notes = with_new_names(mapping, expected, _modules(module), as_array)
     found = {name: as_array(mapping[name]) for name in mapping.keys() & expected.keys()}
     problems = [
         *_problems_of_names("missing", expected.keys(), mapping.keys()),
@@ -68,6 +84,9 @@ def load_state_dict(module: _Module, mapping: Mapping[str, Any]) -> _Module:
     if problems:
         lines = "".join(f"\n  - {problem}" for problem in problems)
         raise ValueError(f"the state dict does not fit {type(module).__name__}:{lines}")
+    if notes:
+        lines = "".join(f"\n  - {note}" for note in notes)
+        warnings.warn(f"old names in the state dict were loaded:{lines}", stacklevel=2)
     new = [
         leaf if name is None else _copy(found[name], leaf)
         for name, leaf in zip(names, leaves, strict=True)
@@ -79,7 +98,7 @@ def _named_leaves(module):
     """The leaves, the names of those that are arrays (`None` for the others), and the structure."""
     paths, structure = jax.tree_util.tree_flatten_with_path(module)
     leaves = [leaf for _, leaf in paths]
-    names = [_name(module, path) if eqx.is_array(leaf) else None for path, leaf in paths]
+    names = [_steps(module, path)[-1][0] if eqx.is_array(leaf) else None for path, leaf in paths]
     known = [name for name in names if name is not None]
     if len(set(known)) != len(known):
         twice = sorted({name for name in known if known.count(name) > 1})
@@ -87,9 +106,17 @@ def _named_leaves(module):
     return names, leaves, structure
 
 
-def _name(module, path):
+def _modules(module):
+    """The parts of a module by the path that the names of their arrays begin with."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(module)
+    return {name: node for path, _ in paths for name, node in _steps(module, path)[:-1]}
+
+
+def _steps(module, path):
+    """What is on the way to a leaf, the module and the leaf included, each with its name."""
     parts: list[str] = []
     node: Any = module
+    steps = [("", module)]
     for key in path:
         if isinstance(key, jax.tree_util.GetAttrKey):
             part, child = key.name, getattr(node, key.name)
@@ -102,7 +129,8 @@ def _name(module, path):
         if not any(isinstance(node, kind) and part == name for kind, name in _UNNAMED):
             parts.append(str(part))
         node = child
-    return ".".join(parts)
+        steps.append((".".join(parts), node))
+    return steps
 
 
 def _problems_of_names(kind: str, names: Iterable[str], others: Iterable[str]) -> list[str]:
@@ -128,7 +156,7 @@ def _misfits(expected, found, mapping):
             transposed = value.shape == leaf.shape[::-1]
             hint = "; it looks transposed" if transposed else ""
             yield f"{name!r} must have shape {leaf.shape}, got {value.shape}{hint}"
-        if value.dtype != leaf.dtype:
+        if value.dtype != leaf.dtype and not _same_integers(value, leaf.dtype):
             yield (
                 f"{name!r} must have dtype {leaf.dtype.name}, got {value.dtype.name}"
                 f"{_dtype_hint(leaf.dtype, value.dtype)}"
@@ -144,5 +172,15 @@ def _dtype_hint(expected, got):
     return hint
 
 
+def _same_integers(value, dtype):
+    """Whether the numbers are the same in `dtype`: PyTorch counts in 64 bits, JAX in 32."""
+    kinds = [jnp.issubdtype(one, jnp.integer) for one in (value.dtype, dtype)]
+    if not all(kinds) or is_traced(value):
+        return False
+    return bool(np.all(np.asarray(value).astype(dtype) == np.asarray(value)))
+
+
 def _copy(value, leaf):
+    if value.dtype != leaf.dtype:
+        value = np.asarray(value).astype(leaf.dtype)
     return np.array(value) if isinstance(leaf, np.ndarray) else jnp.array(value, copy=True)

@@ -3,6 +3,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import equinox as eqx
+
 from ._arrays import as_tensor
 
 
@@ -14,6 +16,7 @@ class Twin(NamedTuple):
     from_pyg: Callable[[Any], Any]
     to_pyg: Callable[[Any], Any]
     subclasses: bool = False
+    listed: bool = True
 
 
 _TWINS: list[Twin] = []
@@ -27,7 +30,7 @@ def register(twin: Twin) -> None:
 
     - `twin`: its `theirs` is the public name of a class or function, which is not imported before
         it is needed. Objects must be exactly of that class, because a subclass may compute
-        anything, unless `subclasses` is set.
+        anything, unless `subclasses` is set. Error messages name it if it is `listed`.
     """
     _TWINS.append(twin)
 
@@ -43,7 +46,7 @@ def register_refusal(theirs: str, reason: str) -> None:
 
 
 def from_pyg(obj: Any) -> Any:
-    """Converts a layer, a graph, a batch or a pooling function of PyTorch Geometric into ours.
+    """Converts a module, a graph, a batch or a pooling function of PyTorch Geometric into ours.
 
     A layer becomes one with the same hyperparameters, and the same weights bit by bit, in the same
     dtype. A layer in evaluation mode becomes one in inference mode. Dropped are only PyG's `cached`
@@ -58,24 +61,34 @@ def from_pyg(obj: Any) -> Any:
 
     **Arguments:**
 
-    - `obj`: a `TopKPooling`, `SAGPooling`, `SelectTopK`, `GCNConv`, `GATConv`, `SAGEConv`,
-        `GraphConv`, `Data`, `Batch`, or one of the functions `global_add_pool`,
-        `global_mean_pool` and `global_max_pool`.
+    - `obj`: one of
+        PyG's poolings `TopKPooling`, `SAGPooling`, `SelectTopK`, and the functions
+        `global_add_pool`, `global_mean_pool`, `global_max_pool`;
+        its convolutions `GCNConv`, `GATConv`, `SAGEConv`, `GraphConv`, `GINConv`;
+        its norms `BatchNorm`, `LayerNorm`, `GraphNorm`;
+        its models `GraphUNet`, `GCN`, `GAT`, `GraphSAGE`, `GIN`, `MLP`, `JumpingKnowledge`, and
+        `Sequential`;
+        PyTorch's `Linear` (and PyG's), `Embedding`, `LayerNorm`, `BatchNorm1d`, `GRUCell`,
+        `LSTMCell`, `Dropout`, `Identity`, `PReLU`, activations, and its containers `Sequential`,
+        `ModuleList` and `ModuleDict` of any of these; a `Data`, a `Batch`, or a data set such as
+        `TUDataset`, with its `transform`.
 
-    **Returns:** our twin of it.
+    **Returns:** our twin of it; of a `ModuleList` a list, of a `ModuleDict` a dictionary, and of a
+    data set a list of `Data`. Transformations of JAX sort the keys of dictionaries, so use what is
+    in them by name.
 
     **Raises:** `TypeError` for anything else, subclasses of these layers included. `ValueError` for
-    an option that there is no twin of. Nothing is left out in silence. A whole network of your own
+    an option that there is no twin of. Errors say where in a module it is. Nothing is left out in
+    silence. A whole network of your own
     is ported with [`load_state_dict`][jraphx_eqx.interop.load_state_dict].
     """
-    # What is not imported cannot have made `obj`.
-    if "torch_geometric" in sys.modules:
-        for twin in _TWINS:
-            if _is_one(obj, resolve(twin.theirs), twin.subclasses):
-                return twin.from_pyg(obj)
+    for twin in _TWINS:
+        if _is_imported(twin.theirs) and _is_one(obj, resolve(twin.theirs), twin.subclasses):
+            return twin.from_pyg(obj)
     raise TypeError(
         f"from_pyg cannot convert {qualified_name(obj)}{_reason(obj)}; it converts "
-        f"{', '.join(twin.theirs for twin in _TWINS)}. For a network of your own, write it in "
+        f"{', '.join(twin.theirs for twin in _TWINS if twin.listed)}, and the activations of "
+        "torch.nn. For a network of your own, write it in "
         "Equinox with the same attribute names, and use "
         "load_state_dict(network, pyg_network.state_dict())"
     )
@@ -98,14 +111,15 @@ def to_pyg(obj: Any) -> Any:
     `ImportError` if PyTorch Geometric is not installed.
     """
     _require_pyg()
-    if isinstance(obj, Mapping):
+    if isinstance(obj, Mapping) and all(eqx.is_array(value) for value in obj.values()):
         return {name: as_tensor(array) for name, array in obj.items()}
     for twin in _TWINS:
         if _is_one(obj, twin.ours, twin.subclasses):
             return twin.to_pyg(obj)
     raise TypeError(
         f"to_pyg cannot convert {qualified_name(obj)}; it converts "
-        f"{', '.join(twin.ours.__name__ for twin in _TWINS)}, and state dicts"
+        f"{', '.join(dict.fromkeys(twin.ours.__name__ for twin in _TWINS if twin.ours))}, and "
+        "state dicts"
     )
 
 
@@ -113,6 +127,14 @@ def resolve(public_name: str) -> Any:
     """What has that name in PyTorch Geometric, or `None` if the installed release lacks it."""
     module, name = public_name.rsplit(".", 1)
     return getattr(importlib.import_module(module), name, None)
+
+
+def part_from_pyg(name: str, part: Any) -> Any:
+    """`from_pyg` for a part of something; errors say where it is."""
+    try:
+        return from_pyg(part)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"at {name!r}: {error}") from error
 
 
 def qualified_name(obj: Any) -> str:
@@ -128,13 +150,18 @@ def _is_one(obj, known, subclasses):
     return obj is known or type(obj) is known or (subclasses and isinstance(obj, known))
 
 
+def _is_imported(public_name):
+    # What is not imported cannot have made an object.
+    return public_name.split(".")[0] in sys.modules
+
+
 def _reason(obj):
-    if "torch_geometric" not in sys.modules:
-        return ""
     for name, reason in _REFUSED.items():
-        if isinstance(obj, resolve(name)):
+        if _is_imported(name) and isinstance(obj, resolve(name)):
             return f" ({reason})"
     for twin in _TWINS:
+        if not _is_imported(twin.theirs):
+            continue
         known = resolve(twin.theirs)
         if isinstance(known, type) and isinstance(obj, known):
             return f" (a subclass of {twin.theirs}, which may compute something else)"

@@ -1,2 +1,13 @@
 from . import conv as conv
+from . import models as models
+from . import norm as norm
 from . import pool as pool
+from ._activation_layer import Activation as Activation
+from ._activation_layer import PReLU as PReLU
+from ._embedding import Embedding as Embedding
+from ._layer import AbstractBatchLayer as AbstractBatchLayer
+from ._layer_norm import LayerNorm as LayerNorm
+from ._linear import Linear as Linear
+from ._recurrent import GRUCell as GRUCell
+from ._recurrent import LSTMCell as LSTMCell
+from ._sequential import Sequential as Sequential

@@ -21,6 +21,13 @@ def check_features(x: Array, in_features: int | None, dtype: np.dtype, name: str
     check_dtype(x, dtype, name)
 
 
+def check_last_axis(x: Array, in_features: int, dtype: np.dtype, name: str = "x") -> None:
+    """Raises unless `x` is `(..., in_features)`, of `dtype`, which is that of the parameters."""
+    if x.ndim < 1 or x.shape[-1] != in_features:
+        raise ValueError(f"{name} must have shape (..., {in_features}), got {x.shape}")
+    check_dtype(x, dtype, name)
+
+
 def check_dtype(x: Array, dtype: np.dtype, name: str) -> None:
     """Raises unless `x` has the parameters' `dtype`."""
     if x.dtype != dtype:

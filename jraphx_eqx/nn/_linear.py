@@ -7,6 +7,57 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ._check import check_last_axis, check_positive
+
+
+class Linear(eqx.Module):
+    r"""The linear map $\mathbf{x} \mathbf{W}^\top + \mathbf{b}$ of the last axis.
+
+    Equal to `torch.nn.Linear` and `torch_geometric.nn.Linear`, of which it has the parameters:
+    `weight` of shape `(out_features, in_features)`, and `bias`. Unlike `equinox.nn.Linear` it takes
+    any leading axes.
+    """
+
+    weight: Float[Array, "out_features in_features"]
+    bias: Float[Array, " out_features"] | None
+    in_features: int = eqx.field(static=True)
+    out_features: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike | None = None,
+        key: PRNGKeyArray,
+    ):
+        r"""**Arguments:**
+
+        - `in_features`, `out_features`: the length of the last axis, before and after.
+        - `bias`: whether to add $\mathbf{b}$.
+        - `dtype`: of the parameters. Default: JAX's default float dtype.
+        - `key`: for the initialisation, from ±1/√in_features.
+        """
+        check_positive(in_features=in_features, out_features=out_features)
+        made = linear(in_features, out_features, bias, dtype=dtype, key=key)
+        self.weight, self.bias = made.weight, made.bias
+        self.in_features = in_features
+        self.out_features = out_features
+
+    def __call__(
+        self, x: Float[Array, "*batch features"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "*batch out_features"]:
+        """**Arguments:**
+
+        - `x`: shape `(..., in_features)`.
+        - `key`: ignored.
+
+        **Returns:** shape `(..., out_features)`.
+        """
+        check_last_axis(x, self.in_features, self.weight.dtype)
+        return add_bias(x @ self.weight.T, self.bias)
+
 
 def linear(
     in_features: int,

@@ -1,3 +1,4 @@
+from ._coalesce import coalesce as coalesce
 from ._dtype import wide_dtype as wide_dtype
 from ._edges import compact_edges as compact_edges
 from ._edges import edge_mask as edge_mask
@@ -9,6 +10,7 @@ from ._loops import degree as degree
 from ._loops import remove_self_loops as remove_self_loops
 from ._loops import self_loop_weights as self_loop_weights
 from ._order import descending_order as descending_order
+from ._order import edge_order as edge_order
 from ._segment import Aggregation as Aggregation
 from ._segment import aggregation as aggregation
 from ._segment import segment_count as segment_count
@@ -17,6 +19,8 @@ from ._segment import segment_mean as segment_mean
 from ._segment import segment_min as segment_min
 from ._segment import segment_softmax as segment_softmax
 from ._segment import segment_sum as segment_sum
+from ._square import augment_edges as augment_edges
+from ._square import path_capacity as path_capacity
 from ._topk import above_min_score as above_min_score
 from ._topk import first_true as first_true
 from ._topk import top_k as top_k

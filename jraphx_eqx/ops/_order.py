@@ -14,13 +14,38 @@ def descending_order(score: Float[Array, " nodes"], batch: BatchVector) -> Int[A
     score and position are packed into 64 bits. Where they do not fit, digits of the key are sorted
     from the least significant to the most significant.
     """
-    position_bits = max(score.shape[0] - 1, 0).bit_length()
+    bits = 8 * score.dtype.itemsize
     with jax.enable_x64(True):
-        least, *others = _digits(score, batch, 64 - position_bits)
-        order = _stable_argsort(least, position_bits)
-        for digit in others:
-            order = order[_stable_argsort(digit[order], position_bits)]
-        return order.astype(jnp.int32)
+        key = _descending_bits(score).astype(jnp.uint64)
+        graph = jnp.minimum(batch.index, batch.num_graphs).astype(jnp.uint64)
+        if bits <= 32:
+            fields = [(key, bits)]
+        else:
+            fields = [(key & jnp.uint64(2**32 - 1), 32), (key >> jnp.uint64(32), 32)]
+        return _order([*fields, (graph, batch.num_graphs.bit_length())])
+
+
+def edge_order(edge_index: Int[Array, "2 edges"], num_nodes: int) -> Int[Array, " edges"]:
+    """Edges by source, then by target, equal ones in the order in which they are; padding last."""
+    bits = num_nodes.bit_length()
+    padding = jnp.any(edge_index >= num_nodes, axis=0)
+    with jax.enable_x64(True):
+        source, target = jnp.where(padding, num_nodes, edge_index).astype(jnp.uint64)
+        return _order([(target, bits), (source, bits)])
+
+
+def _order(fields):
+    """A stable order by unsigned integers, each with its number of bits, least significant first.
+
+    To be called with 64-bit types switched on.
+    """
+    num_rows = fields[0][0].shape[0]
+    position_bits = max(num_rows - 1, 0).bit_length()
+    least, *others = _digits(fields, 64 - position_bits)
+    order = _stable_argsort(least, position_bits)
+    for digit in others:
+        order = order[_stable_argsort(digit[order], position_bits)]
+    return order.astype(jnp.int32)
 
 
 def _stable_argsort(digit, position_bits):
@@ -29,17 +54,10 @@ def _stable_argsort(digit, position_bits):
     return packed & jnp.uint64((1 << position_bits) - 1)
 
 
-def _digits(score, batch, room):
-    """The sort key as integers of at most `room` bits, least significant first."""
-    bits = 8 * score.dtype.itemsize
-    key = _descending_bits(score).astype(jnp.uint64)
-    graph = jnp.minimum(batch.index, batch.num_graphs).astype(jnp.uint64)
-    if bits <= 32:
-        fields = [(key, bits)]
-    else:
-        fields = [(key & jnp.uint64(2**32 - 1), 32), (key >> jnp.uint64(32), 32)]
+def _digits(fields, room):
+    """The fields, joined where they fit into `room` bits."""
     digit, width = fields[0]
-    for field, bits in (*fields[1:], (graph, batch.num_graphs.bit_length())):
+    for field, bits in fields[1:]:
         if width + bits > room:
             yield digit
             digit, width = field, bits

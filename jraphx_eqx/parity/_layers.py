@@ -1,5 +1,6 @@
 """The first layer of a network that differs. PyTorch is imported by the functions only."""
 
+import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -65,10 +66,10 @@ def _calls(torch_module: Any, inputs: Sequence[Any]) -> list[tuple[str, Any, lis
     calls, hooks = [], []
 
     def watch(name: str, layer: Any) -> None:
-        def finished(layer, given, output):
-            calls.append((name, layer, [_plain(value) for value in given]))
+        def finished(layer, given, named, output):
+            calls.append((name, layer, [_plain(v) for v in _positional(layer, given, named)]))
 
-        hooks.append(layer.register_forward_hook(finished))
+        hooks.append(layer.register_forward_hook(finished, with_kwargs=True))
 
     for name, layer in torch_module.named_modules():
         if name:
@@ -80,6 +81,16 @@ def _calls(torch_module: Any, inputs: Sequence[Any]) -> list[tuple[str, Any, lis
         for hook in hooks:
             hook.remove()
     return calls
+
+
+def _positional(layer: Any, given: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
+    """The arguments of a call by position, with defaults between those that were given by name."""
+    if not named:
+        return list(given)
+    bound = inspect.signature(layer.forward).bind(*given, **named)
+    last = max([len(given), *(list(bound.signature.parameters).index(n) + 1 for n in named)])
+    bound.apply_defaults()
+    return list(bound.arguments.values())[:last]
 
 
 def _tensor(torch: Any, value: Any) -> Any:

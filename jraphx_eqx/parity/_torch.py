@@ -96,6 +96,8 @@ def random_rounding(seed: int) -> Iterator[None]:
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             out = func(*args, **(kwargs or {}))
             arithmetic = func._schema.name.removeprefix("aten::") not in _MOVES
+            # Sparse results stay as they are: to write into one makes it uncoalesced.
+            arithmetic &= getattr(out, "layout", None) == torch.strided
             if arithmetic and isinstance(out, torch.Tensor) and out.dtype == torch.float64:
                 steps = torch.randint(-1, 2, out.shape, generator=generator)
                 out.mul_(1 + eps * steps.double())
@@ -169,7 +171,8 @@ def run_torch(
     outputs = call(module, tensors)
     found = {f"out.{name}": _array(value) for name, value in outputs.items()}
     for direction, parts in cotangents.items():
-        grads = _gradients(outputs, leaves, parts, float_type)
+        # Buffers are no leaves. The other side may have no gradient for them either.
+        grads = dict.fromkeys(weights) | _gradients(outputs, leaves, parts, float_type)
         suffix = f"|{direction}" if direction else ""
         found.update({f"d.{name}{suffix}": grad for name, grad in grads.items()})
     return found

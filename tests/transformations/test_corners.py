@@ -101,6 +101,8 @@ def test_corner_graphs_give_finite_results_and_gradients(operator: Operator, nam
     assert not np.any(np.asarray(result.edge_attr)[~edge_mask(inputs)])
     if operator in POOLS:
         assert_consistent(operator, inputs, result.out)
+    elif operator.per_node:
+        assert np.all(np.asarray(result.out)[~node_mask(inputs)] == 0)
     elif operator.takes_batch:
         empty = np.asarray(inputs.batch.counts) == 0
         assert np.all(np.asarray(result.out)[empty] == 0)
@@ -133,5 +135,5 @@ def test_shapes_without_room_for_anything(operator: Operator, num_nodes, num_gra
     if operator in POOLS:
         assert int(result.out.num_kept) == num_nodes
         assert result.out.edge_index.shape == (2, 0)
-    elif operator.takes_batch:
+    elif operator.takes_batch and not operator.per_node:
         assert result.out.shape == (num_graphs, FEATURES)

@@ -1,0 +1,213 @@
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from .. import interop
+from . import _data, _mapping
+from ._factory import make_equinox, make_torch
+from ._problem import NO, NOT_COMPARED, Problem, told
+from ._write import write_whole
+
+CODES = (
+    "Exit codes: 0 done, or both sides agree; 1 the weights do not fit, or the sides differ; 2 "
+    "wrong usage, or something cannot be read, imported or written; 3 something was not, or not "
+    "really, compared."
+)
+Lane = StrEnum("Lane", {name: name for name in ("f64", "f32")})
+Checkpoint = Annotated[
+    Path, typer.Argument(help="A file of weights: .pt, .pth, .safetensors or .npz.")
+]
+Key = Annotated[
+    str | None, typer.Option(help="The key of the state dict in a .pt file that holds more.")
+]
+Rename = Annotated[
+    list[str] | None,
+    typer.Option("--rename", metavar="THEIRS=OURS", help="A name that is another one here."),
+]
+
+app = typer.Typer(
+    help="Moves networks with their weights from PyTorch Geometric to Equinox, and proves it.",
+    epilog=CODES,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command(epilog=f"Example: jraphx-eqx inspect model.pt. {CODES}")
+def inspect(checkpoint: Checkpoint, key: Key = None) -> None:
+    """Shows the weights of a checkpoint: name, shape, dtype, largest absolute value."""
+
+    def work() -> None:
+        found = _read(checkpoint, key)
+        rows = _mapping.rows(found, found, {})
+        _console().print(_mapping.listing(rows, checkpoint.name))
+        size = sum(array.size for array in found.values())
+        _console().print(f"{len(found)} arrays, {size:,} numbers")
+        _warn_of_infinities(found)
+
+    _exit(work)
+
+
+@app.command(
+    epilog="Example: jraphx-eqx port model.pt --model mynet:Net -o model.safetensors. The network "
+    "is what Net(), or Net(key=...), makes; it must have the shapes and dtypes of the checkpoint. "
+    f"Without -o nothing is written. {CODES}"
+)
+def port(
+    checkpoint: Checkpoint,
+    model: Annotated[str, typer.Option(help="The Equinox network, as package.module:factory.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A .safetensors, .npz or .pt file.")
+    ] = None,
+    rename: Rename = None,
+    key: Key = None,
+) -> None:
+    """Loads a checkpoint into an Equinox network and writes it under the network's names.
+
+    Prints which weight goes where. If a name, shape or dtype does not fit, it says which, writes
+    nothing and exits with 1.
+    """
+
+    def work() -> None:
+        found = _read(checkpoint, key)
+        renames = _mapping.parse_renames(rename or [])
+        named = _mapping.renamed(found, renames)
+        network = make_equinox(model)
+        wanted = interop.state_dict(network)
+        title = f"{checkpoint.name} into {model}"
+        _console().print(_mapping.table(_mapping.rows(wanted, found, renames), title))
+        _warn_of_infinities(found)
+        with told(ValueError, code=NO):
+            loaded = interop.load_state_dict(network, named)
+        if output is None:
+            _console().print("All weights fit. Nothing was written: no -o was given.")
+            return
+        with told(OSError, ValueError, ImportError):
+            write_whole(interop.state_dict(loaded), output)
+        _console().print(f"All weights fit. Wrote {escape(str(output))}.")
+
+    _exit(work)
+
+
+@app.command(
+    epilog="Example: jraphx-eqx verify --pyg theirs:Net --eqx ours:Net --checkpoint model.pt "
+    "--data batch.npz --html report.html. The arrays of batch.npz have the names of the arguments "
+    "of the PyTorch network's forward, for example x, edge_index and batch. Without --data it is "
+    f"called with random graphs. {CODES}"
+)
+def verify(
+    pyg: Annotated[str, typer.Option(help="The PyTorch network, as package.module:factory.")],
+    eqx: Annotated[str, typer.Option(help="The Equinox network, as package.module:factory.")],
+    data: Annotated[
+        str | None,
+        typer.Option(help="A .npz file, or package.module:function for a tuple of arrays."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Weights of the PyTorch network. Default: initial ones.")
+    ] = None,
+    key: Key = None,
+    lane: Annotated[list[Lane] | None, typer.Option(help="Default: both.")] = None,
+    layers: Annotated[bool, typer.Option(help="Compare the layers alone, too.")] = True,
+    seed: Annotated[int, typer.Option(help="Of initial weights and random graphs.")] = 0,
+    json: Annotated[Path | None, typer.Option(help="Write every record to this file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report to this file.")] = None,
+) -> None:
+    """Compares two whole networks with the same weights, and layer by layer.
+
+    Outputs, and the gradients for all parameters and float inputs, must agree in float64 and in
+    float32 within the rounding noise of the PyTorch network.
+    """
+
+    def work() -> None:
+        from ..parity import render, to_html
+        from ._verify import verify as compare
+
+        theirs = make_torch(pyg, seed)
+        ours = make_equinox(eqx)
+        if checkpoint is not None:
+            _load_torch(theirs, checkpoint, key)
+        with told(ValueError, code=NO):
+            interop.load_state_dict(ours, theirs.state_dict())
+        given = _data.inputs(data, theirs, seed)
+        graphs = _data.num_graphs(theirs, given)
+        lanes = tuple(lane or Lane)
+        with _bar() as bar:
+            at = {"lanes": tuple(map(str, lanes)), "layers": layers, "progress": _follow(bar)}
+            try:
+                found = compare(ours, theirs, given, graphs, **at)
+            except Exception as error:  # of the PyTorch network itself, on these inputs
+                text = f"{type(error).__name__}: {error}".splitlines()[0]
+                raise Problem(f"the PyTorch network cannot be called with the data ({text})") from (
+                    error
+                )
+        _console().print(render(found.result))
+        for name, reason in found.alone.items():
+            line = (reason.splitlines() or [""])[0]
+            _console().print(escape(f"{name} was compared as part of the network only: {line}"))
+        if found.first:
+            _console().print(escape(f"The first layer that differs is {found.first}."))
+        with told(OSError):
+            if json:
+                found.result.save(json)
+            if html:
+                html.write_text(to_html(found.result))
+        code = found.result.exit_code
+        raise typer.Exit(NOT_COMPARED if code == 2 else code)
+
+    _exit(work)
+
+
+def _exit(work: Callable[[], None]) -> None:
+    """Runs `work`; a `Problem` becomes one line on standard error and its exit code."""
+    try:
+        work()
+    except Problem as problem:
+        Console(stderr=True, soft_wrap=True).print(f"error: {problem}", markup=False)
+        raise typer.Exit(problem.code) from None
+
+
+def _read(checkpoint: Path, key: str | None) -> dict[str, Any]:
+    with told(FileNotFoundError, ValueError, ImportError, OSError):
+        return interop.read_state_dict(checkpoint, key)
+
+
+def _load_torch(network: Any, checkpoint: Path, key: str | None) -> None:
+    tensors = interop.to_pyg(_read(checkpoint, key))
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise Problem(f"{checkpoint.name} does not fit the PyTorch network: {error}", NO) from error
+
+
+def _warn_of_infinities(found: dict[str, Any]) -> None:
+    bad = [name for name, array in found.items() if not _mapping.finite(array)]
+    if bad:
+        names = ", ".join(bad)
+        Console(stderr=True, soft_wrap=True).print(f"warning: not finite: {names}", markup=False)
+
+
+def _follow(bar: Progress) -> Callable[[str, int, int], None]:
+    task = bar.add_task("", total=None)
+
+    def follow(name: str, done: int, total: int) -> None:
+        bar.update(task, description=escape(name), completed=done, total=total)
+
+    return follow
+
+
+def _bar() -> Progress:
+    text = TextColumn("{task.description}")
+    columns = (text, BarColumn(), MofNCompleteColumn(), TextColumn("layers"), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=120)

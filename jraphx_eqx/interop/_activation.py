@@ -1,0 +1,66 @@
+from ..nn import Activation, PReLU
+from ._layer import register_layer
+from ._nonlinearity import TORCH_FUNCTIONS
+from ._twins import Twin, qualified_name, register, resolve
+
+# Options that ours have, too.
+_OPTIONS = {
+    "LeakyReLU": ("negative_slope",),
+    "ELU": ("alpha",),
+    "CELU": ("alpha",),
+    "GELU": ("approximate",),
+    "Softmax": ("dim",),
+    "LogSoftmax": ("dim",),
+}
+
+
+def _from_pyg(class_name):
+    def convert(module):
+        kind = resolve(f"torch.nn.{class_name}")
+        default, options = kind(), {}
+        for name in getattr(module, "__constants__", ()):
+            value = getattr(module, name)
+            if value == getattr(default, name) or name == "inplace":  # which changes no value
+                continue
+            if name not in _OPTIONS.get(class_name, ()):
+                raise ValueError(f"{qualified_name(module)} with {name}={value} has no twin")
+            options[name] = value
+        if class_name in ("Softmax", "LogSoftmax"):
+            if module.dim is None:
+                raise ValueError(f"{qualified_name(module)} must have a dim; make it dim=-1")
+            options = {"dim": module.dim}
+        return Activation(class_name, **options)
+
+    return convert
+
+
+def _to_pyg(layer):
+    for class_name in (*TORCH_FUNCTIONS, *_OPTIONS):
+        if class_name.lower() == layer.name:
+            return resolve(f"torch.nn.{class_name}")(**dict(layer.options))
+    # The names that only PyG has.
+    return resolve("torch.nn.SiLU")()
+
+
+def _prelu_to_pyg(kind, layer):
+    return kind(layer.weight.shape[0])
+
+
+for _name in (*TORCH_FUNCTIONS, "Softmax", "LogSoftmax"):
+    if _name != "Identity":
+        register(Twin(f"torch.nn.{_name}", Activation, _from_pyg(_name), _to_pyg, listed=False))
+for _name, _function in TORCH_FUNCTIONS.items():
+    for _owner in ("torch", "torch.nn.functional"):
+        if _function is not None:
+
+            def _constant(_, name=_name):
+                return Activation(name)
+
+            theirs = f"{_owner}.{_function}"
+            register(Twin(theirs, Activation, _constant, _to_pyg, listed=False))
+register_layer(
+    "torch.nn.PReLU",
+    PReLU,
+    lambda module, dtype, key: PReLU(module.num_parameters, dtype=dtype),
+    _prelu_to_pyg,
+)

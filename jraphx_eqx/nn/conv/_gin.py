@@ -1,0 +1,109 @@
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ...data import BatchVector
+from ...ops import aggregation
+from .._check import check_edge_index, check_features, check_positive
+from .._layer import apply_layer
+from ._conv import AbstractConv
+
+
+class GINConv(AbstractConv):
+    r"""The graph isomorphism operator.
+
+    $$\mathbf{x}'_i = h\left((1 + \epsilon) \, \mathbf{x}_i + \mathrm{aggr}_{j \in \mathcal{N}(i)}
+    \, \mathbf{x}_j\right)$$
+
+    Equal to `torch_geometric.nn.GINConv`. $h$ is `nn`; $\epsilon$ is `eps`, of shape `(1,)`, which
+    gets no gradient unless `train_eps`.
+
+    ??? cite
+
+        [How Powerful are Graph Neural Networks?](https://arxiv.org/abs/1810.00826), Xu et al., 2019
+    """
+
+    nn: Callable
+    eps: Float[Array, " one"]
+    in_features: int = eqx.field(static=True)
+    out_features: int = eqx.field(static=True)
+    train_eps: bool = eqx.field(static=True)
+    aggr: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        nn: Callable,
+        eps: float | int = 0.0,
+        train_eps: bool = False,
+        aggr: str = "add",
+        *,
+        dtype: DTypeLike | None = None,
+        key: PRNGKeyArray | None = None,
+    ):
+        r"""**Arguments:**
+
+        - `in_features`, `out_features`: the number of features of a node, before and after.
+        - `nn`: $h$, a module or function from `(nodes, in_features)` to `(nodes, out_features)`,
+            such as an [`MLP`][jraphx_eqx.nn.models.MLP] or
+            [`Sequential`][jraphx_eqx.nn.Sequential].
+        - `eps`: the initial $\epsilon$.
+        - `train_eps`: whether $\epsilon$ is learnt.
+        - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`.
+        - `dtype`: of `eps`. Default: JAX's default float dtype.
+        - `key`: ignored; nothing is random but what is in `nn`.
+
+        **Raises:** `ValueError` for a size below 1, an unknown `aggr`, and an `nn` that cannot be
+        called.
+        """
+        check_positive(in_features=in_features, out_features=out_features)
+        aggregation(aggr)
+        if isinstance(nn, type) or not callable(nn):
+            raise ValueError(f"nn must be a module or a function, got {nn!r}")
+        dtype = jnp.result_type(float) if dtype is None else dtype
+        self.nn = nn
+        self.eps = jnp.full(1, eps, dtype)
+        self.in_features = in_features
+        self.out_features = out_features
+        self.train_eps = train_eps
+        self.aggr = aggr
+
+    def __call__(
+        self,
+        x: Float[Array, "nodes features"],
+        edge_index: Int[Array, "2 edges"],
+        batch: BatchVector | Int[Array, " nodes"] | None = None,
+        *,
+        size: int | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "nodes out_features"]:
+        """**Arguments:**
+
+        - `x`: node features, shape `(nodes, in_features)`.
+        - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end past
+            the last node is padding.
+        - `batch`: the graph of each node, for the norms in `nn`: without it, padding would count in
+            their statistics.
+        - `size`: the number of graphs. Needed only for a bare `batch` under tracing.
+        - `key`: for dropout in `nn`.
+
+        **Returns:** shape `(nodes, out_features)`.
+
+        **Raises:** `ValueError` for inputs that do not fit each other or the layer.
+        """
+        check_features(x, self.in_features, self.eps.dtype)
+        check_edge_index(edge_index)
+        eps = self.eps if self.train_eps else jax.lax.stop_gradient(self.eps)
+        out = self.propagate(x, edge_index, aggr=self.aggr) + (1 + eps)[None] * x
+        out = apply_layer(self.nn, out, batch, size, key)
+        if out.shape != (x.shape[0], self.out_features):
+            raise ValueError(
+                f"nn must return {self.out_features} features for each of the {x.shape[0]} nodes, "
+                f"as given by out_features, got shape {out.shape}"
+            )
+        return out

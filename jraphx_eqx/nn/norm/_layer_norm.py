@@ -1,0 +1,114 @@
+import equinox as eqx
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ...data import BatchVector, resolve_batch
+from ...ops import gather, segment_count, segment_sum
+from .._check import check_positive
+from .._layer_norm import normalised_rows
+from ._norm import AbstractNorm, entering, leaving
+
+
+class LayerNorm(AbstractNorm):
+    r"""Normalises each graph, over all its nodes and features together, or each node.
+
+    $$\mathbf{x}'_i = \frac{\mathbf{x}_i - \mathrm{E}[\mathbf{x}]}
+    {\sqrt{\mathrm{Var}[\mathbf{x}] + \epsilon}} \odot \gamma + \beta$$
+
+    Equal to `torch_geometric.nn.LayerNorm`. As there, with `mode="graph"` and no `batch` the
+    denominator is $\sqrt{\mathrm{Var}[\mathbf{x}]} + \epsilon$, which is not the same number.
+    $\gamma$ is `weight`, $\beta$ is `bias`.
+
+    ??? cite
+
+        [Layer Normalization](https://arxiv.org/abs/1607.06450), Ba et al., 2016
+    """
+
+    weight: Float[Array, " features"] | None
+    bias: Float[Array, " features"] | None
+    in_features: int = eqx.field(static=True)
+    eps: float = eqx.field(static=True)
+    mode: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_features: int,
+        eps: float | int = 1e-5,
+        affine: bool = True,
+        mode: str = "graph",
+        *,
+        dtype: DTypeLike | None = None,
+        key: PRNGKeyArray | None = None,
+    ):
+        r"""**Arguments:**
+
+        - `in_features`: the number of features of a node.
+        - `eps`: $\epsilon$.
+        - `affine`: whether there are $\gamma$ and $\beta$.
+        - `mode`: `"graph"` or `"node"`.
+        - `dtype`: of the parameters. Default: JAX's default float dtype.
+        - `key`: ignored; nothing is random.
+        """
+        check_positive(in_features=in_features)
+        if mode not in ("graph", "node"):
+            raise ValueError(f"mode must be 'graph' or 'node', got {mode!r}")
+        dtype = jnp.result_type(float) if dtype is None else dtype
+        self.weight = jnp.ones(in_features, dtype) if affine else None
+        self.bias = jnp.zeros(in_features, dtype) if affine else None
+        self.in_features = in_features
+        self.eps = float(eps)
+        self.mode = mode
+
+    def __call__(
+        self,
+        x: Float[Array, "nodes features"],
+        batch: BatchVector | Int[Array, " nodes"] | None = None,
+        *,
+        size: int | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "nodes features"]:
+        """**Arguments:**
+
+        - `x`: node features, shape `(nodes, in_features)`.
+        - `batch`: the graph of each node. `None` is one graph.
+        - `size`: the number of graphs. Needed only for a bare `batch` under tracing.
+        - `key`: ignored.
+
+        **Returns:** an array like `x`.
+        """
+        if batch is not None:
+            batch = resolve_batch(batch, x.shape[0], size)
+        wide = entering(x, batch, self.in_features, self.weight)
+        if self.mode == "node":
+            normalised = normalised_rows(wide, self.eps)
+        elif batch is None:
+            normalised = _whole(wide, self.eps)
+        else:
+            normalised = _by_graph(wide, batch, self.eps)
+        return leaving(normalised, x, batch, self.weight, self.bias)
+
+
+def _whole(x, eps):
+    if not x.shape[0]:
+        return x
+    centred = x - jnp.mean(x)
+    variance = jnp.mean(centred**2)
+    # Twice `where`: the gradient of the root at 0 is infinite; that of torch's `std` is 0.
+    deviation = jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
+    return centred / (deviation + eps)
+
+
+def _by_graph(x, batch, eps):
+    count = jnp.maximum(segment_count(batch.index, batch.num_graphs), 1) * x.shape[1]
+    count = count.astype(x.dtype)
+
+    def mean(rows):
+        total = segment_sum(rows, batch.index, batch.num_graphs)
+        return jnp.sum(total, axis=1) / count
+
+    centred = x - gather(mean(x), batch.index)[:, None]
+    centred = jnp.where(batch.node_mask[:, None], centred, 0)
+    # Of padding 1, which is divided by.
+    variance = gather(mean(centred**2) + eps, batch.index, fill_value=1)
+    return centred / jnp.sqrt(variance)[:, None]

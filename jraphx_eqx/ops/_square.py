@@ -1,0 +1,112 @@
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from ._coalesce import coalesce
+from ._edges import filter_edges
+from ._gather import gather
+from ._loops import remove_self_loops
+from ._segment import segment_count
+from ._topk import first_true
+
+
+def augment_edges(
+    edge_index: Int[Array, "2 edges"],
+    edge_weight: Float[Array, " edges"],
+    num_nodes: int,
+    max_paths: int | None = None,
+    node_index: Int[Array, " pooled_nodes"] | None = None,
+) -> tuple[Int[Array, "2 all_edges"], Float[Array, " all_edges"], Int[Array, ""]]:
+    r"""Joins the nodes that two steps or one lead from one to the other, as Graph U-Nets do.
+
+    With $\mathbf{A}$ the weights without the self-loops, the result is what
+    $(\mathbf{A} + \mathbf{I})^2 = \mathbf{A}^2 + 2 \mathbf{A} + \mathbf{I}$ holds off its
+    diagonal. An entry at which weights cancel stays an edge, of weight 0. So it is the same as
+    PyG's `GraphUNet.augment_adj`, whose edges have the same order but for those with the same
+    source, which PyTorch leaves in any order.
+
+    Each path of two edges is written out and then added to those with the same ends, so the work
+    follows the number of paths and not the square of the number of nodes.
+
+    **Arguments:**
+
+    - `edge_index`, `edge_weight`: the edges; padding has an end past the last node. Weights of
+        equal edges are added.
+    - `num_nodes`: the number of nodes, static.
+    - `max_paths`: room for this many paths of two edges. By default
+        [`path_capacity`][jraphx_eqx.ops.path_capacity], which is always enough.
+    - `node_index`: only the part of the result between these nodes, each at most once, relabelled
+        by their position. Entries `>= num_nodes` are padding. The paths may still lead through any
+        node, but only those count for `max_paths` that begin and end here. By default all nodes.
+
+    **Returns:** `(edge_index, edge_weight, total)`. The edges are ordered by source, then by
+    target, and padding, with both ends the number of nodes (of entries of `node_index`), comes
+    last. `total` is the number of paths, which may exceed a small `max_paths`; the edges are then
+    not complete.
+    """
+    if node_index is None:
+        node_index = jnp.arange(num_nodes, dtype=jnp.int32)
+    num_kept, num_edges = node_index.shape[0], edge_index.shape[1]
+    needed = path_capacity(num_edges, num_nodes, num_kept)
+    capacity = needed if max_paths is None else min(needed, max_paths)
+    edge_index, edge_weight = remove_self_loops(edge_index, edge_weight, num_nodes)
+    edge_index, edge_weight = coalesce(edge_index, edge_weight, num_nodes)
+    direct, direct_weight = filter_edges(edge_index, edge_weight, node_index, num_nodes)
+    labels = _labels(node_index, num_nodes)
+    paths, path_weight, total = _paths(
+        edge_index, edge_weight, num_nodes, labels, num_kept, capacity
+    )
+    joined = jnp.concatenate([direct, paths.astype(direct.dtype)], axis=1)
+    weight = jnp.concatenate([2 * direct_weight, path_weight])
+    joined, weight = remove_self_loops(joined, weight, num_kept)
+    joined, weight = coalesce(joined, weight, num_kept)
+    room = num_kept * max(num_kept - 1, 0)
+    return joined[:, :room], weight[:room], total
+
+
+def path_capacity(num_edges: int, num_nodes: int, num_kept: int | None = None) -> int:
+    """The largest number of paths of two edges in a graph without self-loops and double edges.
+
+    A node with `a` edges in and `b` out is the middle of `a b` paths. If `num_kept` of the nodes
+    may be ends, `b` is at most `num_kept`, and all `a` together are at most `num_edges`.
+    """
+    ends = num_nodes if num_kept is None else num_kept
+    return num_edges * max(min(num_edges, ends, num_nodes - 1), 0)
+
+
+def _labels(node_index, num_nodes):
+    """The position of each node in `node_index`; its length for the others."""
+    num_kept = node_index.shape[0]
+    labels = jnp.full(num_nodes, num_kept, jnp.int32)
+    return labels.at[node_index].set(jnp.arange(num_kept, dtype=jnp.int32), mode="drop")
+
+
+def _paths(edge_index, edge_weight, num_nodes, labels, num_labels, capacity):
+    """The paths of two edges between labelled nodes: labels of the ends, products, number.
+
+    `edge_index` must be ordered by source, with padding last.
+    """
+    num_edges = edge_index.shape[1]
+    source, target = edge_index
+    begin, end = (gather(labels, node, fill_value=num_labels) for node in edge_index)
+    # The second steps, still ordered by source, so that those from one node are neighbours.
+    second, _ = first_true(end < num_labels, num_edges)
+    end, end_weight = gather(end, second, fill_value=num_labels), gather(edge_weight, second)
+    leaving = segment_count(gather(source, second, fill_value=num_nodes), num_nodes)
+    first_leaving = jnp.cumsum(leaving) - leaving
+    branches = jnp.where(begin < num_labels, gather(leaving, target), 0)
+    with jax.enable_x64(True):
+        total = jnp.minimum(jnp.sum(branches.astype(jnp.int64)), jnp.iinfo(jnp.int32).max)
+        total = total.astype(jnp.int32)
+    if capacity == 0:
+        return jnp.zeros((2, 0), jnp.int32), jnp.zeros(0, edge_weight.dtype), total
+    slot = jnp.arange(capacity, dtype=jnp.int32)
+    edge = jnp.arange(num_edges, dtype=jnp.int32)
+    edge = jnp.repeat(edge, branches, total_repeat_length=capacity)
+    edge = jnp.where(slot < total, edge, num_edges)
+    branch = slot - gather(jnp.cumsum(branches) - branches, edge)
+    step = gather(first_leaving, gather(target, edge, fill_value=num_nodes)) + branch
+    step = jnp.where(slot < total, step, num_edges)
+    begin = gather(begin, edge, fill_value=num_labels)
+    end = gather(end, step, fill_value=num_labels)
+    return jnp.stack([begin, end]), gather(edge_weight, edge) * gather(end_weight, step), total

@@ -1,0 +1,1 @@
+"""Checkpoints of older releases of PyG, and what their networks return."""

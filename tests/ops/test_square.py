@@ -1,0 +1,190 @@
+"""Edges that are made one, and the paths of two edges that Graph U-Nets join nodes by."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jraphx_eqx.ops import augment_edges, coalesce, edge_order, path_capacity
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+def edges(*pairs):
+    return jnp.array(pairs, jnp.int32).reshape(-1, 2).T
+
+
+def listed(edge_index, num_nodes):
+    """The edges that are no padding, which must all come first."""
+    real = (np.asarray(edge_index) < num_nodes).all(axis=0)
+    assert np.all(np.asarray(edge_index)[:, ~real] == num_nodes)
+    assert np.all(np.diff(real.astype(int)) <= 0)
+    return list(map(tuple, np.asarray(edge_index)[:, real].T.tolist()))
+
+
+def test_edges_are_ordered_by_source_then_target_with_padding_last():
+    order = edge_order(edges((2, 0), (0, 3), (9, 0), (0, 1), (2, 0), (1, 9)), 4)
+    np.testing.assert_array_equal(order, [3, 1, 0, 4, 2, 5])
+
+
+def test_equal_edges_become_one_with_the_sum_of_their_weights():
+    index = edges((2, 0), (0, 3), (5, 0), (0, 1), (2, 0))
+    merged, weight = coalesce(index, jnp.array([1.0, 2.0, jnp.nan, 3.0, 10.0]), 4)
+    assert listed(merged, 4) == [(0, 1), (0, 3), (2, 0)]
+    np.testing.assert_array_equal(weight, [3, 2, 11, 0, 0])
+
+
+@pytest.mark.parametrize(("aggr", "expected"), [("mean", 5.5), ("max", 10), ("min", 1)])
+def test_equal_edges_become_one_by_other_reductions(aggr, expected):
+    _, weight = coalesce(edges((2, 0), (2, 0)), jnp.array([1.0, 10.0]), 4, aggr)
+    np.testing.assert_array_equal(weight, [expected, 0])
+
+
+def test_edges_without_attributes_and_no_edges_at_all_coalesce():
+    merged, nothing = coalesce(edges((1, 1), (1, 1)), None, 2)
+    assert listed(merged, 2) == [(1, 1)] and nothing is None
+    assert coalesce(edges(), jnp.zeros((0, 3)), 2)[1].shape == (0, 3)
+
+
+def test_the_gradient_of_a_sum_reaches_every_equal_edge_and_no_padding():
+    index = edges((2, 0), (0, 3), (5, 0), (2, 0))
+    along = jnp.array([3.0, 7.0, 0.0, 0.0])
+    slope = jax.grad(lambda weight: coalesce(index, weight, 4)[1] @ along)(jnp.ones(4))
+    np.testing.assert_array_equal(slope, [7, 3, 0, 7])
+
+
+def square(pairs, weights, kept=None):
+    """The edges and weights of an augmented graph of six nodes, and the number of paths.
+
+    All tests share one program for each number of nodes that are kept.
+    """
+    padded = [*pairs, *[(9, 9)] * (12 - len(pairs))]
+    weight = np.zeros(12, np.float32)
+    weight[: len(weights)] = weights
+    kept = np.arange(6, dtype=np.int32) if kept is None else np.array(kept, np.int32)
+    index, weight, total = augmented(edges(*padded), weight, kept)
+    places = listed(index, len(kept))
+    assert not np.any(weight[len(places) :])
+    return dict(zip(places, weight[: len(places)].tolist(), strict=True)), int(total)
+
+
+@jax.jit
+def augmented(index, weight, kept):
+    return augment_edges(index, weight, 6, node_index=kept)
+
+
+def test_a_path_joins_its_ends_by_two_steps_and_by_twice_the_one():
+    # 0 -> 1 -> 2, of weights 3 and 5: (A + I)² off the diagonal.
+    joined, total = square([(0, 1), (1, 2)], [3, 5])
+    assert joined == {(0, 1): 6, (0, 2): 15, (1, 2): 10}
+    assert total == 1
+
+
+def test_an_undirected_path_loses_the_way_back_to_the_start():
+    joined, total = square([(0, 1), (1, 0), (1, 2), (2, 1)], [1, 1, 1, 1])
+    assert joined == {(0, 1): 2, (0, 2): 1, (1, 0): 2, (1, 2): 2, (2, 0): 1, (2, 1): 2}
+    assert total == 6  # edges in and out: 1 and 1, 2 and 2, 1 and 1
+
+
+def test_edges_come_by_source_then_by_target():
+    joined, _ = square([(4, 3), (3, 1), (1, 0), (0, 4)], [1, 1, 1, 1])
+    assert list(joined) == sorted(joined) and len(joined) == 8
+
+
+def test_loops_are_left_out_and_double_edges_add_up_first():
+    joined, total = square([(0, 1), (1, 1), (0, 1), (1, 2)], [1, 100, 2, 5])
+    assert joined == {(0, 1): 6, (0, 2): 15, (1, 2): 10}
+    assert total == 1
+
+
+def test_weights_that_cancel_leave_an_edge_of_weight_0():
+    # Over 1 and over 2, with opposite signs.
+    joined, _ = square([(0, 1), (0, 2), (1, 3), (2, 3)], [1, -1, 1, 1])
+    assert joined[0, 3] == 0
+
+
+def test_only_some_nodes_are_joined_over_all_of_them():
+    # 2 is now 0 and 0 is now 1: 2 -> 3 -> 0 and 0 -> 1 -> 2.
+    joined, total = square([(0, 1), (1, 2), (2, 3), (3, 0)], [2, 3, 5, 7], kept=[2, 0, 9])
+    assert joined == {(0, 1): 35, (1, 0): 6}
+    assert total == 2
+
+
+def test_padding_edges_may_hold_anything():
+    index = edges((0, 1), (7, 1), (1, 2), (1, 3))
+    weight = jnp.array([3.0, jnp.nan, 5.0, jnp.inf])
+
+    def total(weight):
+        return jnp.sum(augment_edges(index, weight, 3)[1])
+
+    value, slope = jax.value_and_grad(total)(weight)
+    assert value == 6 + 15 + 10
+    np.testing.assert_array_equal(slope, [2 + 5, 0, 2 + 3, 0])
+
+
+def test_too_many_paths_for_the_room_are_counted():
+    star, weight = edges((1, 0), (2, 0), (0, 3), (0, 4), (0, 5)), jnp.arange(1.0, 6.0)
+    small = jax.jit(lambda index, weight: augment_edges(index, weight, 6, max_paths=4))
+    assert int(small(star, weight)[2]) == 6
+    enough = jax.jit(lambda index, weight: augment_edges(index, weight, 6, max_paths=6))
+    index, found, _ = enough(star, weight)
+    expected, _ = square(np.asarray(star).T.tolist(), weight)
+    places = listed(index, 6)
+    assert dict(zip(places, found[: len(places)].tolist(), strict=True)) == expected
+
+
+def test_the_number_of_paths_may_exceed_32_bits():
+    """A hub of 50,000 edges in and as many out."""
+    leaf = jnp.arange(1, 50_001, dtype=jnp.int32)
+    hub = jnp.zeros_like(leaf)
+    index = jnp.stack([jnp.concatenate([leaf, hub]), jnp.concatenate([hub, leaf])])
+    # An argument, because XLA would take its time to sort a constant.
+    call = jax.jit(lambda index, weight: augment_edges(index, weight, 50_001, max_paths=8)[2])
+    assert np.iinfo(np.int32).max < 50_000 * 50_000
+    assert int(call(index, jnp.ones(100_000))) == np.iinfo(np.int32).max
+
+
+def test_paths_under_jit_and_vmap_are_those_in_eager():
+    weight = jnp.arange(8.0).reshape(2, 4)
+    index = edges((0, 1), (1, 2), (2, 0), (0, 2))
+    together = jax.jit(jax.vmap(lambda weight: augment_edges(index, weight, 3)))(weight)
+    for position in range(2):
+        alone = augment_edges(index, weight[position], 3)
+        for ours, expected in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(ours[position], expected)
+
+
+@st.composite
+def graphs(draw):
+    node = st.integers(0, 7)
+    pairs = draw(st.lists(st.tuples(node, node), min_size=12, max_size=12))
+    kept = draw(st.permutations(range(6)))[: draw(st.sampled_from([1, 3, 6]))]
+    return pairs, kept
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs())
+def test_the_result_is_that_of_dense_matrices_and_fits_the_default(graph):
+    pairs, kept = graph
+    weight = np.random.default_rng(0).integers(-2, 3, len(pairs)).astype(np.float32)
+    dense, count = np.zeros((6, 6)), np.zeros((6, 6))
+    for (source, target), entry in zip(pairs, weight, strict=True):
+        if source < 6 and target < 6 and source != target:
+            dense[source, target] += entry
+            count[source, target] = 1
+    eye, between = np.eye(6), np.ix_(kept, kept)
+    expected = ((dense + eye) @ (dense + eye))[between]
+    joined = ((count + eye) @ (count + eye) > 0)[between] & ~np.eye(len(kept), dtype=bool)
+    found, total = square(pairs, weight, kept)
+    assert found == {place: expected[place] for place in zip(*np.nonzero(joined), strict=True)}
+    assert total == (count @ count)[between].sum()
+    assert total <= path_capacity(len(pairs), 6, len(kept))
+
+
+def test_the_default_room_is_reached_by_a_complete_graph():
+    """Between all of n nodes there are n (n - 1)² paths."""
+    pairs = [(i, j) for i in range(4) for j in range(4) if i != j]
+    _, total = square(pairs, [1] * 12)
+    assert total == path_capacity(12, 4) == 4 * 3 * 3
