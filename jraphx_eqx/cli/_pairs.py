@@ -80,9 +80,9 @@ def _call(module: Any, given: list[Any], num_graphs: int) -> Any:
 
 def _named(outputs: Any) -> dict[str, Any]:
     if isinstance(outputs, PoolOutput):
-        values = (*outputs, outputs.score)
-        found = dict(zip(_POOLED, values, strict=True))
-        return {**found, "batch": found["batch"].index}
+        x, edge_index, edge_attr, batch, perm = outputs
+        values = (x, edge_index, edge_attr, batch.index, perm, outputs.score)
+        return dict(zip(_POOLED, values, strict=True))
     if isinstance(outputs, tuple | list):
         names = _POOLED if len(outputs) == len(_POOLED) else map(str, range(len(outputs)))
         return dict(zip(names, outputs, strict=True))
@@ -104,5 +104,8 @@ def _leaf_names(module: Any) -> dict[str, str]:
     """The names of a state dict to those of the tree, where they differ."""
     names, leaves, _ = _named_leaves(module)
     paths = [leaf_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(module)]
-    named = zip(names, paths, leaves, strict=True)
-    return {name: path for name, path, leaf in named if name != path and eqx.is_inexact_array(leaf)}
+    found = {}
+    for name, path, leaf in zip(names, paths, leaves, strict=True):
+        if name is not None and name != path and eqx.is_inexact_array(leaf):
+            found[name] = path
+    return found
