@@ -1,6 +1,7 @@
 """How our networks and layers are called beside PyTorch's: batches, padding, single rows."""
 
 import copy
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 
 from ..data import BatchVector
+from ..interop import state_dict
 from ..interop._state_dict import _named_leaves
 from ..nn.pool import AbstractScorePool, PoolOutput
 from ..parity import Case, Spec, stable_sort
@@ -52,6 +54,7 @@ def pair(name: str, ours: Any, theirs: Any, given: list[Any], num_graphs: int) -
         differentiate=[name for name in names if is_float(arrays[name])],
         renames=_leaf_names(ours),
         decision=lambda config: decision_of(ours, names, num_graphs),
+        expect_zero=functools.partial(_flat, _signs(ours)),
     )
     return spec, Case("data", arrays)
 
@@ -98,6 +101,17 @@ def _real(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, An
     edges = np.all(outputs["edge_index"] < len(outputs["x"]), axis=0)
     rows = {name: kept for name in ("x", "batch", "perm", "score")}
     return {**rows, "edge_index": np.s_[:, edges], "edge_attr": edges}
+
+
+def _signs(module: Any) -> set[str]:
+    """The gradients of numbers that are divided by their absolute value: `SAGPooling`'s
+    `select.weight`, of which only the sign counts (without `min_score`)."""
+    found = state_dict(module).items()
+    return {f"d.{n}" for n, leaf in found if n.endswith("select.weight") and leaf.shape == (1, 1)}
+
+
+def _flat(signs: set[str], tensor: str) -> str | None:
+    return "only the sign of this number counts" if tensor in signs else None
 
 
 def _leaf_names(module: Any) -> dict[str, str]:
