@@ -1,6 +1,9 @@
+import dataclasses
+
 import jax
 
 from jraphx_eqx.nn import conv
+from jraphx_eqx.nn.models import MLP
 from jraphx_eqx.parity import Config, Rows, Spec
 
 from ._inputs import EDGE_CLASSES, ROWS, one_graph, pad_with, row_groups
@@ -45,6 +48,13 @@ GRAPH = (
     Config({"aggr": "max"}, WEIGHT),
     Config({"aggr": "min"}),
     Config({"aggr": "sum"}, {**WEIGHT, "batched": False}),
+)
+
+GIN = (
+    Config({"train_eps": True, "eps": 0.3}),
+    Config({"aggr": "mean", "act": "tanh"}),
+    Config({"aggr": "max", "train_eps": True}),
+    Config({"aggr": "min"}, {"batched": False}),
 )
 
 
@@ -126,9 +136,21 @@ def _conv_spec(name, grid, exact=lambda config: ()):
     )
 
 
+def _gin_pyg(act="relu", **options):
+    from torch_geometric.nn import MLP, GINConv
+
+    return GINConv(MLP([WIDTH, 5, OUT], act=act, norm=None), **options)
+
+
+def _gin_ours(act="relu", **options):
+    mlp = MLP([WIDTH, 5, OUT], act=act, norm=None, key=jax.random.key(0))
+    return conv.GINConv(WIDTH, OUT, mlp, **options)
+
+
 SPECS = (
     _conv_spec("GCNConv", GCN, _exact_gcn),
     _conv_spec("GATConv", GAT),
     _conv_spec("SAGEConv", SAGE, _exact_sage),
     _conv_spec("GraphConv", GRAPH, _exact),
+    dataclasses.replace(_conv_spec("GINConv", GIN), pyg=_gin_pyg, eqx=_gin_ours),
 )

@@ -1,6 +1,7 @@
 """The specs of all operators."""
 
-from . import _convs, _global_pools, _pools
+from . import _convs, _global_pools, _norms, _pools
 
-SPECS = {spec.name: spec for spec in (*_global_pools.SPECS, *_pools.SPECS, *_convs.SPECS)}
+ALL = (*_global_pools.SPECS, *_pools.SPECS, *_convs.SPECS, *_norms.SPECS)
+SPECS = {spec.name: spec for spec in ALL}
 FEATURES = _pools.WIDTH

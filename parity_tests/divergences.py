@@ -104,7 +104,7 @@ def _has_double_loops(case):
     return len(np.unique(loops)) < len(loops)
 
 
-MAX_AGGREGATIONS = ("global_max_pool", "global_min_pool", "SAGEConv", "GraphConv")
+MAX_AGGREGATIONS = ("global_max_pool", "global_min_pool", "SAGEConv", "GraphConv", "GINConv")
 
 
 DIVERGENCES = (

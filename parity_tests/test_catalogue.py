@@ -37,7 +37,7 @@ def test_random_and_corner_graphs(name):
     assert all_configs(result, spec)
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", [name for name in SPECS if SPECS[name].rows is not None])
 def test_what_must_change_nothing(name):
     spec = SPECS[name]
     result = check(

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jraphx_eqx.data import BatchVector
-from jraphx_eqx.nn.conv import GATConv, GCNConv, GraphConv, SAGEConv
-from jraphx_eqx.nn.models import GraphUNet
+from jraphx_eqx.nn.conv import GATConv, GCNConv, GINConv, GraphConv, SAGEConv
+from jraphx_eqx.nn.models import GCN, GIN, MLP, GraphUNet
+from jraphx_eqx.nn.norm import BatchNorm, GraphNorm, LayerNorm
 from jraphx_eqx.nn.pool import (
     PoolOutput,
     SAGPooling,
@@ -54,7 +55,8 @@ class Operator:
     `build` makes the module, given its dtype and a key; `call` applies it to `Inputs`. An operator
     that differs from another in options only is a `variant`, and is left out of the tests that
     compile a program of their own. `per_node` is for one that takes a batch, pools nothing in the
-    end, and returns a row for each node.
+    end, and returns a row for each node. One that `mixes` has statistics of the whole batch, so
+    that one graph changes another.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Operator:
     takes_batch: bool
     variant: bool = False
     per_node: bool = False
+    mixes: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -136,6 +139,40 @@ def _unet(name, variant=False, **options):
     return Operator(name, build, call, True, variant, per_node=True)
 
 
+def _norm(name, cls, variant=True, inference=False, mixes=False, **options):
+    def build(dtype, key):
+        norm = eqx.nn.inference_mode(cls(FEATURES, dtype=dtype, **options), inference)
+        leaves, structure = jax.tree.flatten(norm)
+        # Other numbers than 0 and 1.
+        return jax.tree.unflatten(structure, [(i + 2) * leaf for i, leaf in enumerate(leaves)])
+
+    def call(norm, inputs):
+        return norm(inputs.x, inputs.batch)
+
+    return Operator(name, build, call, True, variant, per_node=True, mixes=mixes)
+
+
+def _gin(name, variant=False, **options):
+    def build(dtype, key):
+        mlp = MLP([FEATURES, 4, 2], norm=None, act="tanh", dtype=dtype, key=key)
+        return GINConv(FEATURES, 2, mlp, dtype=dtype, **options)
+
+    return Operator(
+        name, build, lambda conv, inputs: conv(inputs.x, inputs.edge_index), False, variant
+    )
+
+
+def _model(name, cls, call, **options):
+    def build(dtype, key):
+        return cls(**{"act": "tanh", "norm": "graph_norm", **options}, dtype=dtype, key=key)
+
+    return Operator(name, build, call, True, variant=True, per_node=True)
+
+
+def _with_edges(model, inputs):
+    return model(inputs.x, inputs.edge_index, batch=inputs.batch)
+
+
 def _attributes(edge_attr):
     return edge_attr
 
@@ -177,11 +214,39 @@ OPERATORS = [
         add_self_loops=False,
         **gat_options,
     ),
+    _gin("gin", train_eps=True, eps=0.5),
+    _gin("gin_max", variant=True, aggr="max"),
+    _norm("batch_norm", BatchNorm, variant=False, mixes=True),
+    _norm("batch_norm_running", BatchNorm, inference=True),
+    _norm("graph_norm", GraphNorm, variant=False),
+    _norm("layer_norm", LayerNorm),
+    _norm("layer_norm_node", LayerNorm, mode="node"),
+    _model("mlp", MLP, lambda mlp, inputs: mlp(inputs.x, inputs.batch), features=[FEATURES, 4, 2]),
+    _model(
+        "gcn_model",
+        GCN,
+        _with_edges,
+        in_features=FEATURES,
+        hidden_features=4,
+        num_layers=2,
+        norm=None,  # after which the gradient of a bias is nothing but rounding
+        jk="cat",
+    ),
+    _model(
+        "gin_model",
+        GIN,
+        _with_edges,
+        in_features=FEATURES,
+        hidden_features=2,
+        num_layers=2,
+        jk="lstm",
+    ),
     _unet("unet", depth=2),
     _unet("unet_concat", variant=True, depth=1, pool_ratios=2, sum_res=False),
 ]
 DISTINCT = [operator for operator in OPERATORS if not operator.variant]
 BATCHED = [operator for operator in OPERATORS if operator.takes_batch]
+ISOLATED = [operator for operator in OPERATORS if not operator.mixes]
 CONVS = [operator for operator in OPERATORS if not operator.takes_batch]
 POOLS = [op for op in BATCHED if not op.per_node and not op.name.startswith("global")]
 

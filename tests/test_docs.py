@@ -89,7 +89,10 @@ def test_the_checker_wants_all_output_to_be_shown():
         check_page("```python\nprint(1)\n```\n", "page")
 
 
-@pytest.mark.parametrize("module", ["nn.pool", "nn.conv", "data", "ops", "interop", "parity"])
+@pytest.mark.parametrize(
+    "module",
+    ["nn", "nn.pool", "nn.conv", "nn.norm", "nn.models", "data", "ops", "interop", "parity"],
+)
 def test_every_public_name_is_in_the_api_pages(module):
     documented = set()
     for page in (ROOT / "docs" / "api").glob("*.md"):

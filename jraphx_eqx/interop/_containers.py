@@ -2,6 +2,7 @@
 
 import equinox as eqx
 
+from ..data import Data
 from ..nn import Sequential
 from ..nn.models import GraphSequential
 from ._layer import check_hooks
@@ -14,6 +15,8 @@ def _parts(module):
 
 
 def _list_to_pyg(layers):
+    if layers and all(isinstance(one, Data) for one in layers):
+        return [to_pyg(one) for one in layers]
     return resolve("torch.nn.ModuleList")([to_pyg(layer) for layer in layers])
 
 
@@ -38,10 +41,8 @@ def _graph_sequential_from_pyg(module):
 
 def _graph_sequential_to_pyg(sequential):
     modules = {
-        name: (to_pyg(layer), f"{', '.join(taken)} -> {', '.join(returned)}")
-        for (name, layer), (taken, returned) in zip(
-            sequential.modules.items(), sequential.signatures, strict=True
-        )
+        name: (to_pyg(sequential.modules[name]), f"{', '.join(taken)} -> {', '.join(returned)}")
+        for name, (taken, returned) in zip(sequential.order, sequential.signatures, strict=True)
     }
     kind = resolve("torch_geometric.nn.Sequential")
     return kind(", ".join(sequential.arguments), modules)

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..data import Batch, BatchVector, Data
 from ._arrays import as_tensor, from_tensor, is_tensor
-from ._twins import Twin, qualified_name, register, register_refusal, resolve
+from ._twins import Twin, from_pyg, qualified_name, register, register_refusal, resolve
 
 _FIELDS = ("x", "edge_index", "edge_attr", "pos")
 _LEVELS = ("node", "edge", "graph")
@@ -53,6 +53,16 @@ def _batch_from_pyg(batch):
             array = array.reshape(batch.num_graphs, rows, *array.shape[1:])
         _put(fields, extras, name, level, array)
     return Batch(**fields, batch=BatchVector(jnp.asarray(index), batch.num_graphs), extras=extras)
+
+
+def _dataset_from_pyg(dataset):
+    kind = resolve("torch_geometric.data.Data")
+    # By `from_pyg` only for its error, because it looks through all twins.
+    return [_data_from_pyg(one) if isinstance(one, kind) else from_pyg(one) for one in dataset]
+
+
+def _no_dataset(_):
+    raise TypeError("PyG's data sets are not made from graphs; convert a list of Data")
 
 
 def _data_to_pyg(data):
@@ -187,4 +197,13 @@ _HETERO = "it has nodes of several types; convert data.to_homogeneous()"
 # A Batch of PyG is a Data too, so that it must be looked for first.
 register(Twin("torch_geometric.data.Batch", Batch, _batch_from_pyg, _batch_to_pyg, subclasses=True))
 register(Twin("torch_geometric.data.Data", Data, _data_from_pyg, _data_to_pyg, subclasses=True))
+register(
+    Twin(
+        "torch_geometric.data.Dataset",
+        None,
+        _dataset_from_pyg,
+        _no_dataset,
+        subclasses=True,
+    )
+)
 register_refusal("torch_geometric.data.HeteroData", _HETERO)

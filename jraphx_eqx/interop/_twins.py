@@ -46,7 +46,7 @@ def register_refusal(theirs: str, reason: str) -> None:
 
 
 def from_pyg(obj: Any) -> Any:
-    """Converts a layer, a graph, a batch or a pooling function of PyTorch Geometric into ours.
+    """Converts a module, a graph, a batch or a pooling function of PyTorch Geometric into ours.
 
     A layer becomes one with the same hyperparameters, and the same weights bit by bit, in the same
     dtype. A layer in evaluation mode becomes one in inference mode. Dropped are only PyG's `cached`
@@ -61,14 +61,25 @@ def from_pyg(obj: Any) -> Any:
 
     **Arguments:**
 
-    - `obj`: a `TopKPooling`, `SAGPooling`, `SelectTopK`, `GCNConv`, `GATConv`, `SAGEConv`,
-        `GraphConv`, `Data`, `Batch`, or one of the functions `global_add_pool`,
-        `global_mean_pool` and `global_max_pool`.
+    - `obj`: one of
+        PyG's poolings `TopKPooling`, `SAGPooling`, `SelectTopK`, and the functions
+        `global_add_pool`, `global_mean_pool`, `global_max_pool`;
+        its convolutions `GCNConv`, `GATConv`, `SAGEConv`, `GraphConv`, `GINConv`;
+        its norms `BatchNorm`, `LayerNorm`, `GraphNorm`;
+        its models `GraphUNet`, `GCN`, `GAT`, `GraphSAGE`, `GIN`, `MLP`, `JumpingKnowledge`, and
+        `Sequential`;
+        PyTorch's `Linear` (and PyG's), `Embedding`, `LayerNorm`, `BatchNorm1d`, `GRUCell`,
+        `LSTMCell`, `Dropout`, `Identity`, `PReLU`, activations, and its containers `Sequential`,
+        `ModuleList` and `ModuleDict` of any of these; a `Data`, a `Batch`, or a data set such as
+        `TUDataset`, with its `transform`.
 
-    **Returns:** our twin of it.
+    **Returns:** our twin of it; of a `ModuleList` a list, of a `ModuleDict` a dictionary, and of a
+    data set a list of `Data`. Transformations of JAX sort the keys of dictionaries, so use what is
+    in them by name.
 
     **Raises:** `TypeError` for anything else, subclasses of these layers included. `ValueError` for
-    an option that there is no twin of. Nothing is left out in silence. A whole network of your own
+    an option that there is no twin of. Errors say where in a module it is. Nothing is left out in
+    silence. A whole network of your own
     is ported with [`load_state_dict`][jraphx_eqx.interop.load_state_dict].
     """
     for twin in _TWINS:
@@ -107,7 +118,8 @@ def to_pyg(obj: Any) -> Any:
             return twin.to_pyg(obj)
     raise TypeError(
         f"to_pyg cannot convert {qualified_name(obj)}; it converts "
-        f"{', '.join(dict.fromkeys(twin.ours.__name__ for twin in _TWINS))}, and state dicts"
+        f"{', '.join(dict.fromkeys(twin.ours.__name__ for twin in _TWINS if twin.ours))}, and "
+        "state dicts"
     )
 
 

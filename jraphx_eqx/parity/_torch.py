@@ -169,7 +169,8 @@ def run_torch(
     outputs = call(module, tensors)
     found = {f"out.{name}": _array(value) for name, value in outputs.items()}
     for direction, parts in cotangents.items():
-        grads = _gradients(outputs, leaves, parts, float_type)
+        # Buffers are no leaves. The other side may have no gradient for them either.
+        grads = dict.fromkeys(weights) | _gradients(outputs, leaves, parts, float_type)
         suffix = f"|{direction}" if direction else ""
         found.update({f"d.{name}{suffix}": grad for name, grad in grads.items()})
     return found

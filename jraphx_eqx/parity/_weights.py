@@ -63,8 +63,13 @@ def load(module: Any, weights: Mapping[str, np.ndarray], dtype: Any) -> Any:
 
 
 def draw(rng: np.random.Generator, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Random float32 weights, of unit variance after a product along the last axis."""
-    return {name: _uniform(rng, shape) for name, shape in shapes.items()}
+    """Random float32 weights, of unit variance after a product along the last axis.
+
+    Variances, which PyTorch calls `running_var`, are positive.
+    """
+    drawn = {name: _uniform(rng, shape) for name, shape in shapes.items()}
+    variances = {name: 0.5 + abs(drawn[name]) for name in drawn if name.endswith("running_var")}
+    return drawn | variances
 
 
 def _uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,5 +1,5 @@
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,8 +13,6 @@ from ._gnn import AbstractGNN
 from ._jumping_knowledge import JumpingKnowledge
 from ._mlp import MLP
 from ._parts import make_activation, make_dropout, make_norms
-
-Jump = Literal["last", "cat", "max", "lstm"]
 
 
 class GCN(AbstractGNN):
@@ -47,7 +45,7 @@ class GCN(AbstractGNN):
         act_kwargs: Mapping[str, Any] | None = None,
         norm: str | None = None,
         norm_kwargs: Mapping[str, Any] | None = None,
-        jk: Jump | None = None,
+        jk: str | None = None,
         *,
         dtype: DTypeLike | None = None,
         key: PRNGKeyArray,
@@ -119,7 +117,7 @@ class GraphSAGE(AbstractGNN):
         act_kwargs: Mapping[str, Any] | None = None,
         norm: str | None = None,
         norm_kwargs: Mapping[str, Any] | None = None,
-        jk: Jump | None = None,
+        jk: str | None = None,
         *,
         dtype: DTypeLike | None = None,
         key: PRNGKeyArray,
@@ -172,7 +170,7 @@ class GIN(AbstractGNN):
         act_kwargs: Mapping[str, Any] | None = None,
         norm: str | None = None,
         norm_kwargs: Mapping[str, Any] | None = None,
-        jk: Jump | None = None,
+        jk: str | None = None,
         *,
         dtype: DTypeLike | None = None,
         key: PRNGKeyArray,
@@ -238,7 +236,7 @@ class GAT(AbstractGNN):
         act_kwargs: Mapping[str, Any] | None = None,
         norm: str | None = None,
         norm_kwargs: Mapping[str, Any] | None = None,
-        jk: Jump | None = None,
+        jk: str | None = None,
         heads: int = 1,
         concat: bool = True,
         *,

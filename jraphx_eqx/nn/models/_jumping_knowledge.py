@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from typing import Literal
 
 import equinox as eqx
 import jax
@@ -36,7 +35,7 @@ class JumpingKnowledge(eqx.Module):
 
     def __init__(
         self,
-        mode: Literal["cat", "max", "lstm"],
+        mode: str,
         in_features: int | None = None,
         num_layers: int | None = None,
         *,

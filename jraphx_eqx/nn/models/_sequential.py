@@ -19,6 +19,8 @@ class GraphSequential(eqx.Module):
     """
 
     modules: dict[str, Callable[..., Any]]
+    # JAX sorts dictionaries, so the order is kept here.
+    order: tuple[str, ...] = eqx.field(static=True)
     arguments: tuple[str, ...] = eqx.field(static=True)
     signatures: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = eqx.field(static=True)
 
@@ -51,6 +53,7 @@ class GraphSequential(eqx.Module):
             signatures.append((returned, returned) if text is None else _signature(name, text))
             layers[name] = module
         self.modules = layers
+        self.order = tuple(layers)
         self.arguments = _names(input_args)
         self.signatures = tuple(signatures)
 
@@ -69,9 +72,8 @@ class GraphSequential(eqx.Module):
         values.update(kwargs)
         keys = split_key(key, len(self.modules))
         out = None
-        for (name, layer), (taken, returned), one in zip(
-            self.modules.items(), self.signatures, keys, strict=True
-        ):
+        for name, (taken, returned), one in zip(self.order, self.signatures, keys, strict=True):
+            layer = self.modules[name]
             missing = [argument for argument in taken if argument not in values]
             if missing:
                 raise ValueError(f"{name} takes {missing[0]!r}, which has no value yet")

@@ -1,5 +1,3 @@
-from typing import Literal
-
 import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -38,7 +36,7 @@ class LayerNorm(AbstractNorm):
         in_features: int,
         eps: float | int = 1e-5,
         affine: bool = True,
-        mode: Literal["graph", "node"] = "graph",
+        mode: str = "graph",
         *,
         dtype: DTypeLike | None = None,
         key: PRNGKeyArray | None = None,

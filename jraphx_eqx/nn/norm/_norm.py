@@ -24,7 +24,7 @@ def entering(
     x: Float[Array, "nodes features"],
     batch: BatchVector | None,
     in_features: int,
-    weight: Float[Array, " features"] | None,
+    weight: Float[Array, " in_features"] | None,
 ) -> Float[Array, "nodes features"]:
     """`x`, checked, in float32 at least, with zeros in rows of padding."""
     check_features(x, in_features, x.dtype if weight is None else weight.dtype)
