@@ -19,7 +19,15 @@ CODES = (
     "wrong usage, or something cannot be read, imported or written; 3 something was not, or not "
     "really, compared."
 )
-Lane = StrEnum("Lane", {name: name for name in ("f64", "f32")})
+
+
+class Lane(StrEnum):
+    """What is computed in float64 or float32."""
+
+    f64 = "f64"
+    f32 = "f32"
+
+
 Checkpoint = Annotated[
     Path, typer.Argument(help="A file of weights: .pt, .pth, .safetensors or .npz.")
 ]

@@ -1,6 +1,7 @@
 """How our networks and layers are called beside PyTorch's: batches, padding, single rows."""
 
 import copy
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 
 from ..data import BatchVector
+from ..interop import state_dict
 from ..interop._state_dict import _named_leaves
 from ..nn.pool import AbstractScorePool, PoolOutput
 from ..parity import Case, Spec, stable_sort
@@ -52,6 +54,7 @@ def pair(name: str, ours: Any, theirs: Any, given: list[Any], num_graphs: int) -
         differentiate=[name for name in names if is_float(arrays[name])],
         renames=_leaf_names(ours),
         decision=lambda config: decision_of(ours, names, num_graphs),
+        expect_zero=functools.partial(_flat, _signs(ours)),
     )
     return spec, Case("data", arrays)
 
@@ -80,9 +83,9 @@ def _call(module: Any, given: list[Any], num_graphs: int) -> Any:
 
 def _named(outputs: Any) -> dict[str, Any]:
     if isinstance(outputs, PoolOutput):
-        values = (*outputs, outputs.score)
-        found = dict(zip(_POOLED, values, strict=True))
-        return {**found, "batch": found["batch"].index}
+        x, edge_index, edge_attr, batch, perm = outputs
+        values = (x, edge_index, edge_attr, batch.index, perm, outputs.score)
+        return dict(zip(_POOLED, values, strict=True))
     if isinstance(outputs, tuple | list):
         names = _POOLED if len(outputs) == len(_POOLED) else map(str, range(len(outputs)))
         return dict(zip(names, outputs, strict=True))
@@ -100,9 +103,23 @@ def _real(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, An
     return {**rows, "edge_index": np.s_[:, edges], "edge_attr": edges}
 
 
+def _signs(module: Any) -> set[str]:
+    """The gradients of numbers that are divided by their absolute value: `SAGPooling`'s
+    `select.weight`, of which only the sign counts (without `min_score`)."""
+    found = state_dict(module).items()
+    return {f"d.{n}" for n, leaf in found if n.endswith("select.weight") and leaf.shape == (1, 1)}
+
+
+def _flat(signs: set[str], tensor: str) -> str | None:
+    return "only the sign of this number counts" if tensor in signs else None
+
+
 def _leaf_names(module: Any) -> dict[str, str]:
     """The names of a state dict to those of the tree, where they differ."""
     names, leaves, _ = _named_leaves(module)
     paths = [leaf_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(module)]
-    named = zip(names, paths, leaves, strict=True)
-    return {name: path for name, path, leaf in named if name != path and eqx.is_inexact_array(leaf)}
+    found = {}
+    for name, path, leaf in zip(names, paths, leaves, strict=True):
+        if name is not None and name != path and eqx.is_inexact_array(leaf):
+            found[name] = path
+    return found

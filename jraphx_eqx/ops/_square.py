@@ -49,17 +49,13 @@ def augment_edges(
     num_kept, num_edges = node_index.shape[0], edge_index.shape[1]
     needed = path_capacity(num_edges, num_nodes, num_kept)
     capacity = needed if max_paths is None else min(needed, max_paths)
-    edge_index, edge_weight = remove_self_loops(edge_index, edge_weight, num_nodes)
-    edge_index, edge_weight = coalesce(edge_index, edge_weight, num_nodes)
-    direct, direct_weight = filter_edges(edge_index, edge_weight, node_index, num_nodes)
     labels = _labels(node_index, num_nodes)
-    paths, path_weight, total = _paths(
-        edge_index, edge_weight, num_nodes, labels, num_kept, capacity
-    )
+    single, single_weight = _simple(edge_index, edge_weight, num_nodes)
+    direct, direct_weight = filter_edges(single, single_weight, node_index, num_nodes)
+    assert direct_weight is not None
+    paths, path_weight, total = _paths(single, single_weight, num_nodes, labels, num_kept, capacity)
     joined = jnp.concatenate([direct, paths.astype(direct.dtype)], axis=1)
-    weight = jnp.concatenate([2 * direct_weight, path_weight])
-    joined, weight = remove_self_loops(joined, weight, num_kept)
-    joined, weight = coalesce(joined, weight, num_kept)
+    joined, weight = _simple(joined, jnp.concatenate([2 * direct_weight, path_weight]), num_kept)
     room = num_kept * max(num_kept - 1, 0)
     return joined[:, :room], weight[:room], total
 
@@ -72,6 +68,14 @@ def path_capacity(num_edges: int, num_nodes: int, num_kept: int | None = None) -
     """
     ends = num_nodes if num_kept is None else num_kept
     return num_edges * max(min(num_edges, ends, num_nodes - 1), 0)
+
+
+def _simple(edge_index, edge_weight, num_nodes):
+    """The edges without self-loops, equal ones as one, by source and then by target."""
+    edge_index, weight = remove_self_loops(edge_index, edge_weight, num_nodes)
+    edge_index, weight = coalesce(edge_index, weight, num_nodes)
+    assert weight is not None
+    return edge_index, weight
 
 
 def _labels(node_index, num_nodes):

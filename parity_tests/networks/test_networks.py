@@ -175,7 +175,10 @@ def test_training_goes_on_along_the_same_path(network, name):
             theirs_optimizer.step()
         before, after = theirs_of(network).state_dict(), theirs.state_dict()
         for key, value in state_dict(parameters).items():
-            scale = float(after[key].abs().max())
+            # The gradient of SAGPooling's sign is 0. What rounding makes of that, up to 1e-15, Adam
+            # divides by 1e-8, so its distance is measured against 1 and not against itself.
+            sign = key.endswith("select.weight") and value.shape == (1, 1)
+            scale = 1.0 if sign else float(after[key].abs().max())
             distance = float(np.abs(np.asarray(value) - after[key].numpy()).max())
             assert distance <= BOUND * scale, (key, distance / scale)
         moved = [float((after[key] - before[key].double()).abs().max()) for key in after]
@@ -186,7 +189,9 @@ def assert_same_gradients(gradients, theirs):
     found = state_dict(gradients)
     expected = {name: parameter.grad for name, parameter in theirs.named_parameters()}
     assert set(found) == set(expected)
+    expected = {name: gradient.numpy() for name, gradient in expected.items()}
+    # What cancels, as for the sign of a scorer, is only as exact as the terms of its sum.
+    largest = max(np.abs(gradient).max() for gradient in expected.values())
     for name, gradient in expected.items():
-        gradient = np.zeros(gradient.shape) if gradient is None else gradient.numpy()
-        scale = np.abs(gradient).max()
-        np.testing.assert_allclose(found[name], gradient, rtol=0, atol=1e-10 * scale, err_msg=name)
+        atol = 1e-10 * np.abs(gradient).max() + 1e-13 * largest
+        np.testing.assert_allclose(found[name], gradient, rtol=0, atol=atol, err_msg=name)
