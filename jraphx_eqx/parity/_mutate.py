@@ -55,9 +55,9 @@ def mutate(
     - `divergences`: the declared ones; what they cover does not count as noticed.
     - `progress`: called after each fault.
 
-    **Returns:** a `Result` whose `kills` has an entry for each fault: `KILLED`, with the first check
-    that failed; `SURVIVED`; or `EQUIVALENT` where every output, gradient, score and selection of
-    all comparisons is the same bit for bit.
+    **Returns:** a `Result` whose `kills` has an entry for each fault: `KILLED`, with the first
+    check that failed; `SURVIVED`; or `EQUIVALENT` where every output, gradient, score and selection
+    of all comparisons is the same bit for bit.
 
     **Raises:** `UnreachedFault` if a fault's code is never run, `ValueError` for a fault that makes
     the code meaningless (an undefined name), `BadReferences` as
