@@ -78,7 +78,7 @@ class Fault:
 
 
 @contextlib.contextmanager
-def injected(fault: Fault) -> Iterator[Callable[[], bool | None]]:
+def injected(fault: Fault) -> Iterator[Callable[[], Any]]:
     """A context with a fault. Yields whether the faulty code was run, `None` if it cannot be told.
 
     Nothing that was traced outside is used inside, and the other way round.
