@@ -35,7 +35,7 @@ FAULTS = (
             "jnp.dtype(jnp.float32)",
             TOPK,
         ),
-        likely="ratio=0.39",
+        likely="ratio=0.55",
     ),
     edit(
         *("a number of nodes that a graph does not have", f"{TOP}top_k_counts"),
