@@ -138,7 +138,7 @@ def record_command(
     references: References = FOLDER,
 ) -> None:
     """Writes down what PyG computes. What exists is replaced only if PyG still gives it."""
-    names = [str(name) for name in operators or SPECS]
+    names = [str(name) for name in operator or SPECS]
     with Progress(*_columns(), console=_console()) as bar:
         task = bar.add_task("0 of 0 operators", total=sum(map(_work.replay_size, names)))
         for done, name in enumerate(names):
@@ -192,6 +192,7 @@ def mutate_command(
             bar.advance(task, len(result.kills))
     places = {fault.name: place for place, fault in enumerate(FAULTS)}
     whole.kills.sort(key=lambda kill: (list(SPECS).index(kill.operator), places[kill.fault]))
+    _work.explain_equivalents(whole)
     _finish(whole, json, html)
 
 

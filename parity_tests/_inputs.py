@@ -95,8 +95,8 @@ def pad_with(fill: float):
 def _capacity(case: Case, name: str, size: int) -> int:
     """The case's own capacity, or one from a short list, so that few programs are compiled.
 
-    There always are padding nodes and edges. Most random cases have six graphs, and none is padding:
-    what leaks into the last graph must show.
+    There always are padding nodes and edges. Most random cases have six graphs, and none of them
+    is padding: what leaks into the last graph must show.
     """
     if name in case.capacity:
         return case.capacity[name]

@@ -35,7 +35,7 @@ FAULTS = (
             "jnp.dtype(jnp.float32)",
             TOPK,
         ),
-        likely="k_by_dtype",
+        likely="ratio=0.55",
     ),
     edit(
         *("a number of nodes that a graph does not have", f"{TOP}top_k_counts"),
@@ -65,7 +65,7 @@ FAULTS = (
         " + num_graphs)",
         ")",
         TOPK,
-        likely="ratio=0.5 / meta",
+        likely="metamorphic",
     ),
     edit("lowest scores", f"{ORDER}_descending_bits", BITS, f"~{BITS}", *BOTH),
     edit(
@@ -88,7 +88,6 @@ FAULTS = (
         "jnp.full_like(score, jnp.nan)",
         "jnp.full_like(score, -jnp.inf)",
         *BOTH,
-        likely="nan",
     ),
     edit(
         "-0.0 below 0.0",
@@ -96,7 +95,6 @@ FAULTS = (
         "jnp.where(score == 0, jnp.zeros_like(score), score)",
         "score + 0.0",
         TOPK,
-        likely="softshrink",
     ),
     edit(
         *("ties to the highest index", f"{ORDER}_stable_argsort"),
@@ -142,7 +140,7 @@ FAULTS = (
         "score > threshold",
         "score >= threshold",
         TOPK,
-        likely="min_score=0.0",
+        likely="min_score",
     ),
     edit(
         "the maximum itself is not kept",
@@ -193,7 +191,7 @@ FAULTS = (
         "nonlinearity in float32",
         SCORE,
         ACTIVATED,
-        "self.nonlinearity(jnp.where(batch.node_mask, score, 0).astype(jnp.float32)).astype(score.dtype)",
+        f"({ACTIVATED.replace('0))', '0).astype(jnp.float32))')}).astype(score.dtype)",
         *BOTH,
     ),
     edit("sign of the projection lost", SCORE, "self.weight[0]", "jnp.abs(self.weight[0])", *BOTH),

@@ -25,7 +25,8 @@ TOPK = (
     Config({"ratio": 1, "multiplier": 0.5}),
     Config({"ratio": 0.6, "nonlinearity": "relu"}),
     Config({"ratio": 0.8, "nonlinearity": "sin"}, {"edges": 3}),
-    Config({"ratio": 0.5}, {"batched": False}),
+    # Of the 38 nodes of the random cases this keeps 21 in float32 and 22 in float64.
+    Config({"ratio": 21 / 38}, {"batched": False}),
     Config({"min_score": 0.05}, {"batched": False, "edges": 1}),
 )
 SAG = (

@@ -15,7 +15,7 @@ from jraphx_eqx.parity import Case, Config, Result, Spec, graphs, lanes_of, muta
 from .catalogue import FEATURES, SPECS
 from .digits import digit_cases
 from .divergences import DIVERGENCES
-from .faults import FAULTS
+from .faults import EQUIVALENT, FAULTS
 from .recorded import FOLDER, check_operator
 from .recorded import cases as recorded_cases
 
@@ -167,6 +167,18 @@ def _mutate(operator: str, places: list[int], lanes: tuple[str, ...]) -> Result:
         lanes=[lane for lane in lanes if lane in lanes_of(spec)],
         divergences=DIVERGENCES,
     )
+
+
+def explain_equivalents(result: Result) -> None:
+    """Adds the reason to each equivalent fault. One without a reason has survived: perhaps no case
+    has the input that it takes. So has one that was listed and is killed."""
+    for kill in result.kills:
+        reason = EQUIVALENT.get((kill.fault, kill.operator))
+        if kill.verdict == "EQUIVALENT":
+            kill.verdict = "EQUIVALENT" if reason else "SURVIVED"
+            kill.message += f". {reason}" if reason else ", but no reason for it is listed"
+        elif reason:
+            kill.verdict, kill.message = "SURVIVED", f"listed as equivalent, but {kill.message}"
 
 
 def _by_time(name: str) -> int:

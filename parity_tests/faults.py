@@ -5,18 +5,25 @@ some other way belongs here, too.
 """
 
 from . import _conv_faults, _pool_faults, _reduction_faults
-from ._fault import ADD, GAT, GCN
+from ._fault import ADD, GAT, GCN, GRAPH
 
 FAULTS = (*_reduction_faults.FAULTS, *_pool_faults.FAULTS, *_conv_faults.FAULTS)
 
 # Faults that no comparison can notice, and why. That all results are bit-equal is measured.
+_PAST_THE_END = (
+    "Padding edges point past the end, so what they carry is added outside and gets no gradient."
+)
 EQUIVALENT = {
     ("no segment for padding", ADD): "JAX drops what is added outside. The segment is there for "
     "the maximum, whose gradient some releases get wrong without it.",
-    ("other initial weights", GCN): "Weights are loaded from PyG before anything is compared. "
-    "`tests/nn/conv` looks at the initial ones.",
-    ("gradient of a degree of 0", GCN): "It needs a node into which all edges have weight 0, "
-    "where PyG's own gradient is NaN: the divergence `zero-weight`, whose test notices it.",
+    ("padding edges keep their attributes", GCN): _PAST_THE_END,
+    ("padding edges keep their attributes", GRAPH): _PAST_THE_END,
     ("no eps in the softmax", GAT): "The sum is at least 1, since the maximum is subtracted, and "
     "1 + 1e-16 is 1 in float64.",
+    ("other initial weights", GCN): "PyG's weights are loaded before anything is compared. "
+    "`tests/nn/conv` looks at the initial ones.",
+    ("gradient of a degree of 0", GCN): "It takes a node into which all edges have weight 0, "
+    "where PyG's own gradient is NaN. The test of that divergence notices it.",
+    ("slope at 0 is 1", GAT): "It takes attention logits of exactly 0, which no recorded case "
+    "has. `tests/nn/test_activation.py` notices it.",
 }

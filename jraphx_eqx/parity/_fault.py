@@ -38,6 +38,12 @@ class Edit:
         """The context. It yields a function that says whether the changed lines were run."""
         return _in_force(self)
 
+    def code(self) -> types.CodeType:
+        """The changed function's code. Raises where the text does not fit, as entering does."""
+        _, file = _module(self)
+        source = Path(file).read_text(encoding="utf-8")
+        return _edited(self, source, file, self.place.partition(":")[2])
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -72,7 +78,7 @@ class Fault:
 
 
 @contextlib.contextmanager
-def injected(fault: Fault) -> Iterator[Callable[[], bool | None]]:
+def injected(fault: Fault) -> Iterator[Callable[[], Any]]:
     """A context with a fault. Yields whether the faulty code was run, `None` if it cannot be told.
 
     Nothing that was traced outside is used inside, and the other way round.
@@ -87,11 +93,9 @@ def injected(fault: Fault) -> Iterator[Callable[[], bool | None]]:
 
 @contextlib.contextmanager
 def _in_force(edit: Edit) -> Iterator[Callable[[], bool]]:
-    module_name, _, name = edit.place.partition(":")
-    module = importlib.import_module(module_name)
-    assert module.__file__ is not None
-    code = _edited(edit, Path(module.__file__).read_text(encoding="utf-8"), module.__file__, name)
-    functions = _functions(name, module.__file__)
+    module, file = _module(edit)
+    code = edit.code()
+    functions = _functions(code.co_qualname, file)
     if not functions or any(
         len(f.__code__.co_freevars) != len(code.co_freevars) for f in functions
     ):
@@ -107,6 +111,12 @@ def _in_force(edit: Edit) -> Iterator[Callable[[], bool]]:
         for function, old in before:
             function.__code__ = old
         del module.__dict__[MARK]
+
+
+def _module(edit: Edit) -> tuple[types.ModuleType, str]:
+    module = importlib.import_module(edit.place.partition(":")[0])
+    assert module.__file__ is not None
+    return module, module.__file__
 
 
 def _functions(name: str, file: str) -> list[types.FunctionType]:

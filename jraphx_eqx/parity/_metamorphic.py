@@ -55,7 +55,7 @@ def _moves(trial, module, oracle, plain: Candidate) -> Iterator[tuple[str, list[
     eager.candidate.compiled = False
     yield "eager", [eager]
     yield "more padding", [part(same, _roomier(trial.case, plain, inputs))]
-    yield "no padding", [part(same, _tight(trial.case, sizes, edges))]
+    yield "no padded nodes", [part(same, _tight(trial.case, sizes))]
     if sizes["node"]:
         yield "nodes permuted", [part({**same, "node": rng.permutation(sizes["node"])})]
     if edges:
@@ -102,11 +102,11 @@ def _roomier(case, plain: Candidate, inputs) -> Any:
     return dataclasses.replace(case, capacity={name: 2 * size for name, size in padded.items()})
 
 
-def _tight(case, sizes: Mapping[str, int], edges: int) -> Any:
-    """The case with room for what is there and no more."""
-    nodes, graphs = sizes["node"], sizes["graph"]
-    capacity = {"num_nodes": nodes, "num_edges": edges, "num_graphs": graphs}
-    return dataclasses.replace(case, capacity=capacity)
+def _tight(case, sizes: Mapping[str, int]) -> Any:
+    """The case with room for its nodes and graphs and no more, so that no last row of padding takes
+    what edges of padding leave behind."""
+    capacity = {"num_nodes": sizes["node"], "num_graphs": sizes["graph"]}
+    return dataclasses.replace(case, capacity={**case.capacity, **capacity})
 
 
 class _Frame:

@@ -19,6 +19,7 @@ from ._trial import Book, Trial
 
 # What kills a fault is most often a value in float64, and the metamorphic lane takes the longest.
 LANE_ORDER = ("f64", "exact", "f32", "metamorphic")
+Ask = Callable[[Config, Case], AbstractOracle]
 KINDS = ("weights", "run", "structure", "decision", "value", "gradient")
 
 
@@ -55,9 +56,9 @@ def mutate(
     - `divergences`: the declared ones; what they cover does not count as noticed.
     - `progress`: called after each fault.
 
-    **Returns:** a `Result` whose `kills` has an entry for each fault: `KILLED`, with the first check
-    that failed; `SURVIVED`; or `EQUIVALENT` where every output, gradient, score and selection of
-    all comparisons is the same bit for bit.
+    **Returns:** a `Result` whose `kills` has an entry for each fault: `KILLED`, with the first
+    check that failed; `SURVIVED`; or `EQUIVALENT` where every output, gradient, score and selection
+    of all comparisons is the same bit for bit.
 
     **Raises:** `UnreachedFault` if a fault's code is never run, `ValueError` for a fault that makes
     the code meaningless (an undefined name), `BadReferences` as
@@ -66,20 +67,18 @@ def mutate(
     if (references is None) == (cases is None):
         raise ValueError("one of references and cases must be given, to compare with")
     divergences = list(divergences)
-    bench = Bench(
-        spec, divergences, lanes_of(spec) if lanes is None else checked_lanes(spec, lanes)
-    )
+    lanes = lanes_of(spec) if lanes is None else checked_lanes(spec, lanes)
     result = Result(environment=environment())
     if references is not None:
-        found = trusted(spec, references, divergences)
-        bench.at = pairs(spec, found.cases, found.manifest["pairing"])
-        bench.oracle = lambda config, case: found.oracle(spec, config, case, seed)
-        result.environment.update(found.environment)
+        known = trusted(spec, references, divergences)
+        at = pairs(spec, known.cases, known.manifest["pairing"])
+        oracle: Ask = lambda config, case: known.oracle(spec, config, case, seed)  # noqa: E731
+        result.environment.update(known.environment)
     else:
         assert cases is not None
-        bench.at = pairs(spec, cases, pairing)
-        bench.oracle = _remembering(spec, seed, weights)
+        at, oracle = pairs(spec, cases, pairing), _remembering(spec, seed, weights)
         result.environment.update(torch_environment())
+    bench = Bench(spec, at, oracle, lanes, divergences)
     for fault in faults:
         if not fault.operators or spec.name in fault.operators:
             result.kills.append(bench.judge(fault))
@@ -87,7 +86,7 @@ def mutate(
     return result
 
 
-def _remembering(spec: Spec, seed: int, weights) -> Callable[[Config, Case], AbstractOracle]:
+def _remembering(spec: Spec, seed: int, weights) -> Ask:
     make, known = live(weights), {}
 
     def oracle(config: Config, case: Case) -> AbstractOracle:
@@ -126,10 +125,10 @@ class Bench:
     """Where the faults of one operator are tried. Results without a fault are kept."""
 
     spec: Spec
-    divergences: list[Divergence]
+    at: list[tuple[Config, Case]]
+    oracle: Ask
     lanes: Sequence[str]
-    at: list[tuple[Config, Case]] = field(default_factory=list)
-    oracle: Callable[[Config, Case], AbstractOracle] = field(default=lambda config, case: None)  # type: ignore
+    divergences: list[Divergence]
     clean: dict[str, Found] = field(default_factory=dict)
 
     def judge(self, fault: Fault) -> Kill:
@@ -174,10 +173,12 @@ class Bench:
         trial = Trial(
             self.spec, look.config, look.case, look.lane, Book(), watch=lambda new: _add(sha, new)
         )
-        oracle, options = self.oracle, look.config.options
-        trial.guard(lambda: oracle(look.config, look.case), lambda: self.spec.eqx(**options), False)
+        config, case = look.config, look.case
+        trial.guard(
+            lambda: self.oracle(config, case), lambda: self.spec.eqx(**config.options), force=False
+        )
         for record in trial.records:
-            declare(record, self.divergences, look.config, look.case)
+            declare(record, self.divergences, config, case)
         return Found(trial.records, sha.hexdigest())
 
     def without_fault(self, look: Look) -> Found:

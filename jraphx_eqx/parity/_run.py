@@ -41,7 +41,7 @@ def run(
     - `spec`, `cases`: what is compared, on what.
     - `lanes`: among `"exact"` (inputs, weights and cotangents in eighths; what float32 holds
         exactly must be equal bit for bit), `"f64"`, `"f32"` (without JAX's 64-bit mode, as users
-        run it) and `"metamorphic"` (eager execution, more padding, permuted nodes and edges, and
+        run it) and `"metamorphic"` (eager execution, other padding, permuted nodes and edges, and
         graphs apart must change nothing). By default all that the spec has what they need for.
     - `pairing`: `"product"`: every configuration on every case; `"rotate"`: each case with the next
         configuration in turn, and each configuration at least once.

@@ -10,10 +10,11 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path.append(str(ROOT))
 
-from jraphx_eqx.parity import Edit, Fault, UnreachedFault, mutate  # noqa: E402
+from jraphx_eqx.parity import Edit, Fault, Kill, Result, UnreachedFault, mutate  # noqa: E402
+from parity_tests._work import explain_equivalents  # noqa: E402
 from parity_tests.catalogue import SPECS  # noqa: E402
 from parity_tests.divergences import DIVERGENCES  # noqa: E402
-from parity_tests.faults import FAULTS  # noqa: E402
+from parity_tests.faults import EQUIVALENT, FAULTS  # noqa: E402
 from parity_tests.recorded import FOLDER  # noqa: E402
 
 SPEC = SPECS["global_mean_pool"]
@@ -140,8 +141,25 @@ def test_something_to_compare_with_must_be_given():
 
 def test_every_fault_of_the_catalogue_still_applies():
     for fault in FAULTS:
-        with fault.inject():
-            pass
+        if isinstance(fault.inject, Edit):
+            fault.inject.code()
+        else:
+            with fault.inject():
+                pass
+
+
+def test_an_equivalent_fault_needs_a_reason_and_one_with_a_reason_must_be_equivalent():
+    (fault, operator), reason = next(iter(EQUIVALENT.items()))
+    kills = [
+        Kill(fault, operator, "EQUIVALENT", message="bit-equal"),
+        Kill(fault, operator, "KILLED", message="far off"),
+        Kill("mean over all rows", operator, "EQUIVALENT", message="bit-equal"),
+        Kill("mean over all rows", operator, "KILLED", message="far off"),
+    ]
+    explain_equivalents(Result(kills=kills))
+    verdicts = ["EQUIVALENT", "SURVIVED", "SURVIVED", "KILLED"]
+    assert [kill.verdict for kill in kills] == verdicts
+    assert kills[0].message == f"bit-equal. {reason}"
 
 
 def test_every_operator_has_several_faults():
@@ -151,3 +169,4 @@ def test_every_operator_has_several_faults():
         assert len([name for name, of in names if of == operator]) >= 5
     assert {operator for _, operator in names} == set(SPECS)
     assert all(fault.told for fault in FAULTS)
+    assert set(EQUIVALENT) <= set(names)
