@@ -70,7 +70,9 @@ def change(mutant: str) -> tuple[str, str, str]:
 
     def body(which: str) -> list[str]:
         start, end = spans[f"{function}__mutmut_{which}"]
-        return [line for line in lines[start - 1 : end] if f"{function}__mutmut_{which}(" not in line]
+        return [
+            line for line in lines[start - 1 : end] if f"{function}__mutmut_{which}(" not in line
+        ]
 
     changed = [line for line in difflib.ndiff(body("orig"), body(number)) if line[:2] in "- + "]
     before, after = (

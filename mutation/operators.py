@@ -1,4 +1,4 @@
-"""What mutmut does not change by itself: terms, branches, the order of arguments, small constants."""
+"""What mutmut does not change by itself: terms, branches, the order of arguments, constants."""
 
 from collections.abc import Iterator
 
