@@ -158,6 +158,12 @@ def test_lift_brings_kept_nodes_back_and_gives_0_to_the_others():
     np.testing.assert_array_equal(trimmed.lift(jnp.arange(1.0, 4)[:, None]), lifted)
 
 
+def test_the_selection_takes_a_bare_batch_vector_or_none():
+    select, score = pooling(ratio=1).select, jnp.array([1.0, 3.0, 2.0])
+    np.testing.assert_array_equal(select(score).node_index, [1])
+    np.testing.assert_array_equal(select(score, jnp.array([0, 1, 0])).node_index, [2, 1])
+
+
 def test_lift_follows_the_clusters_and_adds_those_of_a_node():
     # Node 0 is in cluster 1, node 1 in both, node 2 in none; the last pair is padding.
     node, cluster = jnp.array([0, 1, 1, 3], jnp.int32), jnp.array([1, 0, 1, 2], jnp.int32)
