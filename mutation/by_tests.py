@@ -16,7 +16,7 @@ from .mutants import FOLDER, SWITCH
 
 TESTS = ("tests/ops", "tests/nn", "tests/data", "tests/transformations", "tests/test_errors.py")
 REACHED = FOLDER / "reached.json"
-QUIET = ("-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:terminal")
+QUIET = ("-q", "-x", "--assert=plain", "-p", "no:cacheprovider")
 assert equinox and hypothesis
 
 
