@@ -31,6 +31,7 @@ def test_k_is_rounded_up_in_the_dtype_of_the_scores(ratio, num_nodes, in_float32
 
 
 def test_a_ratio_from_1_on_is_a_number_of_nodes():
+    np.testing.assert_array_equal(counts_of([0, 1, 2, 5], 1, "float32"), [0, 1, 1, 1])
     np.testing.assert_array_equal(counts_of([0, 1, 2, 5], 2, "float32"), [0, 1, 2, 2])
     np.testing.assert_array_equal(counts_of([0, 1, 2, 5], 10**12, "float32"), [0, 1, 2, 5])
 
