@@ -53,6 +53,7 @@ class Judge:
         self.points.sort(key=lambda point: point[1] > 0)
         self.programs: dict[Point, list[Any]] = {}
         self.reached: dict[Point, set[str]] = {}
+        self.shapes: dict[Point, dict[str, Any]] = {}  # of each, the first case that has them
         os.environ[SWITCH] = "stats"  # mutmut notes which functions are called
         for point in self.points:
             state()._stats.clear()
@@ -106,23 +107,28 @@ class Judge:
 
     def _traced(self, point: Point) -> list[Any]:
         """The programs as text, one for each set of shapes that the cases have."""
-        spec, programs = SPECS[point[0]], {}
+        if point not in self.shapes:
+            shapes = self.shapes[point] = {}
+            for config, case in self._cases(point):
+                padded = self._candidate(point, config, case).padded
+                shapes.setdefault(str(jax.tree.map(np.shape, padded)), (config, case))
+        return [self._program(point, *at) for at in self.shapes[point].values()]
+
+    def _candidate(self, point: Point, config: Config, case: Any) -> candidates.Candidate:
+        spec, oracle = SPECS[point[0]], self._oracle(SPECS[point[0]], config, case)
+        module = spec.eqx(**config.options)
+        at = (spec, config, case, module, oracle.inputs, oracle.weights, "f64")
+        return candidates.Candidate(*at)
+
+    def _program(self, point: Point, config: Config, case: Any) -> Any:
         candidates._SHAPES.clear()
-        for config, case in self._cases(point):
-            oracle = self._oracle(spec, config, case)
-            module = spec.eqx(**config.options)
-            at = (spec, config, case, module, oracle.inputs, oracle.weights, "f64")
-            candidate = candidates.Candidate(*at)
-            candidate.compiled = False
-            shapes = str(jax.tree.map(np.shape, candidate.padded))
-            if shapes in programs:
-                continue
-            with candidates.precision("f64"):
-                program, zeros = candidate._program(None)
-                traced = eqx.filter_make_jaxpr(program.func)(*program.args, zeros)[0]
-            text = re.sub(r"0x[0-9a-f]+|name=\S*", "", str(traced.jaxpr))
-            programs[shapes] = text, [np.asarray(value).tolist() for value in traced.consts]
-        return list(programs.values())
+        candidate = self._candidate(point, config, case)
+        candidate.compiled = False
+        with candidates.precision("f64"):
+            program, zeros = candidate._program(None)
+            traced = eqx.filter_make_jaxpr(program.func)(*program.args, zeros)[0]
+        text = re.sub(r"0x[0-9a-f]+|name=\S*", "", str(traced.jaxpr))
+        return text, [np.asarray(value).tolist() for value in traced.consts]
 
     def _compare(self, point: Point) -> str:
         """The first check that fails."""
