@@ -60,7 +60,7 @@ def parity(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def mutation(session: nox.Session) -> None:
-    """Whether parity, and then the other tests, notice wrong lines. Takes hours."""
+    """Whether parity, and then the other tests, notice wrong lines."""
     install(session, ".[test]", "mutmut")
     session.run("python", "-m", "mutation", *session.posargs)
 
