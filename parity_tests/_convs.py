@@ -19,6 +19,7 @@ GCN = (
     Config({"add_self_loops": False}, COLUMN),
     Config({"normalize": False}, WEIGHT),
     Config({"normalize": False, "bias": False}, {"batched": False}),
+    Config({"add_self_loops": False}),
 )
 GAT = (
     Config({}),
@@ -31,6 +32,8 @@ GAT = (
     Config({"edge_dim": 2, "fill_value": "sum", "heads": 2, "concat": False}, ATTR),
     Config({"edge_dim": 2, "fill_value": "min", "residual": True}, {**ATTR, "batched": False}),
     Config({"edge_dim": 2, "add_self_loops": False}),
+    Config({"heads": 2, "concat": False, "residual": True}),
+    Config({"edge_dim": 1}, {"attr": "column"}),
 )
 SAGE = (
     Config({}),
@@ -67,6 +70,8 @@ def _inputs(case, *, weight=None, attr=None, batched=True):
         arrays["edge_weight"] = case["edge_weight"][:, None]
     elif attr == 1:
         arrays["edge_attr"] = case["edge_weight"]
+    elif attr == "column":
+        arrays["edge_attr"] = case["edge_weight"][:, None]
     elif attr == 2:
         arrays["edge_attr"] = case["edge_attr"]
     return arrays if batched else one_graph(arrays)

@@ -63,8 +63,9 @@ EDGE_CLASSES = {
 
 
 def pad_with(fill: float):
-    """Pads by `Batch.pad`, then poisons the padded rows where `pad` writes zeros: those of nodes
-    with `fill`, those of edges with NaN."""
+    """Pads by `Batch.pad`, then poisons the padded rows where `pad` writes zeros, those of nodes
+    with `fill` and those of edges with NaN, and the indices of padding with others that mean
+    padding, too."""
 
     def pad(inputs: Mapping[str, Any], case: Case) -> Mapping[str, Any]:
         if not inputs.get("batched", True):
@@ -85,11 +86,22 @@ def pad_with(fill: float):
         for name, value in found.items():
             if value.dtype.kind == "f":
                 value[len(given[name]) :] = np.nan if name in EDGE else fill
-        found["edge_index"] = np.asarray(padded.edge_index)
-        found["batch"] = np.asarray(padded.batch.index)
+        found["edge_index"] = np.array(padded.edge_index)
+        _vary_edges(found["edge_index"][:, num_edges:], max(num_nodes, 1))
+        found["batch"] = np.array(padded.batch.index)
+        found["batch"][num_nodes + 1 :: 2] = FAR
         return {**inputs, **found, "num_graphs": padded.num_graphs}
 
     return pad
+
+
+FAR = np.iinfo(np.int32).max
+
+
+def _vary_edges(padding: np.ndarray, num_nodes: int) -> None:
+    """Of the padding edges some have one end at a node, and some are further past the end."""
+    node = np.arange(padding.shape[1]) % num_nodes
+    padding[0, ::4], padding[1, 1::4], padding[:, 2::4] = node[::4], node[1::4], FAR
 
 
 def _capacity(case: Case, name: str, size: int) -> int:

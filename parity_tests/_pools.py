@@ -28,6 +28,11 @@ TOPK = (
     # Of the 38 nodes of the random cases this keeps 21 in float32 and 22 in float64.
     Config({"ratio": 21 / 38}, {"batched": False}),
     Config({"min_score": 0.05}, {"batched": False, "edges": 1}),
+    Config({"ratio": 0.9}, {"room": True}),
+    Config({"min_score": 0.02}, {"room": True, "edges": 3}),
+    Config({"ratio": 0.4}, {"bare": True}),
+    Config({"ratio": 0.5, "multiplier": 2.0}, {"lift": True}),
+    Config({"ratio": 0.5, "nonlinearity": "softshrink"}, {"edges": None}),
 )
 SAG = (
     Config({"gnn": "graph", "ratio": 0.5}),
@@ -43,12 +48,14 @@ SAG = (
     Config({"gnn": "gat, 2 heads", "ratio": 0.5}),
     Config({"gnn": "graph", "ratio": 0.5}, {"batched": False}),
     Config({"gnn": "graph", "ratio": 0.5, "nonlinearity": "identity", "multiplier": 2.0}),
+    Config({"gnn": "linear", "ratio": 0.6}),
 )
 POOL_ROWS = {
     **ROWS,
     "out.x": Rows("kept"),
     "out.score": Rows("kept"),
     "out.perm": Rows("kept", holds="node"),
+    "out.lifted": Rows("node"),
     "out.batch": Rows("kept", holds="graph"),
     "out.edge_index": Rows("kept_edge", axis=1, holds="kept"),
     "out.edge_attr": Rows("kept_edge"),
@@ -78,24 +85,54 @@ def _topk(nonlinearity="tanh", **options):
     return TopKPooling(WIDTH, **options, key=jax.random.key(0))
 
 
+class _Linear(eqx.Module):
+    """A scorer that is no convolution: it sees no edges and returns one score for each node."""
+
+    lin: eqx.nn.Linear
+
+    def __call__(self, x, edge_index):
+        return jax.vmap(self.lin)(x)[:, 0]
+
+
+def _pyg_linear(in_channels, out_channels):
+    import torch
+
+    class Linear(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lin = torch.nn.Linear(in_channels, out_channels)
+
+        def forward(self, x, edge_index):
+            return self.lin(x)
+
+        def reset_parameters(self):
+            self.lin.reset_parameters()
+
+    return Linear()
+
+
 def _pyg_sag(gnn, nonlinearity="tanh", **options):
     import torch_geometric.nn as pyg
 
     name, *heads = gnn.split(", ")
     names = {"graph": "GraphConv", "gcn": "GCNConv", "gat": "GATConv", "sage": "SAGEConv"}
+    scorer = _pyg_linear if name == "linear" else getattr(pyg, names[name])
     options.update({"heads": 2} if heads else {})
     activation = _pyg_activation(nonlinearity)
-    return pyg.SAGPooling(WIDTH, GNN=getattr(pyg, names[name]), nonlinearity=activation, **options)
+    return pyg.SAGPooling(WIDTH, GNN=scorer, nonlinearity=activation, **options)
 
 
 def _sag(gnn, nonlinearity="tanh", **options):
     key = jax.random.key(0)
     options["nonlinearity"] = _activation(nonlinearity)
-    scorer = GATConv(WIDTH, 1, heads=2, key=key) if gnn == "gat, 2 heads" else gnn
-    return SAGPooling(WIDTH, gnn=scorer, **options, key=key)
+    if gnn == "gat, 2 heads":
+        gnn = GATConv(WIDTH, 1, heads=2, key=key)
+    elif gnn == "linear":
+        gnn = _Linear(eqx.nn.Linear(WIDTH, 1, key=key))
+    return SAGPooling(WIDTH, gnn=gnn, **options, key=key)
 
 
-def _inputs(case, *, edges=2, attn=False, batched=True):
+def _inputs(case, *, edges=2, attn=False, batched=True, bare=False, room=False, lift=False):
     arrays = {name: case[name] for name in ("x", "edge_index", "batch", "num_graphs")}
     if edges == 1:
         arrays["edge_attr"] = case["edge_weight"]
@@ -106,13 +143,28 @@ def _inputs(case, *, edges=2, attn=False, batched=True):
         arrays["attn"] = case["attn"]
     # Absent inputs are None on both sides, and are not differentiated.
     arrays = {"edge_attr": None, "attn": None, **arrays, "batched": batched}
+    if bare:  # a batch vector that holds no padding, so nothing is padded
+        arrays["bare"] = True
+    if lift:
+        arrays["lift"] = True
+    if room:  # for all that is real, which is less than there could be
+        arrays["max_nodes"] = len(case["x"])
+        arrays["max_edges"] = case["edge_index"].shape[1]
     return arrays if batched else one_graph(arrays)
+
+
+def _pad(inputs, case):
+    return inputs if inputs.get("bare") else pad_with(np.nan)(inputs, case)
 
 
 def _call_pyg(module, inputs):
     batch = inputs["batch"] if inputs["batched"] else None
     at = (inputs["x"], inputs["edge_index"], inputs["edge_attr"], batch, inputs["attn"])
-    return dict(zip(OUTPUTS, module(*at), strict=True))
+    outputs = dict(zip(OUTPUTS, module(*at), strict=True))
+    if inputs.get("lift"):  # as in PyG's GraphUNet
+        lifted = inputs["x"].new_zeros(inputs["x"].shape)
+        outputs["lifted"] = lifted.index_put((outputs["perm"],), outputs["x"])
+    return outputs
 
 
 def _batch(inputs):
@@ -142,7 +194,7 @@ class _Decided(eqx.Module):
         return self.select.score(x, batch, size=size)
 
     def __call__(self, score, batch, *, max_nodes=None):
-        own = self.select(score, batch)
+        own = self.select(score, batch, max_nodes=max_nodes)
         perm = self.decide(own.node_index)
         other = select_nodes(perm, score)
         weight = jnp.where(perm == own.node_index, own.weight, other.weight)
@@ -150,10 +202,15 @@ class _Decided(eqx.Module):
 
 
 def _call(module, inputs, decide):
+    x, edge_index, edge_attr = inputs["x"], inputs["edge_index"], inputs["edge_attr"]
     batch = _batch(inputs) if inputs["batched"] else None
+    more = {name: inputs.get(name) for name in ("max_nodes", "max_edges")}
+    if inputs.get("bare"):
+        batch, more["size"] = inputs["batch"], inputs["num_graphs"]
     module = eqx.tree_at(lambda module: module.select, module, _Decided(module.select, decide))
-    out = module(inputs["x"], inputs["edge_index"], inputs["edge_attr"], batch, inputs["attn"])
-    return _outputs(out.x, out.edge_index, out.edge_attr, out.batch, out.perm, out.score)
+    out = module(x, edge_index, edge_attr, batch, inputs["attn"], **more)
+    found = _outputs(out.x, out.edge_index, out.edge_attr, out.batch, out.perm, out.score)
+    return {**found, "lifted": out.lift(out.x)} if inputs.get("lift") else found
 
 
 def _outputs(x, edge_index, edge_attr, batch, perm, score):
@@ -172,12 +229,14 @@ def _real(inputs, outputs):
         "batch": in_graph,
         "edge_index": np.s_[:, edges],
         "edge_attr": edges,
+        "lifted": inputs["batch"] < inputs["num_graphs"],
     }
 
 
 def _blocks(inputs, outputs):
     edges = edge_groups(outputs["edge_index"], outputs["batch"])
     kept = {"out.x": outputs["batch"], "out.score": outputs["batch"], "out.edge_attr": edges}
+    kept["out.lifted"] = inputs["batch"]
     return {**row_groups(inputs), **kept}
 
 
@@ -204,8 +263,9 @@ def _pad_choice(chosen, inputs, capacity):
 
 
 def _has_ties(options):
-    """Of ReLU's zeros; and GCN gives equal scores to nodes with the same neighbourhood."""
-    return options.get("nonlinearity") == "relu" or options.get("gnn") == "gcn"
+    """Of ReLU's zeros and softshrink's, which have both signs; and GCN gives equal scores to nodes
+    with the same neighbourhood."""
+    return options.get("nonlinearity") in ("relu", "softshrink") or options.get("gnn") == "gcn"
 
 
 def _decision(config):
@@ -269,7 +329,7 @@ def _pool_spec(name, pyg, eqx_pool, grid):
         call_eqx=_call,
         inputs=_inputs,
         grid=grid,
-        pad=pad_with(np.nan),
+        pad=_pad,
         real=_real,
         blocks=_blocks,
         differentiate=("x", "edge_attr", "attn"),

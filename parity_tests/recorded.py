@@ -20,7 +20,7 @@ def cases() -> list[Case]:
     The random ones have the same number of nodes, because configurations without a batch vector are
     not padded and compile a program for each size.
     """
-    random = [_random(seed) for seed in range(13)]
+    random = [_random(seed) for seed in range(18)]
     return [*random[:3], *graphs.corners(0, features=FEATURES), *random[3:]]
 
 

@@ -1,4 +1,3 @@
-import functools
 from collections.abc import Callable
 from typing import Literal, get_args
 
@@ -106,14 +105,15 @@ _AGGREGATIONS = {
 }
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 3))
-def _extremum(reduction, data, index, num_segments):
+def _filled_extremum(reduction, data, index, num_segments):
     out = _with_padding_segment(reduction, data, index, num_segments)
     filled = _as_column(segment_count(index, num_segments) > 0, out.ndim)
     return jnp.where(filled, out, 0)
 
 
-@_extremum.defjvp
+_extremum = jax.custom_jvp(_filled_extremum, nondiff_argnums=(0, 3))
+
+
 def _extremum_jvp(reduction, num_segments, primals, tangents):
     # JAX's own rule needs padding to be masked on the way in, which makes the forward pass four
     # times as slow on a CPU.
@@ -124,6 +124,9 @@ def _extremum_jvp(reduction, num_segments, primals, tangents):
     ties = segment_sum(chosen.astype(jnp.int32), index, num_segments)
     share = tangent / gather(ties, index, fill_value=1).astype(tangent.dtype)
     return out, segment_sum(jnp.where(chosen, share, 0), index, num_segments)
+
+
+_extremum.defjvp(_extremum_jvp)
 
 
 def _with_padding_segment(reduction, data, index, num_segments):

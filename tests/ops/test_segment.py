@@ -46,6 +46,13 @@ def test_integers_stay_integers_but_for_their_mean(reduction):
     np.testing.assert_array_equal(out[:, 0], EXPECTED[reduction])
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.int32])
+@pytest.mark.parametrize("reduction", EXPECTED)
+def test_no_dtype_is_promoted_in_silence(reduction, dtype):
+    with jax.numpy_dtype_promotion("strict"):
+        reduction(jnp.ones(6, dtype), INDEX, 3)
+
+
 @pytest.mark.parametrize("reduction", EXPECTED)
 def test_no_rows_and_no_segments(reduction):
     rows, index = jnp.zeros((0, 2)), jnp.zeros(0, jnp.int32)
@@ -80,7 +87,9 @@ def test_half_precision_is_accumulated_in_float32(dtype):
 
 
 def test_counts_are_of_real_rows():
-    np.testing.assert_array_equal(segment_count(INDEX, 3), [2, 0, 2])
+    counts = segment_count(INDEX, 3)
+    assert counts.dtype == jnp.int32
+    np.testing.assert_array_equal(counts, [2, 0, 2])
 
 
 def test_softmax_sums_to_1_in_each_segment_and_is_0_in_padding():

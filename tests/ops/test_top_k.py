@@ -31,6 +31,7 @@ def test_k_is_rounded_up_in_the_dtype_of_the_scores(ratio, num_nodes, in_float32
 
 
 def test_a_ratio_from_1_on_is_a_number_of_nodes():
+    np.testing.assert_array_equal(counts_of([0, 1, 2, 5], 1, "float32"), [0, 1, 1, 1])
     np.testing.assert_array_equal(counts_of([0, 1, 2, 5], 2, "float32"), [0, 1, 2, 2])
     np.testing.assert_array_equal(counts_of([0, 1, 2, 5], 10**12, "float32"), [0, 1, 2, 5])
 
@@ -56,6 +57,19 @@ def test_the_capacity_is_never_exceeded(dtype, ratio, sizes):
 def test_the_capacity_of_one_graph_covers_a_graph_with_padding(ratio, num_nodes, real):
     kept = counts_of([int(real * num_nodes)], ratio, "float32")
     assert kept[0] <= top_k_capacity(num_nodes, 1, ratio, jnp.dtype("float32"))
+
+
+def test_the_capacity_covers_counts_that_float32_cannot_hold():
+    # 2**26 + 5 is rounded up to 2**26 + 8, which keeps one and a half nodes more of each graph.
+    kept = counts_of([2**26 + 5] * 2, 0.5, "float32")
+    assert kept.tolist() == [2**25 + 4] * 2
+    capacity = top_k_capacity(2 * (2**26 + 5), 2, 0.5, jnp.dtype("float32"))
+    assert kept.sum() <= capacity <= kept.sum() + 16
+
+
+def test_the_capacity_of_a_count_is_no_more_than_that_of_each_graph():
+    capacities = [top_k_capacity(10, 2, ratio, jnp.dtype("float32")) for ratio in (1, 3, 7)]
+    assert capacities == [2, 6, 10]
 
 
 def test_top_k_goes_by_graph_then_score_then_index():

@@ -61,8 +61,7 @@ class AbstractScorePool(AbstractPool):
     ) -> Float[Array, "clusters features"]:
         """The features of the kept nodes times their score, times `multiplier`."""
         check_rows(x, select.num_nodes, "x", "nodes of select")
-        gated = gather(x, select.node_index) * select.weight[:, None]
-        return gated if self.multiplier == 1 else self.multiplier * gated
+        return self.multiplier * (gather(x, select.node_index) * select.weight[:, None])
 
     def connect(
         self,

@@ -93,3 +93,9 @@ def test_a_tied_maximum_shares_its_gradient_with_batch_and_gives_it_to_the_first
 def test_the_mean_shares_its_gradient_among_the_nodes_of_the_graph():
     gradient = jax.grad(lambda x: global_mean_pool(x, BATCH)[:, 0].sum())(X)
     np.testing.assert_array_equal(gradient, [[0.5, 0], [1, 0], [0.5, 0], [0, 0]])
+
+
+def test_the_mean_of_no_integers_is_a_float():
+    out = global_mean_pool(jnp.zeros((0, 2), jnp.int32))
+    assert out.dtype == jnp.float32
+    np.testing.assert_array_equal(out, np.zeros((1, 2)))

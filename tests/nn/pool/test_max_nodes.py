@@ -69,6 +69,13 @@ def test_every_part_of_the_output_carries_the_error(part):
         jax.block_until_ready(program(X))
 
 
+@pytest.mark.parametrize("where", [lambda out: out.select.overflow, lambda out: out.edge_overflow])
+def test_trim_keeps_what_overflow_says(where):
+    out = pooled(MODES["fraction"])
+    assert not out.trim().overflow
+    assert eqx.tree_at(where, out, jnp.asarray(True)).trim().overflow
+
+
 def test_no_room_at_all_is_fine_where_nothing_is_kept():
     nothing = BatchVector(jnp.ones(6, jnp.int32), 1)
     pool = TopKPooling(1, key=jax.random.key(0))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jraphx_eqx.data import BatchVector
-from jraphx_eqx.nn.pool import SelectTopK, TopKPooling, select_nodes
+from jraphx_eqx.nn.pool import SelectOutput, SelectTopK, TopKPooling, lift, select_nodes
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -156,6 +156,19 @@ def test_lift_brings_kept_nodes_back_and_gives_0_to_the_others():
     np.testing.assert_array_equal(lifted[:, 0], [2, 0, 1, 0, 3, 0])
     trimmed = out.trim()
     np.testing.assert_array_equal(trimmed.lift(jnp.arange(1.0, 4)[:, None]), lifted)
+
+
+def test_the_selection_takes_a_bare_batch_vector_or_none():
+    select, score = pooling(ratio=1).select, jnp.array([1.0, 3.0, 2.0])
+    np.testing.assert_array_equal(select(score).node_index, [1])
+    np.testing.assert_array_equal(select(score, jnp.array([0, 1, 0])).node_index, [2, 1])
+
+
+def test_lift_follows_the_clusters_and_adds_those_of_a_node():
+    # Node 0 is in cluster 1, node 1 in both, node 2 in none; the last pair is padding.
+    node, cluster = jnp.array([0, 1, 1, 3], jnp.int32), jnp.array([1, 0, 1, 2], jnp.int32)
+    select = SelectOutput(node, cluster, jnp.ones(4), num_nodes=3, num_clusters=2)
+    np.testing.assert_array_equal(lift(jnp.array([[1.0], [10.0]]), select), [[10], [11], [0]])
 
 
 def test_pooling_twice_keeps_the_best_of_the_best():

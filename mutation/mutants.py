@@ -1,0 +1,82 @@
+"""The mutants: made by mutmut, one switch for all of them, in a folder of their own."""
+
+import contextlib
+import difflib
+import io
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "mutants"
+PACKAGES = ("jraphx_eqx.ops", "jraphx_eqx.nn.pool", "jraphx_eqx.nn.conv")
+SWITCH = "MUTANT_UNDER_TEST"
+COPIED = ("parity_tests", "tests")
+
+
+def generate() -> None:
+    """Writes `mutants/`: the package with every mutant of every function in it."""
+    from mutmut.__main__ import copy_src_dir, create_mutants
+    from mutmut.mutation.mutators import mutation_operators
+
+    from .operators import OPERATORS
+
+    mutation_operators.extend(op for op in OPERATORS if op not in mutation_operators)
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    os.chdir(ROOT)
+    FOLDER.mkdir()
+    copy_src_dir()
+    with contextlib.redirect_stdout(io.StringIO()):
+        create_mutants(1)
+    ignored = shutil.ignore_patterns("__pycache__", "conftest.py")
+    for name in COPIED:
+        shutil.copytree(ROOT / name, FOLDER / name, ignore=ignored if name != "tests" else None)
+    shutil.copy(ROOT / "pyproject.toml", FOLDER)
+
+
+def activate() -> None:
+    """Makes this process import the mutated package, with no mutant switched on."""
+    # The checks of types would recompile every mutant, and kill those that no result shows.
+    os.environ.update({SWITCH: "", "JAXTYPING_DISABLE": "1"})
+    os.chdir(FOLDER)
+    sys.path.insert(0, str(FOLDER))
+
+
+def names() -> list[str]:
+    """All mutants, by module and name."""
+    found = []
+    for path in sorted(FOLDER.glob("jraphx_eqx/**/*.py.spans")):
+        module = ".".join(path.relative_to(FOLDER).with_suffix("").with_suffix("").parts)
+        spans = json.loads(path.read_text())["spans"]
+        found += [f"{module}.{name}" for name in spans if re.search(r"__mutmut_\d+$", name)]
+    return sorted(found, key=lambda mutant: PACKAGES.index(package(mutant)))
+
+
+def package(mutant: str) -> str:
+    """The package that a mutant is of."""
+    return next(name for name in PACKAGES if mutant.startswith(name + "."))
+
+
+def change(mutant: str) -> tuple[str, str, str]:
+    """The function (`ops._edges.edge_mask`) and the changed lines before and after."""
+    module, _, name = mutant.rpartition(".")
+    path = FOLDER / (module.replace(".", "/") + ".py")
+    spans = json.loads(path.with_suffix(".py.spans").read_text())["spans"]
+    lines = path.read_text().splitlines()
+    function, number = name.split("__mutmut_")
+
+    def body(which: str) -> list[str]:
+        start, end = spans[f"{function}__mutmut_{which}"]
+        return [
+            line for line in lines[start - 1 : end] if f"{function}__mutmut_{which}(" not in line
+        ]
+
+    changed = [line for line in difflib.ndiff(body("orig"), body(number)) if line[:2] in "- + "]
+    before, after = (
+        " ".join(line[2:].strip() for line in changed if line[0] == sign) for sign in "-+"
+    )
+    plain = function.removeprefix("x_").removeprefix("xǁ").replace("ǁ", ".")
+    return f"{module.removeprefix('jraphx_eqx.')}.{plain}", before, after
