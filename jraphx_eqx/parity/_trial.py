@@ -14,7 +14,6 @@ from ._spec import Config, Spec
 from ._tolerance import MORE_RUNS, Blocks, decision_margin
 from ._weights import WeightMismatch
 
-
 NAMES = ("operator", "config", "case", "lane", "tensor", "kind")
 
 
