@@ -1,5 +1,7 @@
 """`nox` runs all that must pass before a change lands; `nox -l` lists what there is."""
 
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "venv"
@@ -16,6 +18,15 @@ BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
 def install(session: nox.Session, *packages: str) -> None:
     """Installs the tested versions: among others the small CPU build of torch."""
     session.install("-c", "constraints.txt", *packages)
+
+
+def keep_programs(session: nox.Session) -> None:
+    """What XLA compiles is kept, for other processes, other sessions and the next run."""
+    session.env["JAX_COMPILATION_CACHE_DIR"] = str(Path(".nox/compiled").resolve())
+    session.env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    session.env["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    # XLA wrongly reports that it was compiled for another processor, for every program.
+    session.env["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 
 @nox.session(python=MAIN)
@@ -37,6 +48,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The torch-free tests, the examples, and the code blocks of the README and the docs."""
     install(session, ".[test]")
+    keep_programs(session)
     session.run(*PYTEST, *BY_FILE, "tests", *session.posargs)
 
 
@@ -51,6 +63,7 @@ def newest(session: nox.Session) -> None:
 def parity(session: nox.Session) -> None:
     """Every operator against PyG, on random and corner graphs and on the digits."""
     install(session, ".[test,parity]")
+    keep_programs(session)
     # The pages on PyG and parity need torch, so the `tests` session skips them.
     session.run(
         *PYTEST, "--dist", "worksteal", "parity_tests", "tests/test_docs.py", *session.posargs
