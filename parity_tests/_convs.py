@@ -77,7 +77,7 @@ def _inputs(case, *, weight=None, attr=None, batched=True):
     return arrays if batched else one_graph(arrays)
 
 
-def _call(module, inputs, decision=None):
+def _call(module, inputs, decide=None):
     """The same on both sides."""
     features = inputs["edge_weight"] if inputs["edge_attr"] is None else inputs["edge_attr"]
     more = () if features is None else (features,)

@@ -46,7 +46,7 @@ def _call_pyg(name):
     return call
 
 
-def _call(module, inputs, decision):
+def _call(module, inputs, decide):
     import equinox as eqx
 
     module = eqx.nn.inference_mode(module, not inputs["training"])

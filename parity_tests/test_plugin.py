@@ -37,7 +37,7 @@ SPEC = Spec(
     pyg=Theirs,
     eqx=lambda: Ours(eqx.nn.Linear(3, 5, key=jax.random.key(0))),
     call_pyg=lambda module, inputs: {"x": module(inputs["x"])},
-    call_eqx=lambda module, inputs, decision: {"x": module(inputs["x"])},
+    call_eqx=lambda module, inputs, decide: {"x": module(inputs["x"])},
     inputs=lambda case: case.arrays,
     differentiate=["x"],
 )
@@ -49,7 +49,7 @@ test_modules = Suite.of_modules(Ours(eqx.nn.Linear(3, 5, key=jax.random.key(0)))
                                 [CASES[0]["x"]], lanes=["f64"])
 """
 RED = """
-def off(module, inputs, decision):
+def off(module, inputs, decide):
     return {"x": module(inputs["x"]) * (1 + 1e-12)}
 
 def refuses(module, inputs):

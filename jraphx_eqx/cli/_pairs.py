@@ -32,7 +32,7 @@ def pair(name: str, ours: Any, theirs: Any, given: list[Any], num_graphs: int) -
     names = [f"arg{i}" for i in range(len(given))]
     arrays = dict(zip(names, map(_plain, given), strict=True))
 
-    def call(module, inputs, decision):
+    def call(module, inputs, decide):
         arguments = [inputs[name] for name in names]
         if decision is not None:
             return pooled(module, arguments, decision, num_graphs)

@@ -65,7 +65,7 @@ def pair(
         pyg=lambda: copy.deepcopy(torch_module),
         eqx=lambda: eqx_module,
         call_pyg=lambda module, given: _named(module(*(given[n] for n in names))),
-        call_eqx=lambda module, given, decision: _named(call(module, *(given[n] for n in names))),
+        call_eqx=lambda module, given, decide: _named(call(module, *(given[n] for n in names))),
         inputs=lambda case: case.arrays,
         differentiate=[name for name in names if is_float(arrays[name])],
         renames=renames,

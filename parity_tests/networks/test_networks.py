@@ -124,8 +124,8 @@ def test_logits_and_gradients_are_within_the_policy(network):
         with replayed(kept):
             return spec.call_pyg(module, inputs)
 
-    def call_eqx(module, inputs, decision):
-        return spec.call_eqx(forced(module, perms), inputs, decision)
+    def call_eqx(module, inputs, decide):
+        return spec.call_eqx(forced(module, perms), inputs, decide)
 
     spec_of_both = dataclasses.replace(spec, call_pyg=call_pyg, call_eqx=call_eqx)
     result = run(spec_of_both, [case], lanes=("f64", "f32"), weights="keep")
