@@ -41,7 +41,12 @@ def rings(num_graphs: int) -> Inputs:
     )
 
 
-@pytest.mark.parametrize(**named([*CONVS, *(o for o in DISTINCT if o not in CONVS)]))
+# A U-Net has room for the square of its edges, and is made of the others.
+CHECKED = [*CONVS, *(operator for operator in DISTINCT if operator not in CONVS)]
+CHECKED = [operator for operator in CHECKED if operator.name != "unet"]
+
+
+@pytest.mark.parametrize(**named(CHECKED))
 def test_jit_equals_eager_in_values_and_gradients(operator: Operator, x64):
     inputs = rings(1500)
     assert inputs.x.shape[0] > 2**14
