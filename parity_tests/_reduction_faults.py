@@ -9,7 +9,7 @@ MEANS, SUMS, SOFTMAX = (
     f"{SEGMENT}segment_sum",
     f"{SEGMENT}segment_softmax",
 )
-EXTREMUM, GRADIENT = f"{SEGMENT}_extremum", f"{SEGMENT}_extremum_jvp"
+EXTREMUM, GRADIENT = f"{SEGMENT}_filled_extremum", f"{SEGMENT}_extremum_jvp"
 REDUCE = "reduction(x, batch.index, batch.num_graphs)"
 
 FAULTS = (
