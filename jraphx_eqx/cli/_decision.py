@@ -1,6 +1,7 @@
 """A pooling alone: its choice is compared by the margin of the scores, then forced on both sides,
 so that equal and nearly equal scores do not make what follows incomparable."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -58,11 +59,16 @@ def decision_of(ours: Any, names: list[str], num_graphs: int) -> Decision | None
 
 
 def pooled(
-    module: AbstractScorePool, given: list[Any], perm: Any, num_graphs: int
+    module: AbstractScorePool,
+    given: list[Any],
+    decide: Callable[[Any], Any],
+    num_graphs: int,
 ) -> dict[str, Any]:
-    """What a pooling returns if it keeps the nodes in `perm`."""
+    """What a pooling returns if `decide` has the last word on the nodes that it keeps."""
     batch = BatchVector(given[_BATCH], num_graphs)
-    select = select_nodes(perm, _score(module, given, num_graphs))
+    scores = _score(module, given, num_graphs)
+    perm = decide(module.select(scores, batch).node_index)
+    select = select_nodes(perm, scores)
     edges = module.connect(select, given[_EDGE_INDEX], given[_EDGE_ATTR], batch)
     edge_index, edge_attr, pooled_batch = edges
     return {

@@ -34,8 +34,8 @@ def pair(name: str, ours: Any, theirs: Any, given: list[Any], num_graphs: int) -
 
     def call(module, inputs, decide):
         arguments = [inputs[name] for name in names]
-        if decision is not None:
-            return pooled(module, arguments, decision, num_graphs)
+        if decide is not None:
+            return pooled(module, arguments, decide, num_graphs)
         return _named(_call(module, arguments, num_graphs))
 
     def call_pyg(module, inputs):

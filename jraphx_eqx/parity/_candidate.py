@@ -34,7 +34,9 @@ class Choice(eqx.Module):
     use: Bool[Array, ""]
 
     def __call__(self, own: Int[Array, " rows"]) -> Int[Array, " rows"]:
-        return jnp.where(self.use, self.forced.astype(own.dtype), own)
+        forced = self.forced.astype(own.dtype)
+        # What does not fit is longer than what the operator has room for.
+        return forced if forced.shape != own.shape else jnp.where(self.use, forced, own)
 
 
 class Candidate:

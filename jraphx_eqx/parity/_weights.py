@@ -63,9 +63,8 @@ def load(module: Any, weights: Mapping[str, np.ndarray], dtype: Any) -> Any:
 
 
 def draw(rng: np.random.Generator, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Random float32 weights, of unit variance after a product along the last axis.
-
-    Variances, which PyTorch calls `running_var`, are positive.
+    """Random float32 weights, of unit variance after a product along the last axis, in which both
+    signs occur. Variances, which PyTorch calls `running_var`, are positive.
     """
     drawn = {name: _uniform(rng, shape) for name, shape in shapes.items()}
     variances = {name: 0.5 + abs(drawn[name]) for name in drawn if name.endswith("running_var")}
@@ -75,4 +74,6 @@ def draw(rng: np.random.Generator, shapes: Mapping[str, tuple[int, ...]]) -> dic
 def _uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     bound = np.sqrt(3 / max(shape[-1] if len(shape) > 1 else 3, 1))
     values = rng.uniform(-bound, bound, shape)
+    if values.size > 1 and np.all(np.sign(values) == np.sign(values.flat[0])):
+        values.flat[0] *= -1
     return np.where(np.abs(values) < 1e-3, 1e-3, values).astype(np.float32)
