@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import jax
 import pytest
@@ -20,3 +21,12 @@ def quick_compile():
     jax.config.update("jax_disable_most_optimizations", "FULL_OPTIMIZATION" not in os.environ)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    """Linux lets a process map only so much memory, and each compiled program takes some."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_text().count("\n") > 50_000:
+        jax.clear_caches()
