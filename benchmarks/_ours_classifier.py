@@ -23,7 +23,8 @@ class Classifier(eqx.Module):
         conv = {"gcn": GCNConv, "graph": GraphConv}[scorer]
         widths = (features, WIDTH, WIDTH)
         self.convs = tuple(
-            conv(width, WIDTH, dtype=dtype, key=k) for width, k in zip(widths, keys[:3], strict=True)
+            conv(width, WIDTH, dtype=dtype, key=k)
+            for width, k in zip(widths, keys[:3], strict=True)
         )
         self.topk = TopKPooling(WIDTH, 0.8, dtype=dtype, key=keys[3])
         self.sag = SAGPooling(WIDTH, 0.8, scorer, dtype=dtype, key=keys[4])

@@ -96,9 +96,7 @@ def real(quick: bool, datasets: list[str]) -> list[Workload]:
     """`datasets` names those that can be read here."""
     operators = ("global_mean_pool", "global_max_pool", *POOLS[:3])
     operators += () if quick else CLASSIFIERS
-    return [
-        Workload("real", 32 if quick else 128, 0, operators, dataset=name) for name in datasets
-    ]
+    return [Workload("real", 32 if quick else 128, 0, operators, dataset=name) for name in datasets]
 
 
 def compiling(quick: bool) -> list[Workload]:
