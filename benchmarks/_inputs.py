@@ -25,6 +25,12 @@ class Inputs:
     def dtype(self) -> str:
         return str(self.x.dtype)
 
+    @property
+    def kept(self) -> int:
+        """The nodes that a pooling with ratio 0.5 keeps."""
+        sizes = np.bincount(self.batch, minlength=self.num_graphs)
+        return int(((sizes + 1) // 2).sum())
+
     def cotangent(self, shape: tuple[int, ...]) -> np.ndarray:
         """What is propagated back: random, so that no compiler can know it."""
         return np.random.default_rng(1).standard_normal(shape).astype(self.dtype)

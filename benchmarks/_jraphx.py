@@ -61,15 +61,15 @@ def _layer_forward(name, x, edge_index, batch):
 
 def _layer_both(name, x, edge_index, batch, inputs):
     graph, parameters, rest = nnx.split(_layer(name, x), nnx.Param, ...)
-    cotangent = functools.cache(lambda shape: jnp.asarray(inputs.cotangent(shape)))
+    cotangent = jnp.asarray(inputs.cotangent((inputs.kept, x.shape[1])))
 
     def function(parameters, x):
         out = nnx.merge(graph, parameters, rest)(x, edge_index, batch=batch)
         return out[0], out
 
     def both():
-        out, vjp, rest_of_out = jax.vjp(function, parameters, x, has_aux=True)
-        return rest_of_out, vjp(cotangent(out.shape))
+        _, vjp, out = jax.vjp(function, parameters, x, has_aux=True)
+        return out, vjp(cotangent)
 
     return _call(both)
 

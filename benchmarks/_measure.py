@@ -37,7 +37,7 @@ class Team:
         return self._workers[framework]
 
     def fresh(self, framework: str) -> Worker:
-        """One that has run nothing; the caller stops it."""
+        """A worker that has run nothing; the caller stops it."""
         return Worker(framework, *self._options)
 
     def has(self, framework: str) -> bool:

@@ -54,7 +54,8 @@ def _global_forward(compiled, function, x, batch, inputs):
 
 def _global_both(compiled, function, x, batch, inputs):
     function = compiled(function)
-    return _both(lambda x: (function(x, batch, inputs.num_graphs),), x, (), inputs)
+    cotangent = torch.from_numpy(inputs.cotangent((inputs.num_graphs, x.shape[1])))
+    return _both(lambda x: (function(x, batch, inputs.num_graphs),), x, (), cotangent)
 
 
 def _layer_forward(compiled, name, x, edge_index, batch):
@@ -66,17 +67,15 @@ def _layer_both(compiled, name, x, edge_index, batch, inputs):
     pool = _layer(name, x)
     parameters = tuple(pool.parameters())
     pool = compiled(pool)
-    return _both(lambda x: pool(x, edge_index, batch=batch), x, parameters, inputs)
+    cotangent = torch.from_numpy(inputs.cotangent((inputs.kept, x.shape[1])))
+    return _both(lambda x: pool(x, edge_index, batch=batch), x, parameters, cotangent)
 
 
-def _both(function, x, parameters, inputs):
-    cotangent = functools.cache(lambda shape: torch.from_numpy(inputs.cotangent(shape)))
-
+def _both(function, x, parameters, cotangent):
     def both():
         leaf = x.detach().requires_grad_()
         out = function(leaf)
-        leaves = (leaf, *parameters)
-        return out, torch.autograd.grad(out[0], leaves, cotangent(tuple(out[0].shape)))
+        return out, torch.autograd.grad(out[0], (leaf, *parameters), cotangent)
 
     return both
 
