@@ -4,6 +4,7 @@ import equinox as eqx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ...ops import aggregation, edge_mask, gather, masked_edges
+from .._linear import add_bias, apply_linear
 
 
 class AbstractConv(eqx.Module):
@@ -54,3 +55,21 @@ class AbstractConv(eqx.Module):
             missing = (1,) * (x.ndim - edge_weight.ndim)
             messages = edge_weight.reshape(edge_weight.shape + missing) * messages
         return aggregation(aggr)(messages, target, num_nodes)
+
+    def propagate_and_project(
+        self,
+        linear: eqx.nn.Linear,
+        x: Float[Array, "nodes features"],
+        edge_index: Int[Array, "2 edges"],
+        edge_weight: Float[Array, "edges *one"] | None = None,
+        aggr: str = "add",
+    ) -> Float[Array, "nodes out_features"]:
+        """`linear` of what [`propagate`][jraphx_eqx.nn.conv.AbstractConv.propagate] returns.
+
+        Sums and means may as well be taken after a linear map. Where the map makes rows shorter,
+        as that of a scorer does, it comes first, and less is moved along the edges.
+        """
+        if aggr in ("max", "min") or linear.out_features >= linear.in_features:
+            return apply_linear(linear, self.propagate(x, edge_index, edge_weight, aggr))
+        projected = x @ linear.weight.T
+        return add_bias(self.propagate(projected, edge_index, edge_weight, aggr), linear.bias)
