@@ -10,6 +10,7 @@ ACTIVATED, MASKED = (
     "self.nonlinearity(jnp.where(batch.node_mask, score, 0))",
     "jnp.where(batch.node_mask[:, None], x, 0)",
 )
+PRODUCT = "masked_matmul(x, projection, batch.node_mask)"
 SOFTMAX = "segment_softmax(score, batch.index, batch.num_graphs)"
 BITS = "jnp.where(raw >= sign, raw, ~raw & ~sign)"
 LARGEST = "segment_max(score, batch.index, batch.num_graphs) - tol"
@@ -205,25 +206,48 @@ FAULTS = (
     edit(
         "score in bfloat16",
         SCORE,
-        "x @ projection",
-        "(x.astype(jnp.bfloat16) @ projection.astype(jnp.bfloat16)).astype(x.dtype)",
+        PRODUCT,
+        PRODUCT.replace("x, projection", "x.astype(jnp.bfloat16), projection.astype(jnp.bfloat16)")
+        + ".astype(x.dtype)",
         *BOTH,
     ),
     edit(
         "score in float16",
         SCORE,
-        "x @ projection",
-        "(x.astype(jnp.float16) @ projection.astype(jnp.float16)).astype(x.dtype)",
+        PRODUCT,
+        PRODUCT.replace("x, projection", "x.astype(jnp.float16), projection.astype(jnp.float16)")
+        + ".astype(x.dtype)",
         TOPK,
     ),
     edit(
         "score in float32",
         SCORE,
-        "x @ projection",
-        "(x.astype(jnp.float32) @ projection.astype(jnp.float32)).astype(x.dtype)",
+        PRODUCT,
+        PRODUCT.replace("x, projection", "x.astype(jnp.float32), projection.astype(jnp.float32)")
+        + ".astype(x.dtype)",
         *BOTH,
     ),
-    edit("padding is scored", SCORE, MASKED, "x + 0", TOPK),
+    edit(
+        "padding is scored",
+        "ops._masked_matmul:_masked",
+        "jnp.where(mask[:, None], x, 0)",
+        "x + 0",
+        TOPK,
+    ),
+    edit(
+        "no gradient of the projection",
+        "ops._masked_matmul:_masked_matmul_jvp",
+        "_by_block(x, weight_tangent, mask)",
+        "0 * _by_block(x, weight_tangent, mask)",
+        *BOTH,
+    ),
+    edit(
+        "no gradient of what is projected",
+        "ops._masked_matmul:_masked_matmul_jvp",
+        "_masked(x_tangent, mask) @ weight + ",
+        "",
+        *BOTH,
+    ),
     edit("padding reaches the scorer", f"{SAGS}SAGPooling.score", MASKED, "x + 0", SAG),
     edit(
         "softmax over the batch",

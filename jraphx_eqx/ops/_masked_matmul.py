@@ -52,4 +52,4 @@ def _by_block(x, weight, mask):
     _, whole = jax.lax.scan(step, None, jnp.arange(num_blocks))
     done = num_blocks * _BLOCK
     rest = _masked(x[done:], mask[done:]) @ weight
-    return jnp.concatenate([whole.reshape((done,) + whole.shape[2:]), rest])
+    return jnp.concatenate([whole.reshape((done, *whole.shape[2:])), rest])

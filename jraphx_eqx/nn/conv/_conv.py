@@ -4,7 +4,7 @@ import equinox as eqx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ...ops import aggregation, edge_mask, gather, masked_edges
-from .._linear import add_bias, apply_linear
+from .._linear import add_bias, apply_linear, product
 
 
 class AbstractConv(eqx.Module):
@@ -71,5 +71,5 @@ class AbstractConv(eqx.Module):
         """
         if aggr in ("max", "min") or linear.out_features >= linear.in_features:
             return apply_linear(linear, self.propagate(x, edge_index, edge_weight, aggr))
-        projected = x @ linear.weight.T
-        return add_bias(self.propagate(projected, edge_index, edge_weight, aggr), linear.bias)
+        out = self.propagate(product(linear, x), edge_index, edge_weight, aggr)
+        return add_bias(out, linear.bias)
