@@ -12,7 +12,7 @@ ACTIVATED, MASKED = (
 )
 PRODUCT = "masked_matmul(x, projection, batch.node_mask)"
 SOFTMAX = "segment_softmax(score, batch.index, batch.num_graphs)"
-BITS = "jnp.where(raw >= sign, raw, ~raw & ~sign)"
+BITS = "jnp.where(negative, raw, ~raw & ~sign)"
 LARGEST = "segment_max(score, batch.index, batch.num_graphs) - tol"
 FRACTION = "jnp.minimum(counts, fraction.astype(counts.dtype))"
 BOTH = (TOPK, SAG)
@@ -86,15 +86,15 @@ FAULTS = (
     edit(
         "NaN ranks last",
         f"{ORDER}_descending_bits",
-        "jnp.full_like(score, jnp.nan)",
-        "jnp.full_like(score, -jnp.inf)",
+        "jnp.where(is_nan, unsigned.type(0),",
+        "jnp.where(is_nan, ~unsigned.type(0),",
         *BOTH,
     ),
     edit(
         "-0.0 below 0.0",
         f"{ORDER}_descending_bits",
-        "jnp.where(score == 0, jnp.zeros_like(score), score)",
-        "score + 0.0",
+        "(raw >= sign) & (magnitude > 0)",
+        "raw >= sign",
         TOPK,
     ),
     edit(
