@@ -5,7 +5,7 @@ from ._fault import DETACHED, GAT, GCN, GRAPH, SAGE, edit
 LINEAR, LOOPS, PROPAGATE = "nn._linear:", "ops._loops:", "nn.conv._conv:AbstractConv.propagate"
 G, A, S, R = (f"nn.conv.{name}:" for name in ("_gcn", "_gat", "_sage", "_graph"))
 CALLS = {name: f"{place}{name}." for name, place in ((GCN, G), (GAT, A), (SAGE, S), (GRAPH, R))}
-WEIGHTED = "edge_weight.reshape(edge_weight.shape + missing) * messages"
+WEIGHTED = "edge_weight.reshape(edge_weight.shape + missing) * rows"
 PRODUCT = "x @ linear.weight.T"
 ALL = (GCN, GAT, SAGE, GRAPH)
 
@@ -51,16 +51,16 @@ FAULTS = (
     edit(
         "messages to the source",
         PROPAGATE,
-        "(messages, target, num_nodes)",
-        "(messages, source, num_nodes)",
+        "edge_weight), target, num_nodes",
+        "edge_weight), source, num_nodes",
         *ALL,
     ),
-    edit("edges not weighted", PROPAGATE, WEIGHTED, "messages", GCN, GAT, GRAPH, likely="weight"),
+    edit("edges not weighted", PROPAGATE, WEIGHTED, "rows", GCN, GAT, GRAPH, likely="weight"),
     edit(
         "weights of edges are detached",
         PROPAGATE,
         WEIGHTED,
-        f"{DETACHED}({WEIGHTED.replace(' * messages', '')}) * messages",
+        f"{DETACHED}({WEIGHTED.replace(' * rows', '')}) * rows",
         GCN,
         GAT,
         GRAPH,

@@ -3,7 +3,7 @@ import abc
 import equinox as eqx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ...ops import aggregation, edge_mask, gather, masked_edges
+from ...ops import edge_mask, gather, masked_edges, segment_reduce_by_block
 from .._linear import add_bias, apply_linear, product
 
 
@@ -50,11 +50,16 @@ class AbstractConv(eqx.Module):
         num_nodes = x.shape[0]
         mask = edge_mask(edge_index, num_nodes)
         (source, target), edge_weight = masked_edges(edge_index, edge_weight, mask, num_nodes)
-        messages = gather(x, source)
-        if edge_weight is not None:
+
+        def messages(edges):
+            source, edge_weight = edges
+            rows = gather(x, source)
+            if edge_weight is None:
+                return rows
             missing = (1,) * (x.ndim - edge_weight.ndim)
-            messages = edge_weight.reshape(edge_weight.shape + missing) * messages
-        return aggregation(aggr)(messages, target, num_nodes)
+            return edge_weight.reshape(edge_weight.shape + missing) * rows
+
+        return segment_reduce_by_block(messages, (source, edge_weight), target, num_nodes, aggr)
 
     def propagate_and_project(
         self,
