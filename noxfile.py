@@ -129,6 +129,6 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def bench(session: nox.Session) -> None:
-    """Times our pools beside those of PyG and JraphX."""
+    """Times our pools beside those of PyG and JraphX; docs/benchmarks.md says how."""
     install(session, ".[bench]")
     session.run("python", "-m", "benchmarks", *session.posargs)

@@ -1,73 +1,157 @@
-import argparse
 import json
 import os
-import platform
-import statistics
+import pathlib
+import time
+from enum import StrEnum
+from typing import Annotated
 
+import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 
-from ._worker import Worker
+from . import _measure, _page, _tables, _workloads
+from ._datasets import available
+from ._machine import BUSY, busy_before_us, machine
+from ._workloads import SCATTER
 
-SIZES = [(128, 32), (1024, 32), (512, 256), (4, 20_000)]
-FRAMEWORKS = {"ours": "_ours", "PyG": "_pyg", "JraphX": "_jraphx"}
+Part = StrEnum("Part", {name: name for name in _tables.TITLES})
+console = Console()
+if not console.is_terminal:
+    console = Console(width=150)
 
 
-def main() -> None:
-    """Prints the median times, and ours as a ratio of the others'; below 1 we are faster."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
-    parser.add_argument("--turns", type=int, default=5, help="turns of each framework [5]")
-    parser.add_argument("--calls", type=int, default=5, help="timed calls in a turn [5]")
-    parser.add_argument("--seconds", type=float, default=1.0, help="time limit of a turn [1]")
-    parser.add_argument("--quick", action="store_true", help="only the smallest batch")
-    parser.add_argument("--json", metavar="FILE", help="also write all times to FILE")
-    options = parser.parse_args()
-    console = Console()
-    console.print(f"{platform.machine()}, {os.cpu_count()} cores, float32")
-    workers = {name: Worker(f"benchmarks.{module}") for name, module in FRAMEWORKS.items()}
+def main(
+    only: Annotated[list[Part] | None, typer.Option(help="Parts to run [default: all].")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Few sizes and few calls.")] = False,
+    passive: Annotated[
+        bool,
+        typer.Option("--passive", help="Torch's threads sleep while they wait: for busy machines."),
+    ] = False,
+    torch_scatter: Annotated[
+        str | None, typer.Option(help="Folder into which torch-scatter was installed.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(envvar="TU_DATASETS", help="Folder of DD.npz and REDDIT-BINARY.npz."),
+    ] = None,
+    json_file: Annotated[
+        pathlib.Path | None, typer.Option("--json", help="Write all results to this file.")
+    ] = None,
+    read: Annotated[
+        pathlib.Path | None, typer.Option(help="Measure nothing; report this file's results.")
+    ] = None,
+    plots: Annotated[pathlib.Path | None, typer.Option(help="Folder for the pictures.")] = None,
+    page: Annotated[
+        pathlib.Path | None, typer.Option(help="Page whose results are rewritten; needs --plots.")
+    ] = None,
+) -> None:
+    """Times our pools beside those of PyG and JraphX, on the same inputs, by turns."""
+    if page is not None and plots is None:
+        raise typer.BadParameter("--page shows the pictures, so it also needs --plots FOLDER")
+    if read is not None:
+        results = json.loads(read.read_text())
+        for part in dict.fromkeys(record["part"] for record in results["records"]):
+            show(_tables.part(results["records"], part))
+    else:
+        results = measure(only or list(Part), quick, passive, torch_scatter, data)
+    show(_tables.summary(results["records"]))
+    for line in [*results["skipped"], *_tables.failures(results["records"])]:
+        console.print(f"not measured: {line}", style="yellow", markup=False)
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(dump(results))
+    if plots is not None:
+        from ._plots import draw
+
+        draw(results["records"], plots)
+    if page is not None:
+        _page.rewrite(page, results, plots)
+
+
+def measure(parts, quick, passive, scatter, folder) -> dict:
+    """Runs the parts; prints the table of each when it is done."""
+    start = time.perf_counter()
+    busy = busy_before_us()
+    if busy > BUSY:
+        console.print(
+            f"Others use {100 * busy:.0f} % of the cores: times will be wrong, torch's above all, "
+            "whose threads wait for each other (--passive helps).",
+            style="bold red",
+        )
+    # A limit for one process's sake would slow torch here.
+    os.environ.pop("OMP_NUM_THREADS", None)
+    if passive:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+    datasets, missing = available(folder)
+    skipped = [f"{name}: no {name}.npz in --data ({folder})" for name in missing]
+    team = _measure.Team(scatter, folder)
+    if not team.has(SCATTER):
+        skipped.append(f"{SCATTER}: --torch-scatter names no folder that has it ({scatter})")
+    pace = _measure.Pace(2, 3, 0.05) if quick else _measure.Pace(3, 10, 0.12)
     records = []
-    for num_graphs, num_nodes in SIZES[:1] if options.quick else SIZES:
-        known = {name: worker.prepare(num_graphs, num_nodes) for name, worker in workers.items()}
-        table = Table("operator", "pass", *(f"{name} (ms)" for name in FRAMEWORKS))
-        for name in others():
-            table.add_column(f"/ {name}")
-        table.title = f"{num_graphs} x {num_nodes} nodes, 4 edges a node, 64 features"
-        for operation in known["ours"]:
-            able = {name: workers[name] for name in FRAMEWORKS if operation in known[name]}
-            times = interleaved(able, operation, options)
-            table.add_row(*operation, *columns(times))
-            for name, seconds in times.items():
-                what = dict(zip(("operator", "pass"), operation, strict=True))
-                size = {"graphs": num_graphs, "nodes": num_nodes}
-                records.append({**size, **what, "framework": name, "seconds": seconds})
-        console.print(table)
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump(records, file, indent=1)
+    try:
+        for part in parts:
+            found = []
+            with console.status(f"{part} ..."):
+                for record in _run(part, team, pace, quick, datasets):
+                    found.append(record)
+            records += found
+            show(_tables.part(found, part))
+            console.print(f"{time.perf_counter() - start:.0f} s so far")
+        versions = team.versions() or team_versions(team)
+    finally:
+        team.stop()
+    return {
+        "machine": machine(),
+        "busy": round(busy, 2),
+        "versions": versions,
+        "options": {"quick": quick, "passive": passive, "parts": [str(part) for part in parts]},
+        "seconds": round(time.perf_counter() - start),
+        "skipped": skipped,
+        "records": records,
+    }
 
 
-def interleaved(
-    workers: dict[str, Worker], operation: tuple[str, str], options: argparse.Namespace
-) -> dict[str, list[float]]:
-    """Times from all frameworks in turn, so that a slow spell of the machine hits all."""
-    times = {name: [] for name in workers}
-    for _ in range(options.turns):
-        for name, worker in workers.items():
-            times[name] += worker.time(operation, options.calls, options.seconds)
-    return times
+def _run(part, team, pace, quick, datasets):
+    match part:
+        case "compile":
+            for workload in _workloads.compiling(quick):
+                yield from _measure.first_calls(team, workload)
+        case "memory":
+            for workload in _workloads.memory(quick):
+                yield from _measure.peaks(team, workload)
+        case "scaling":
+            for series in _workloads.scaling(quick):
+                yield from _measure.growing(team, series)
+        case "real":
+            for workload in _workloads.real(quick, datasets):
+                yield from _measure.interleaved(team, workload, pace)
+        case _:
+            for workload in getattr(_workloads, part)(quick):
+                yield from _measure.interleaved(team, workload, pace)
 
 
-def columns(times: dict[str, list[float]]) -> list[str]:
-    """Median milliseconds of each framework, then our ratios to the others."""
-    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
-    milliseconds = [f"{1e3 * medians[n]:.2f}" if n in medians else "-" for n in FRAMEWORKS]
-    ratios = [f"{medians['ours'] / medians[n]:.3f}" if n in medians else "-" for n in others()]
-    return milliseconds + ratios
+def team_versions(team) -> dict[str, str]:
+    """For parts that keep no worker alive."""
+    for framework in _workloads.MAIN:
+        _ = team[framework]
+    return team.versions()
 
 
-def others() -> list[str]:
-    return [name for name in FRAMEWORKS if name != "ours"]
+def show(table: _tables.Table) -> None:
+    rich = RichTable(*table.header, title=table.title)
+    for row in table.rows:
+        rich.add_row(*row)
+    console.print(rich)
+
+
+def dump(results: dict) -> str:
+    """JSON with one record on a line."""
+    head = {key: value for key, value in results.items() if key != "records"}
+    text = json.dumps(head, indent=1)[:-2]
+    rows = ",\n  ".join(json.dumps(record) for record in results["records"])
+    return f'{text},\n "records": [\n  {rows}\n ]\n}}\n'
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

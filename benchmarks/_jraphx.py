@@ -1,35 +1,88 @@
+import functools
+import importlib.metadata
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jraphx.nn import pool as jraphx
 
-from ._inputs import Inputs, Operations
+from ._inputs import Inputs
+from ._jraphx_classifier import training_step
+from ._operations import Operations
+from ._ours import set_threads as set_threads
+from ._workloads import BOTH, FORWARD, GLOBAL_POOLS, STEP
+
+version = {name: importlib.metadata.version(name) for name in ("jraphx", "flax", "optax")}
+# It has no GraphConv.
+POOLS = ("TopKPooling", "SAGPooling (gcn)", "SAGPooling (gat)", "SAGPooling (sage)")
 
 
 def operations(inputs: Inputs) -> Operations:
     """As in `_ours`. The global pools are jitted; TopKPooling and SAGPooling cannot be."""
+    jax.config.update("jax_enable_x64", inputs.dtype == "float64")
     x, edge_index = jnp.asarray(inputs.x), jnp.asarray(inputs.edge_index)
-    batch, size, features = jnp.asarray(inputs.batch), inputs.num_graphs, inputs.x.shape[1]
-    pools = {
-        "TopKPooling": jraphx.TopKPooling(features, rngs=nnx.Rngs(0)),
-        "SAGPooling (gcn)": jraphx.SAGPooling(features, gnn="gcn", rngs=nnx.Rngs(0)),
-    }
-    out = {}
-    for name in ("global_add_pool", "global_mean_pool", "global_max_pool", "global_min_pool"):
-        function = getattr(jraphx, name)
-        forward = jax.jit(lambda x, batch, function=function: function(x, batch, size))
-        backward = jax.jit(jax.grad(lambda x, batch, forward=forward: forward(x, batch).sum()))
-        out[name, "forward"] = _call(forward, x, batch)
-        out[name, "forward + backward"] = _call(backward, x, batch)
-    for name, pool in pools.items():
-        graph, parameters, rest = nnx.split(pool, nnx.Param, ...)
-
-        def loss(parameters, x, graph=graph, rest=rest):
-            return nnx.merge(graph, parameters, rest)(x, edge_index, batch=batch)[0].sum()
-
-        out[name, "forward"] = _call(lambda pool=pool: pool(x, edge_index, batch=batch)[0])
-        out[name, "forward + backward"] = _call(jax.grad(loss, argnums=(0, 1)), parameters, x)
+    index = jnp.asarray(inputs.batch)
+    # Without a batch vector, which one graph does not need, it is faster.
+    batch = index if inputs.num_graphs > 1 else None
+    out: Operations = {}
+    for name in GLOBAL_POOLS:
+        out[name, FORWARD] = functools.partial(_global_forward, name, x, index, inputs)
+        out[name, BOTH] = functools.partial(_global_both, name, x, index, inputs)
+    for name in POOLS:
+        arguments = (name, x, edge_index, batch)
+        out[name, FORWARD] = functools.partial(_layer_forward, *arguments)
+        out[name, BOTH] = functools.partial(_layer_both, *arguments, inputs)
+    step = functools.partial(training_step, inputs, x, edge_index, batch)
+    out["classifier (gcn)", STEP] = step
     return out
+
+
+def _global_forward(name, x, index, inputs):
+    function = getattr(jraphx, name)
+    return _call(jax.jit(lambda x, index: function(x, index, inputs.num_graphs)), x, index)
+
+
+def _global_both(name, x, index, inputs):
+    function = getattr(jraphx, name)
+
+    @jax.jit
+    def both(x, index, cotangent):
+        out, vjp = jax.vjp(lambda x: function(x, index, inputs.num_graphs), x)
+        return out, vjp(cotangent)
+
+    cotangent = inputs.cotangent((inputs.num_graphs, x.shape[1]))
+    return _call(both, x, index, jnp.asarray(cotangent))
+
+
+def _layer_forward(name, x, edge_index, batch):
+    pool = _layer(name, x)
+    return _call(lambda: pool(x, edge_index, batch=batch))
+
+
+def _layer_both(name, x, edge_index, batch, inputs):
+    graph, parameters, rest = nnx.split(_layer(name, x), nnx.Param, ...)
+    cotangent = functools.cache(lambda shape: jnp.asarray(inputs.cotangent(shape)))
+
+    def function(parameters, x):
+        out = nnx.merge(graph, parameters, rest)(x, edge_index, batch=batch)
+        return out[0], out
+
+    def both():
+        out, vjp, rest_of_out = jax.vjp(function, parameters, x, has_aux=True)
+        return rest_of_out, vjp(cotangent(out.shape))
+
+    return _call(both)
+
+
+def _layer(name, x):
+    rngs = nnx.Rngs(0)
+    if name == "TopKPooling":
+        pool = jraphx.TopKPooling(x.shape[1], rngs=rngs)
+    else:
+        gnn = name.removeprefix("SAGPooling (").removesuffix(")")
+        pool = jraphx.SAGPooling(x.shape[1], gnn=gnn, rngs=rngs)
+    graph, parameters, rest = nnx.split(pool, nnx.Param, ...)
+    return nnx.merge(graph, jax.tree.map(lambda leaf: leaf.astype(x.dtype), parameters), rest)
 
 
 def _call(function, *args):

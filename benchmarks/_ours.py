@@ -1,58 +1,100 @@
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from jraphx_eqx.data import BatchVector
-from jraphx_eqx.nn.pool import (
-    SAGPooling,
-    TopKPooling,
-    global_add_pool,
-    global_max_pool,
-    global_mean_pool,
-    global_min_pool,
-)
+from jraphx_eqx.data import Batch, BatchVector
+from jraphx_eqx.nn import pool as nn
 
-from ._inputs import Inputs, Operations
+from ._inputs import Inputs
+from ._operations import Operations
+from ._ours_classifier import training_step
+from ._workloads import BOTH, CLASSIFIERS, FORWARD, GLOBAL_POOLS, POOLS, STEP
 
-_GLOBAL = {
-    "global_add_pool": global_add_pool,
-    "global_mean_pool": global_mean_pool,
-    "global_max_pool": global_max_pool,
-    "global_min_pool": global_min_pool,
-}
+version = {"jax": jax.__version__, "equinox": eqx.__version__}
+
+
+def set_threads(number: int) -> None:
+    """XLA makes a thread for each core that the process may use; there is no setting."""
 
 
 def operations(inputs: Inputs) -> Operations:
-    """For each operator, functions without arguments that run it forward, and there and back."""
-    x, edge_index = jnp.asarray(inputs.x), jnp.asarray(inputs.edge_index)
-    batch = BatchVector(jnp.asarray(inputs.batch), inputs.num_graphs)
-    features, key = x.shape[1], jax.random.key(0)
-    pools = {
-        "TopKPooling": TopKPooling(features, key=key),
-        "SAGPooling (graph)": SAGPooling(features, gnn="graph", key=key),
-        "SAGPooling (gcn)": SAGPooling(features, gnn="gcn", key=key),
-    }
-    out = {}
-    for name, function in _GLOBAL.items():
-        # The same kind of `jit` as for JraphX: Equinox's costs some microseconds more a call.
-        forward = jax.jit(lambda x, batch, function=function: function(x, batch))
-        backward = jax.jit(jax.grad(lambda x, batch, forward=forward: forward(x, batch).sum()))
-        out[name, "forward"] = _call(forward, x, batch)
-        out[name, "forward + backward"] = _call(backward, x, batch)
-    backward = eqx.filter_jit(eqx.filter_grad(_loss))
-    for name, pool in pools.items():
-        out[name, "forward"] = _call(_pool, pool, x, edge_index, batch)
-        out[name, "forward + backward"] = _call(backward, (pool, x), edge_index, batch)
+    """The operators, jitted. Backward means the gradients of inputs and parameters.
+
+    Batches of a data set are padded to the size that fits them all, as in training.
+    """
+    jax.config.update("jax_enable_x64", inputs.dtype == "float64")
+    data = Batch(
+        x=jnp.asarray(inputs.x),
+        edge_index=jnp.asarray(inputs.edge_index),
+        batch=BatchVector(jnp.asarray(inputs.batch), inputs.num_graphs),
+    )
+    if inputs.capacity:
+        data = data.pad(*inputs.capacity)
+    arrays = jax.block_until_ready((data.x, data.edge_index, data.batch))
+    out: Operations = {}
+    for name in GLOBAL_POOLS:
+        out[name, FORWARD] = functools.partial(_global_forward, name, arrays)
+        out[name, BOTH] = functools.partial(_global_both, name, arrays, inputs)
+    for name in POOLS:
+        out[name, FORWARD] = functools.partial(_layer_forward, name, arrays)
+        out[name, BOTH] = functools.partial(_layer_both, name, arrays, inputs)
+    for name in CLASSIFIERS:
+        out[name, STEP] = functools.partial(training_step, name, inputs, *arrays)
     return out
 
 
+def _global_forward(name, arrays):
+    # The same kind of `jit` as for JraphX: Equinox's costs some microseconds more a call.
+    return _call(jax.jit(getattr(nn, name)), arrays[0], arrays[2])
+
+
+def _global_both(name, arrays, inputs):
+    x, _, batch = arrays
+
+    @jax.jit
+    def both(x, batch, cotangent):
+        out, vjp = jax.vjp(lambda x: getattr(nn, name)(x, batch), x)
+        return out, vjp(cotangent)
+
+    cotangent = inputs.cotangent((inputs.num_graphs, x.shape[1]))
+    return _call(both, x, batch, jnp.asarray(cotangent))
+
+
+def _layer_forward(name, arrays):
+    x, edge_index, batch = arrays
+    return _call(_forward, _layer(name, x), x, edge_index, batch)
+
+
+def _layer_both(name, arrays, inputs):
+    x, edge_index, batch = arrays
+    pool = _layer(name, x)
+
+    @eqx.filter_jit
+    def both(pool_and_x, edge_index, batch, cotangent):
+        def function(pool_and_x):
+            out = _forward(*pool_and_x, edge_index, batch)
+            return out.x, out
+
+        _, vjp, out = eqx.filter_vjp(function, pool_and_x, has_aux=True)
+        return out, vjp(cotangent)
+
+    shape = eqx.filter_eval_shape(_forward, pool, *arrays).x.shape
+    return _call(both, (pool, x), edge_index, batch, jnp.asarray(inputs.cotangent(shape)))
+
+
 @eqx.filter_jit
-def _pool(pool, x, edge_index, batch):
+def _forward(pool, x, edge_index, batch):
     return pool(x, edge_index, batch=batch)
 
 
-def _loss(pool_and_x, edge_index, batch):
-    return _pool(*pool_and_x, edge_index, batch).x.sum()
+def _layer(name, x):
+    options = {"dtype": x.dtype, "key": jax.random.key(0)}
+    if name == "TopKPooling":
+        return nn.TopKPooling(x.shape[1], **options)
+    gnn = name.removeprefix("SAGPooling (").removesuffix(")")
+    return nn.SAGPooling(x.shape[1], gnn=gnn, **options)
 
 
 def _call(function, *args):

@@ -1,36 +1,89 @@
+import functools
+
 import torch
+import torch_geometric
 import torch_geometric.nn as pyg
 from torch_geometric.utils import scatter
 
-from ._inputs import Inputs, Operations
+from ._inputs import Inputs
+from ._operations import Operations
+from ._pyg_classifier import CONVS, training_step
+from ._workloads import BOTH, CLASSIFIERS, FORWARD, POOLS, STEP
+
+version = {"torch": torch.__version__, "torch_geometric": torch_geometric.__version__}
+set_threads = torch.set_num_threads
 
 
-def operations(inputs: Inputs) -> Operations:
-    """As in `_ours`, in PyG's eager mode, which is how it is used."""
-    x = torch.from_numpy(inputs.x).requires_grad_()
+def _min_pool(x, batch, size):
+    """PyG has none by name; this is how it makes the other global pools."""
+    return scatter(x, batch, dim_size=size, reduce="min")
+
+
+GLOBAL = {
+    "global_add_pool": pyg.global_add_pool,
+    "global_mean_pool": pyg.global_mean_pool,
+    "global_max_pool": pyg.global_max_pool,
+    "global_min_pool": _min_pool,
+}
+
+
+def operations(inputs: Inputs, compiled=lambda function: function, pools=GLOBAL) -> Operations:
+    """As in `_ours`, in eager mode, which is how PyG is used, unless `compiled` is given."""
+    x = torch.from_numpy(inputs.x)
     edge_index = torch.from_numpy(inputs.edge_index).long()
     batch = torch.from_numpy(inputs.batch).long()
-    size, features = inputs.num_graphs, x.shape[1]
-    pools = {
-        "TopKPooling": pyg.TopKPooling(features),
-        "SAGPooling (graph)": pyg.SAGPooling(features),
-        "SAGPooling (gcn)": pyg.SAGPooling(features, GNN=pyg.GCNConv),
-    }
-    forward = {
-        "global_add_pool": lambda: pyg.global_add_pool(x, batch, size),
-        "global_mean_pool": lambda: pyg.global_mean_pool(x, batch, size),
-        "global_max_pool": lambda: pyg.global_max_pool(x, batch, size),
-        "global_min_pool": lambda: scatter(x, batch, dim_size=size, reduce="min"),
-    }
-    for name, pool in pools.items():
-        forward[name] = lambda pool=pool: pool(x, edge_index, batch=batch)[0]
-    out = {}
-    for name, function in forward.items():
-        out[name, "forward"] = lambda function=function: _without_grad(function)
-        out[name, "forward + backward"] = lambda function=function: function().sum().backward()
+    out: Operations = {}
+    for name, function in pools.items():
+        arguments = (compiled, function, x, batch, inputs)
+        out[name, FORWARD] = functools.partial(_global_forward, *arguments)
+        out[name, BOTH] = functools.partial(_global_both, *arguments)
+    for name in POOLS:
+        arguments = (compiled, name, x, edge_index, batch)
+        out[name, FORWARD] = functools.partial(_layer_forward, *arguments)
+        out[name, BOTH] = functools.partial(_layer_both, *arguments, inputs)
+    for name in CLASSIFIERS:
+        arguments = (compiled, name, inputs, x, edge_index, batch)
+        out[name, STEP] = functools.partial(training_step, *arguments)
     return out
 
 
-def _without_grad(function):
-    with torch.no_grad():
-        return function()
+def _global_forward(compiled, function, x, batch, inputs):
+    function = compiled(function)
+    return torch.no_grad()(lambda: function(x, batch, inputs.num_graphs))
+
+
+def _global_both(compiled, function, x, batch, inputs):
+    function = compiled(function)
+    return _both(lambda x: (function(x, batch, inputs.num_graphs),), x, (), inputs)
+
+
+def _layer_forward(compiled, name, x, edge_index, batch):
+    pool = compiled(_layer(name, x))
+    return torch.no_grad()(lambda: pool(x, edge_index, batch=batch))
+
+
+def _layer_both(compiled, name, x, edge_index, batch, inputs):
+    pool = _layer(name, x)
+    parameters = tuple(pool.parameters())
+    pool = compiled(pool)
+    return _both(lambda x: pool(x, edge_index, batch=batch), x, parameters, inputs)
+
+
+def _both(function, x, parameters, inputs):
+    cotangent = functools.cache(lambda shape: torch.from_numpy(inputs.cotangent(shape)))
+
+    def both():
+        leaf = x.detach().requires_grad_()
+        out = function(leaf)
+        leaves = (leaf, *parameters)
+        return out, torch.autograd.grad(out[0], leaves, cotangent(tuple(out[0].shape)))
+
+    return both
+
+
+def _layer(name, x):
+    torch.manual_seed(0)
+    if name == "TopKPooling":
+        return pyg.TopKPooling(x.shape[1]).to(x.dtype)
+    gnn = CONVS[name.removeprefix("SAGPooling (").removesuffix(")")]
+    return pyg.SAGPooling(x.shape[1], GNN=gnn).to(x.dtype)

@@ -1,0 +1,139 @@
+"""What the benchmark makes of its measurements: ratios, targets, tables, pictures, the page."""
+
+import json
+import pathlib
+import sys
+
+import pytest
+
+sys.path.append(str(pathlib.Path(__file__).parents[2]))
+
+from benchmarks import _page, _plots, _tables, _targets
+
+ROOT = pathlib.Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / "assets" / "benchmarks"
+
+
+def record(framework, turns=None, *, part="layers", operator="TopKPooling", graphs=128, **other):
+    found = {} if turns is None else {"seconds": turns}
+    names = {"size": f"{graphs} x 32", "graphs": graphs, "nodes": 32, "dtype": "float32"}
+    names |= {"operator": operator, "pass": "forward + backward", "framework": framework}
+    return {"part": part, **names, **found, **other}
+
+
+def outcome(records, name, against):
+    found = _targets.outcomes(records)
+    return next(
+        o
+        for o in found
+        if (o.target.name, o.target.against) == (name, against)
+        and ("forward + backward" in o.target.passes)
+    )
+
+
+RECORDS = [
+    record("ours", [[1.0, 2.0], [3.0, 100.0, 2.0]]),
+    record("PyG", [[8.0, 8.0]]),
+    record("JraphX", error="RuntimeError: a reason"),
+    record("ours", [[2.0]], graphs=1024),
+    record("PyG", [[5.0]], graphs=1024),
+    record("ours", [[9.0]], graphs=4),
+    record("PyG", [[1.0]], graphs=4),
+]
+RESULTS = {
+    "machine": {
+        "processor": "A processor",
+        "cores": 2,
+        "memory_gib": 8.0,
+        "system": "Linux",
+        "python": "3.11",
+        "date": "2026-01-02",
+    },
+    "busy": 0.0,
+    "versions": {"jax": "0.10"},
+    "options": {"quick": False, "passive": False},
+    "skipped": ["DD: a reason"],
+    "records": RECORDS,
+}
+
+
+def test_a_ratio_is_of_the_medians_of_all_turns():
+    found = outcome(RECORDS, "TopK, 128 graphs or more", "PyG")
+    assert found.ratios == [2.0 / 8.0, 2.0 / 5.0]
+
+
+def test_a_target_is_met_only_in_all_the_cells_it_covers():
+    found = outcome(RECORDS, "TopK, 128 graphs or more", "PyG")
+    assert found.met == "in 1 of 2"  # at most 0.33; the cell of four graphs is not covered
+    assert outcome(RECORDS[:3], "TopK, 128 graphs or more", "PyG").met == "yes"
+
+
+def test_what_was_not_measured_is_not_met():
+    assert outcome(RECORDS, "TopK, 128 graphs or more", "JraphX").met == "not measured"
+    row = next(row for row in _tables.summary(RECORDS).rows if row[2] == "JraphX")
+    assert row[-4:] == ["-", "-", "-", "not measured"]
+
+
+def test_memory_counts_from_what_was_there_before():
+    sizes = {"ours": (100, 500), "PyG": (1000, 1800)}
+    records = [
+        record(name, part="memory", graphs=1, memory={"before": before, "peak": peak})
+        | {"nodes": 10**6}
+        for name, (before, peak) in sizes.items()
+    ]
+    assert outcome(records, "peak memory, 1e6 nodes", "PyG").ratios == [0.5]
+    assert (
+        outcome([r | {"nodes": 10} for r in records], "peak memory, 1e6 nodes", "PyG").ratios == []
+    )
+
+
+def test_a_table_shows_median_spread_and_ratio_and_a_dash_for_a_failure():
+    table = _tables.part(RECORDS, "layers")
+    assert table.header[4:] == ["ours (ms)", "PyG (ms)", "JraphX (ms)", "/ PyG", "/ JraphX"]
+    assert table.rows[0][4:] == ["2000 ± 2e+04", "8000", "-", "0.250", "-"]
+    assert _tables.failures(RECORDS) == [
+        "JraphX, TopKPooling forward + backward, layers 128 x 32: RuntimeError: a reason"
+    ]
+
+
+def test_rewriting_changes_only_what_is_between_the_marks(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{_page.BEGIN}\nold\n{_page.END}\nafter\n")
+    _page.rewrite(page, RESULTS, tmp_path / "pictures")
+    once = page.read_text()
+    _page.rewrite(page, RESULTS, tmp_path / "pictures")
+    assert page.read_text() == once
+    assert once.startswith("before\n") and once.endswith("after\n") and "old" not in once
+    assert "A processor, 2 cores" in once and "- DD: a reason" in once
+    assert "not idle" not in once
+
+
+def test_the_page_tells_of_a_busy_machine():
+    assert "others used 60 % of its cores" in _page.block(RESULTS | {"busy": 0.6}, "", [])
+
+
+def test_a_page_without_marks_is_refused(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("no marks")
+    with pytest.raises(ValueError, match="to write between"):
+        _page.rewrite(page, RESULTS, tmp_path)
+
+
+def test_pictures_are_drawn_of_what_there_is_and_are_the_same_each_time(tmp_path):
+    growing = [
+        record("ours", [[t]], part="scaling", graphs=1) | {"nodes": n}
+        for n, t in ((10, 0.1), (100, 0.2))
+    ]
+    assert _plots.draw([*RECORDS, *growing], tmp_path) == ["ratios", "scaling"]
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    _plots.draw([*RECORDS, *growing], tmp_path)
+    assert first == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert _plots.draw([], tmp_path / "none") == []
+
+
+def test_the_documentation_shows_the_recorded_results():
+    results = json.loads((FOLDER / "results.json").read_text())
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    shown = page.partition(_page.BEGIN)[2].partition(_page.END)[0]
+    drawn = [name for name in _page.CAPTIONS if (FOLDER / f"{name}.svg").is_file()]
+    assert shown.strip() == _page.block(results, "assets/benchmarks", drawn).strip()
