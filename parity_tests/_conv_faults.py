@@ -5,35 +5,35 @@ from ._fault import DETACHED, GAT, GCN, GRAPH, SAGE, edit
 LINEAR, LOOPS, PROPAGATE = "nn._linear:", "ops._loops:", "nn.conv._conv:AbstractConv.propagate"
 G, A, S, R = (f"nn.conv.{name}:" for name in ("_gcn", "_gat", "_sage", "_graph"))
 CALLS = {name: f"{place}{name}." for name, place in ((GCN, G), (GAT, A), (SAGE, S), (GRAPH, R))}
-WEIGHTED = "edge_weight.reshape(edge_weight.shape + missing) * messages"
+WEIGHTED = "edge_weight.reshape(edge_weight.shape + missing) * rows"
 PRODUCT = "x @ linear.weight.T"
 ALL = (GCN, GAT, SAGE, GRAPH)
 
 FAULTS = (
     edit(
         "weight is not transposed",
-        f"{LINEAR}apply_linear",
+        f"{LINEAR}product",
         PRODUCT,
         "x @ linear.weight.reshape(-1, linear.weight.shape[0])",
         *ALL,
     ),
     edit(
         "product in bfloat16",
-        f"{LINEAR}apply_linear",
+        f"{LINEAR}product",
         PRODUCT,
         "(x.astype(jnp.bfloat16) @ linear.weight.T.astype(jnp.bfloat16)).astype(x.dtype)",
         *ALL,
     ),
     edit(
         "product in float32",
-        f"{LINEAR}apply_linear",
+        f"{LINEAR}product",
         PRODUCT,
         "(x.astype(jnp.float32) @ linear.weight.T.astype(jnp.float32)).astype(x.dtype)",
         *ALL,
     ),
     edit(
         "weight is detached",
-        f"{LINEAR}apply_linear",
+        f"{LINEAR}product",
         PRODUCT,
         "x @ jax.lax.stop_gradient(linear.weight.T)",
         *ALL,
@@ -51,16 +51,16 @@ FAULTS = (
     edit(
         "messages to the source",
         PROPAGATE,
-        "(messages, target, num_nodes)",
-        "(messages, source, num_nodes)",
+        "edge_weight), target, num_nodes",
+        "edge_weight), source, num_nodes",
         *ALL,
     ),
-    edit("edges not weighted", PROPAGATE, WEIGHTED, "messages", GCN, GAT, GRAPH, likely="weight"),
+    edit("edges not weighted", PROPAGATE, WEIGHTED, "rows", GCN, GAT, GRAPH, likely="weight"),
     edit(
         "weights of edges are detached",
         PROPAGATE,
         WEIGHTED,
-        f"{DETACHED}({WEIGHTED.replace(' * messages', '')}) * messages",
+        f"{DETACHED}({WEIGHTED.replace(' * rows', '')}) * rows",
         GCN,
         GAT,
         GRAPH,
@@ -393,17 +393,17 @@ FAULTS = (
         likely="aggr=mean",
     ),
     edit(
-        "root and neighbours swapped",
+        "no neighbours",
         f"{CALLS[GRAPH]}__call__",
-        "apply_linear(self.lin_rel, neighbours) + apply_linear(self.lin_root, x)",
-        "apply_linear(self.lin_rel, x) + apply_linear(self.lin_root, neighbours)",
+        "self.propagate_and_project(self.lin_rel, x, edge_index, edge_weight, self.aggr)",
+        "apply_linear(self.lin_rel, x)",
         GRAPH,
     ),
     edit(
         "neighbours and itself",
         f"{CALLS[GRAPH]}__call__",
-        "self.propagate(x, edge_index, edge_weight, self.aggr)",
-        "x + self.propagate(x, edge_index, edge_weight, self.aggr)",
+        "return out + apply_linear(self.lin_root, x)",
+        "return out + apply_linear(self.lin_root, x) + apply_linear(self.lin_rel, x)",
         GRAPH,
     ),
     edit(

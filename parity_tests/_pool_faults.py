@@ -10,8 +10,9 @@ ACTIVATED, MASKED = (
     "self.nonlinearity(jnp.where(batch.node_mask, score, 0))",
     "jnp.where(batch.node_mask[:, None], x, 0)",
 )
+PRODUCT = "masked_matmul(x, projection, batch.node_mask)"
 SOFTMAX = "segment_softmax(score, batch.index, batch.num_graphs)"
-BITS = "jnp.where(raw >= sign, raw, ~raw & ~sign)"
+BITS = "jnp.where(negative, raw, ~raw & ~sign)"
 LARGEST = "segment_max(score, batch.index, batch.num_graphs) - tol"
 FRACTION = "jnp.minimum(counts, fraction.astype(counts.dtype))"
 BOTH = (TOPK, SAG)
@@ -85,15 +86,15 @@ FAULTS = (
     edit(
         "NaN ranks last",
         f"{ORDER}_descending_bits",
-        "jnp.full_like(score, jnp.nan)",
-        "jnp.full_like(score, -jnp.inf)",
+        "jnp.where(is_nan, unsigned.type(0),",
+        "jnp.where(is_nan, ~unsigned.type(0),",
         *BOTH,
     ),
     edit(
         "-0.0 below 0.0",
         f"{ORDER}_descending_bits",
-        "jnp.where(score == 0, jnp.zeros_like(score), score)",
-        "score + 0.0",
+        "(raw >= sign) & (magnitude > 0)",
+        "raw >= sign",
         TOPK,
     ),
     edit(
@@ -205,25 +206,48 @@ FAULTS = (
     edit(
         "score in bfloat16",
         SCORE,
-        "x @ projection",
-        "(x.astype(jnp.bfloat16) @ projection.astype(jnp.bfloat16)).astype(x.dtype)",
+        PRODUCT,
+        PRODUCT.replace("x, projection", "x.astype(jnp.bfloat16), projection.astype(jnp.bfloat16)")
+        + ".astype(x.dtype)",
         *BOTH,
     ),
     edit(
         "score in float16",
         SCORE,
-        "x @ projection",
-        "(x.astype(jnp.float16) @ projection.astype(jnp.float16)).astype(x.dtype)",
+        PRODUCT,
+        PRODUCT.replace("x, projection", "x.astype(jnp.float16), projection.astype(jnp.float16)")
+        + ".astype(x.dtype)",
         TOPK,
     ),
     edit(
         "score in float32",
         SCORE,
-        "x @ projection",
-        "(x.astype(jnp.float32) @ projection.astype(jnp.float32)).astype(x.dtype)",
+        PRODUCT,
+        PRODUCT.replace("x, projection", "x.astype(jnp.float32), projection.astype(jnp.float32)")
+        + ".astype(x.dtype)",
         *BOTH,
     ),
-    edit("padding is scored", SCORE, MASKED, "x + 0", TOPK),
+    edit(
+        "padding is scored",
+        "ops._masked_matmul:_masked",
+        "jnp.where(mask[:, None], x, 0)",
+        "x + 0",
+        TOPK,
+    ),
+    edit(
+        "no gradient of the projection",
+        "ops._masked_matmul:_masked_matmul_jvp",
+        "_by_block(x, weight_tangent, mask)",
+        "0 * _by_block(x, weight_tangent, mask)",
+        *BOTH,
+    ),
+    edit(
+        "no gradient of what is projected",
+        "ops._masked_matmul:_masked_matmul_jvp",
+        "_masked(x_tangent, mask) @ weight + ",
+        "",
+        *BOTH,
+    ),
     edit("padding reaches the scorer", f"{SAGS}SAGPooling.score", MASKED, "x + 0", SAG),
     edit(
         "softmax over the batch",

@@ -3,7 +3,7 @@
 from ._fault import ADD, DETACHED, GAT, GCN, GRAPH, MAX, MEAN, MIN, SAG, SAGE, TOPK, edit, entry
 
 SEGMENT, GLOBAL, BATCH = "ops._segment:", "nn.pool._global:", "data._batch_vector:"
-COUNT, TIES = "segment_count(index, num_segments)", "gather(ties, index, fill_value=1)"
+COUNT, TIES = "segment_count(index, num_segments)", "jnp.maximum(ties, 1).astype(total.dtype)"
 MEANS, SUMS, SOFTMAX = (
     f"{SEGMENT}segment_mean",
     f"{SEGMENT}segment_sum",
@@ -61,18 +61,18 @@ FAULTS = (
     ),
     edit(
         *("every tie gets all of the gradient", GRADIENT),
-        *(f"tangent / {TIES}.astype(tangent.dtype)", "tangent"),
+        *(f"total / {TIES}", "total"),
         *(MAX, MIN, SAGE, GRAPH),
         likely="aggr=max",
     ),
     edit(
-        *("gradient to all rows", GRADIENT, "jnp.where(chosen, share, 0)", "share"),
+        *("gradient to all rows", GRADIENT, "jnp.where(chosen, tangent, 0)", "tangent"),
         *(MAX, MIN, SAGE, GRAPH),
         likely="aggr=max",
     ),
     edit(
-        *("share of ties in float16", GRADIENT, f"tangent / {TIES}.astype(tangent.dtype)"),
-        f"(tangent / {TIES}.astype(tangent.dtype)).astype(jnp.float16).astype(tangent.dtype)",
+        *("share of ties in float16", GRADIENT, f"total / {TIES}"),
+        f"(total / {TIES}).astype(jnp.float16).astype(tangent.dtype)",
         *(MAX, SAGE),
         likely="aggr=max",
     ),

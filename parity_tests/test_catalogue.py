@@ -2,7 +2,9 @@
 
 import pytest
 
+from jraphx_eqx.ops import _by_block
 from jraphx_eqx.parity import describe, graphs, lanes_of, run
+from jraphx_eqx.parity._candidate import forget
 
 from .catalogue import FEATURES, SPECS
 from .divergences import DIVERGENCES
@@ -44,6 +46,21 @@ def test_what_must_change_nothing(name):
         run(spec, cases(0), lanes=["metamorphic"], pairing="rotate", divergences=DIVERGENCES)
     )
     assert all_configs(result, spec)
+
+
+@pytest.mark.parametrize("name", ["GCNConv", "GATConv", "SAGEConv", "GraphConv", "GINConv"])
+def test_messages_block_by_block(name, monkeypatch):
+    """Which happens by itself only where they take more memory than these graphs need."""
+    monkeypatch.setattr(_by_block, "_BLOCK_BYTES", 64)
+    forget()
+    spec = SPECS[name]
+    given = [
+        graphs.random(3, features=FEATURES, max_nodes=20),
+        *graphs.corners(3, features=FEATURES),
+    ]
+    result = check(run(spec, given, lanes=["f64"], pairing="rotate", divergences=DIVERGENCES))
+    assert all_configs(result, spec)
+    forget()
 
 
 @pytest.mark.parametrize("name", ["TopKPooling", "SAGPooling"])

@@ -91,7 +91,12 @@ def glorot(
 
 def apply_linear(linear: eqx.nn.Linear, x: Float[Array, "... features"]) -> Float[Array, "..."]:
     """`x @ weight.T + bias`, over any leading axes."""
-    return add_bias(x @ linear.weight.T, linear.bias)
+    return add_bias(product(linear, x), linear.bias)
+
+
+def product(linear: eqx.nn.Linear, x: Float[Array, "... features"]) -> Float[Array, "..."]:
+    """`x @ weight.T`, without the bias."""
+    return x @ linear.weight.T
 
 
 def add_bias(

@@ -1,3 +1,4 @@
+from ._by_block import segment_reduce_by_block as segment_reduce_by_block
 from ._coalesce import coalesce as coalesce
 from ._dtype import wide_dtype as wide_dtype
 from ._edges import compact_edges as compact_edges
@@ -9,6 +10,7 @@ from ._loops import add_self_loops as add_self_loops
 from ._loops import degree as degree
 from ._loops import remove_self_loops as remove_self_loops
 from ._loops import self_loop_weights as self_loop_weights
+from ._masked_matmul import masked_matmul as masked_matmul
 from ._order import descending_order as descending_order
 from ._order import edge_order as edge_order
 from ._segment import Aggregation as Aggregation

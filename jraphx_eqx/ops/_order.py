@@ -1,5 +1,6 @@
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..data import BatchVector
@@ -71,13 +72,15 @@ def _descending_bits(score):
 
     Read as an unsigned integer, a positive float grows with its value and a negative one shrinks.
     Flipping all bits of the positive ones but the sign turns both round and puts the positive
-    ones first. NaN with a clear sign bit is above infinity, hence first of all.
+    ones first.
     """
-    # `score + 0.0` would be simpler, but XLA removes it, and -0.0 stays.
-    score = jnp.where(score == 0, jnp.zeros_like(score), score)
-    score = jnp.where(jnp.isnan(score), jnp.full_like(score, jnp.nan), score)
-    bits = 8 * score.dtype.itemsize
-    unsigned = jnp.dtype(f"uint{bits}")
+    # All by integers: XLA takes numbers that are nearly 0, subnormal ones, for 0 on a CPU.
+    unsigned = jnp.dtype(f"uint{8 * score.dtype.itemsize}")
+    sign = unsigned.type(1 << (8 * unsigned.itemsize - 1))
+    infinity = np.asarray(jnp.inf, score.dtype).view(unsigned)
     raw = jax.lax.bitcast_convert_type(score, unsigned)
-    sign = jnp.asarray(1 << (bits - 1), unsigned)
-    return jnp.where(raw >= sign, raw, ~raw & ~sign)
+    magnitude = raw & ~sign
+    # Not -0.0, which is the same as 0.0.
+    negative = (raw >= sign) & (magnitude > 0)
+    is_nan = magnitude > infinity
+    return jnp.where(is_nan, unsigned.type(0), jnp.where(negative, raw, ~raw & ~sign))

@@ -122,8 +122,9 @@ def _extremum_jvp(reduction, num_segments, primals, tangents):
     out = _extremum(reduction, data, index, num_segments)
     chosen = data == gather(out, index)
     ties = segment_sum(chosen.astype(jnp.int32), index, num_segments)
-    share = tangent / gather(ties, index, fill_value=1).astype(tangent.dtype)
-    return out, segment_sum(jnp.where(chosen, share, 0), index, num_segments)
+    total = segment_sum(_widened(jnp.where(chosen, tangent, 0)), index, num_segments)
+    share = total / jnp.maximum(ties, 1).astype(total.dtype)
+    return out, share.astype(tangent.dtype)
 
 
 _extremum.defjvp(_extremum_jvp)

@@ -3,7 +3,8 @@ import abc
 import equinox as eqx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ...ops import aggregation, edge_mask, gather, masked_edges
+from ...ops import edge_mask, gather, masked_edges, segment_reduce_by_block
+from .._linear import add_bias, apply_linear, product
 
 
 class AbstractConv(eqx.Module):
@@ -49,8 +50,31 @@ class AbstractConv(eqx.Module):
         num_nodes = x.shape[0]
         mask = edge_mask(edge_index, num_nodes)
         (source, target), edge_weight = masked_edges(edge_index, edge_weight, mask, num_nodes)
-        messages = gather(x, source)
-        if edge_weight is not None:
+
+        def messages(edges):
+            source, edge_weight = edges
+            rows = gather(x, source)
+            if edge_weight is None:
+                return rows
             missing = (1,) * (x.ndim - edge_weight.ndim)
-            messages = edge_weight.reshape(edge_weight.shape + missing) * messages
-        return aggregation(aggr)(messages, target, num_nodes)
+            return edge_weight.reshape(edge_weight.shape + missing) * rows
+
+        return segment_reduce_by_block(messages, (source, edge_weight), target, num_nodes, aggr)
+
+    def propagate_and_project(
+        self,
+        linear: eqx.nn.Linear,
+        x: Float[Array, "nodes features"],
+        edge_index: Int[Array, "2 edges"],
+        edge_weight: Float[Array, "edges *one"] | None = None,
+        aggr: str = "add",
+    ) -> Float[Array, "nodes out_features"]:
+        """`linear` of what [`propagate`][jraphx_eqx.nn.conv.AbstractConv.propagate] returns.
+
+        Sums and means may as well be taken after a linear map. Where the map makes rows shorter,
+        as that of a scorer does, it comes first, and less is moved along the edges.
+        """
+        if aggr in ("max", "min") or linear.out_features >= linear.in_features:
+            return apply_linear(linear, self.propagate(x, edge_index, edge_weight, aggr))
+        out = self.propagate(product(linear, x), edge_index, edge_weight, aggr)
+        return add_bias(out, linear.bias)

@@ -82,5 +82,5 @@ class GraphConv(AbstractConv):
         """
         check_features(x, self.in_features, self.lin_rel.weight.dtype)
         edge_weight = checked_weight(edge_index, edge_weight, x.dtype)
-        neighbours = self.propagate(x, edge_index, edge_weight, self.aggr)
-        return apply_linear(self.lin_rel, neighbours) + apply_linear(self.lin_root, x)
+        out = self.propagate_and_project(self.lin_rel, x, edge_index, edge_weight, self.aggr)
+        return out + apply_linear(self.lin_root, x)

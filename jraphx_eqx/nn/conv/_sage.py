@@ -99,8 +99,7 @@ class SAGEConv(AbstractConv):
         check_features(x, self.in_features, self.lin_l.weight.dtype)
         check_edge_index(edge_index)
         neighbours = x if self.lin is None else jax.nn.relu(apply_linear(self.lin, x))
-        neighbours = self.propagate(neighbours, edge_index, aggr=self.aggr)
-        out = apply_linear(self.lin_l, neighbours)
+        out = self.propagate_and_project(self.lin_l, neighbours, edge_index, aggr=self.aggr)
         if self.lin_r is not None:
             out = out + apply_linear(self.lin_r, x)
         return _unit_rows(out) if self.normalize else out

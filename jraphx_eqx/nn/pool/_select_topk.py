@@ -12,6 +12,7 @@ from ...data import BatchVector, resolve_batch
 from ...ops import (
     above_min_score,
     first_true,
+    masked_matmul,
     segment_softmax,
     top_k,
     top_k_capacity,
@@ -82,9 +83,8 @@ class SelectTopK(eqx.Module):
         """
         check_features(x, self.in_features, self.weight.dtype)
         batch = resolve_batch(batch, x.shape[0], size)
-        x = jnp.where(batch.node_mask[:, None], x, 0)
         projection = self.weight[0]
-        score = x @ projection
+        score = masked_matmul(x, projection, batch.node_mask)
         if self.min_score is not None:
             return segment_softmax(score, batch.index, batch.num_graphs)
         score = score / jnp.sqrt(jnp.sum(projection**2))
