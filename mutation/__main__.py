@@ -5,6 +5,7 @@ import fnmatch
 import random
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 
 from . import mutants
 from .explained import EXPLAINED
@@ -15,12 +16,14 @@ STEPS = ("parity", "tests")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m mutation", description=__doc__)
     parser.add_argument("patterns", nargs="*", default=["*"], help="names of mutants")
-    parser.add_argument("--sample", type=int, help="so many of them, at random")
+    parser.add_argument("--sample", type=int, help="so many of each module, at random")
+    parser.add_argument("--petty", action="store_true", help="also None in the place of a value")
+    parser.add_argument("--patience", type=int, help="compare so many configurations at most")
     parser.add_argument("--keep", action="store_true", help="go on with the mutants of before")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:
-        _judge(options.step)
+        _judge(options.step, options.patience)
         return 0
     if not options.keep:
         mutants.generate()
@@ -28,31 +31,49 @@ def main() -> int:
         name
         for name in mutants.names()
         if any(fnmatch.fnmatch(name, pattern) for pattern in options.patterns)
+        and (options.petty or not mutants.is_petty(name))
     ]
     if options.sample:
-        chosen = sorted(random.Random(0).sample(chosen, min(options.sample, len(chosen))))
+        chosen = [name for group in _modules(chosen).values() for name in _few(group, options)]
     (mutants.FOLDER / "chosen").write_text("\n".join(chosen))
     for step in STEPS:
-        _run(step)
+        _run(step, options.patience)
     return _report(chosen)
 
 
-def _run(step: str) -> None:
+def _modules(names: Iterable[str]) -> dict[str, list[str]]:
+    found = {}
+    for name in names:
+        found.setdefault(mutants.module(name), []).append(name)
+    return found
+
+
+def _few(names: Sequence[str], options: argparse.Namespace) -> list[str]:
+    return sorted(random.Random(0).sample(names, min(options.sample, len(names))))
+
+
+def _run(step: str, patience: int | None) -> None:
     """A step in a process of its own. A mutant that ends it is noted, and the rest goes on."""
-    while status := subprocess.run([sys.executable, "-m", "mutation", "--step", step]).returncode:
+    more = [] if patience is None else ["--patience", str(patience)]
+    command = [sys.executable, "-m", "mutation", "--step", step, *more]
+    while status := subprocess.run(command).returncode:
         if status > 0:
             raise SystemExit(f"the step {step} failed")
         _note(step, _todo(step)[0], "killed", f"signal {-status}")
 
 
-def _judge(step: str) -> None:
+def _judge(step: str, patience: int | None) -> None:
     mutants.activate()
-    if step == "parity":
-        from .by_parity import judge
-    else:
-        from .by_tests import judge
     todo = _todo(step)
-    for done, (name, verdict, by) in enumerate(judge(todo), 1):
+    if step == "parity":
+        from . import by_parity
+
+        verdicts = by_parity.judge(todo, patience)
+    else:
+        from . import by_tests
+
+        verdicts = by_tests.judge(todo)
+    for done, (name, verdict, by) in enumerate(verdicts, 1):
         _note(step, name, verdict, by)
         print(f"\r{step}: {done} of {len(todo)}", end="", flush=True)
     print()
@@ -80,21 +101,34 @@ def _notes(step: str) -> dict[str, tuple[str, str]]:
 
 def _report(chosen: list[str]) -> int:
     parity, tests = _notes("parity"), _notes("tests")
-    row = "{:22} {:>8} {:>10} {:>10} {:>10} {:>12}".format
+    row = "{:32} {:>8} {:>10} {:>10} {:>10} {:>12}".format
     print(row("", "mutants", "by parity", "by tests", "equivalent", "unexplained"))
     unexplained = []
-    for package in mutants.PACKAGES:
-        mine = [name for name in chosen if mutants.package(name) == package]
+    for module, mine in _modules(chosen).items():
         seen = [name for name in mine if parity[name][0] == "killed"]
         tested = [name for name in mine if tests.get(name, ("",))[0] == "killed"]
         left = [name for name in mine if name not in {*seen, *tested}]
         open_ = [name for name in left if mutants.change(name) not in EXPLAINED]
-        print(row(package, *map(len, (mine, seen, tested)), len(left) - len(open_), len(open_)))
+        print(row(module, *map(len, (mine, seen, tested)), len(left) - len(open_), len(open_)))
         unexplained += open_
     for name in unexplained:
         function, before, after = mutants.change(name)
         print(f"\n{name}\n  {function}\n- {before}\n+ {after}")
-    return 1 if unexplained else 0
+    stale = _stale()
+    for function, before, after in stale:
+        print(f"\nin mutation/explained.py, but no mutant\n  {function}\n- {before}\n+ {after}")
+    return 1 if unexplained or stale else 0
+
+
+def _stale() -> list[tuple[str, str, str]]:
+    """What is explained, but is no mutant any more."""
+    modules = {function.split("._")[0] for function, _, _ in EXPLAINED}
+    made = {
+        mutants.change(name)
+        for name in mutants.names()
+        if any(mutants.module(name).startswith(f"jraphx_eqx.{module}") for module in modules)
+    }
+    return [change for change in EXPLAINED if change not in made]
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 import contextlib
 import difflib
+import functools
 import io
 import json
 import os
 import re
 import shutil
 import sys
+import tokenize
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -55,6 +57,11 @@ def names() -> list[str]:
     return sorted(found, key=lambda mutant: PACKAGES.index(package(mutant)))
 
 
+def module(mutant: str) -> str:
+    """The module that a mutant is of."""
+    return mutant.rpartition(".")[0]
+
+
 def package(mutant: str) -> str:
     """The package that a mutant is of."""
     return next(name for name in PACKAGES if mutant.startswith(name + "."))
@@ -62,10 +69,8 @@ def package(mutant: str) -> str:
 
 def change(mutant: str) -> tuple[str, str, str]:
     """The function (`ops._edges.edge_mask`) and the changed lines before and after."""
-    module, _, name = mutant.rpartition(".")
-    path = FOLDER / (module.replace(".", "/") + ".py")
-    spans = json.loads(path.with_suffix(".py.spans").read_text())["spans"]
-    lines = path.read_text().splitlines()
+    name = mutant.rpartition(".")[2]
+    spans, lines = _source(module(mutant))
     function, number = name.split("__mutmut_")
 
     def body(which: str) -> list[str]:
@@ -79,4 +84,27 @@ def change(mutant: str) -> tuple[str, str, str]:
         " ".join(line[2:].strip() for line in changed if line[0] == sign) for sign in "-+"
     )
     plain = function.removeprefix("x_").removeprefix("xǁ").replace("ǁ", ".")
-    return f"{module.removeprefix('jraphx_eqx.')}.{plain}", before, after
+    return f"{module(mutant).removeprefix('jraphx_eqx.')}.{plain}", before, after
+
+
+def is_petty(mutant: str) -> bool:
+    """Whether it only puts `None` in the place of an expression, or changes a text."""
+    before, after = map(_tokens, change(mutant)[1:])
+    steps = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    new = [after[start:end] for kind, _, _, start, end in steps if kind != "equal"]
+    return all(new) and all(t == "None" or t[-1] in "'\"" for part in new for t in part)
+
+
+@functools.cache
+def _source(name: str) -> tuple[dict[str, list[int]], list[str]]:
+    path = FOLDER / (name.replace(".", "/") + ".py")
+    spans = json.loads(path.with_suffix(".py.spans").read_text())["spans"]
+    return spans, path.read_text().splitlines()
+
+
+def _tokens(line: str) -> list[str]:
+    found = []
+    with contextlib.suppress(tokenize.TokenError):  # a line of several
+        for token in tokenize.generate_tokens(io.StringIO(line).readline):
+            found.append(token.string)
+    return [token for token in found if token.strip()]

@@ -170,3 +170,20 @@ def test_wrong_weights_are_refused(cls):
 def test_sizes_must_be_positive(cls, sizes):
     with pytest.raises(ValueError, match="features must be at least 1, got"):
         cls(*sizes, key=KEY)
+
+
+def test_a_weight_of_an_edge_holds_for_all_heads_and_features():
+    x = jnp.arange(12.0).reshape(3, 2, 2)
+    out = GCNConv(1, 1, key=KEY).propagate(x, jnp.array([[0, 1], [2, 2]]), jnp.array([10.0, 1.0]))
+    np.testing.assert_array_equal(out[2], 10 * x[0] + x[1])
+
+
+def test_degrees_of_half_precision_may_be_larger_than_its_largest_number():
+    edge_index, weight = jnp.array([[1, 2, 3], [0, 0, 0]]), jnp.full(3, 30_000, jnp.float16)
+
+    def out(dtype):
+        conv = GCNConv(1, 1, dtype=dtype, key=KEY)
+        conv = eqx.tree_at(lambda conv: conv.lin.weight, conv, jnp.ones((1, 1), dtype))
+        return conv(jnp.ones((4, 1), dtype), edge_index, weight.astype(dtype))
+
+    np.testing.assert_allclose(out(jnp.float16), out(jnp.float32), rtol=2e-3)
