@@ -10,6 +10,9 @@ import warnings
 
 from ._inputs import make
 
+SETTLE = 0.05
+"""Seconds of calls that are not counted, at the start of a turn."""
+
 
 def serve(module: str, pipe, path: list[str], threads: int) -> None:
     """Answers requests until the other end closes."""
@@ -43,7 +46,7 @@ class _Session:
         function = self._function(operation)
         times = []
         if operation not in self._slow:
-            function()
+            _settle(function)
         while len(times) < calls and sum(times) < seconds:
             times.append(_timed(function))
         if times[-1] > seconds:  # one more call that is not counted would tell nothing
@@ -74,6 +77,15 @@ def _timed(function):
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
+
+
+def _settle(function):
+    """Calls that are not counted: the first may compile, and the threads of the framework that had
+    its turn before still look for work for some milliseconds."""
+    end = time.perf_counter() + SETTLE
+    function()
+    while time.perf_counter() < end:
+        function()
 
 
 def give_back_memory():
