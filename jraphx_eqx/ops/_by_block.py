@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, Num, PyTree, Shaped
 
 from ._dtype import wide_dtype
-from ._segment import Aggregation, aggregation, segment_count
+from ._segment import aggregation, segment_count
 
 # Rows of so many bytes stay in the cache of a core between their making and their use.
 _BLOCK_BYTES = 2**20
@@ -16,7 +16,7 @@ def segment_reduce_by_block(
     operands: PyTree[Shaped[Array, "rows ..."]],
     index: Int[Array, " rows"],
     num_segments: int,
-    aggr: Aggregation = "add",
+    aggr: str = "add",
 ) -> Num[Array, "segments ..."]:
     """`aggregation(aggr)(make_rows(operands), index, num_segments)`, without holding all rows.
 

@@ -74,7 +74,8 @@ class AbstractConv(eqx.Module):
         Sums and means may as well be taken after a linear map. Where the map makes rows shorter,
         as that of a scorer does, it comes first, and less is moved along the edges.
         """
-        if aggr in ("max", "min") or linear.out_features >= linear.in_features:
+        out_features, in_features = linear.weight.shape
+        if aggr in ("max", "min") or out_features >= in_features:
             return apply_linear(linear, self.propagate(x, edge_index, edge_weight, aggr))
         out = self.propagate(product(linear, x), edge_index, edge_weight, aggr)
         return add_bias(out, linear.bias)
