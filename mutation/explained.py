@@ -74,17 +74,91 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
     ): "updates past the end are dropped in any case",
     (
         "nn.conv._gat.GATConv.__init__",
-        'self.lin_edge = linear(edge_dim, width, False, "glorot", dtype, key=keys[3])',
-        'self.lin_edge = linear(edge_dim, width, False, "glorot", dtype, key=keys[4])',
-    ): "other random numbers, as good as these",
-    (
-        "nn.conv._gat.GATConv.__init__",
-        "self.att_edge = glorot(att_shape, dtype, key=keys[4])",
-        "self.att_edge = glorot(att_shape, dtype, key=keys[5])",
-    ): "other random numbers, as good as these",
-    (
-        "nn.conv._gat.GATConv.__init__",
         "keys = jax.random.split(key, 6)",
         "keys = jax.random.split(key, 7)",
     ): "other random numbers, as good as these",
+    (
+        "nn.conv._gat.GATConv.__init__",
+        'self.res = linear(in_features, all_features, False, "glorot", dtype, key=keys[5])',
+        'self.res = linear(in_features, all_features, False, "glorot", dtype, key=keys[6])',
+    ): "an index past the end is that of the last key",
+    (
+        "nn.conv._gat.GATConv.__init__",
+        "self.dropout = eqx.nn.Dropout(float(dropout))",
+        "self.dropout = eqx.nn.Dropout((dropout))",
+    ): "an integer 0 is the same probability",
+    (
+        "nn.conv._gat.GATConv.__init__",
+        "self.negative_slope = float(negative_slope)",
+        "self.negative_slope = (negative_slope)",
+    ): "an integer gives the same program",
+    (
+        "nn.conv._gat.GATConv.__init__",
+        "self.fill_value = fill_value if isinstance(fill_value, str) else float(fill_value)",
+        "self.fill_value = fill_value if (isinstance(fill_value, str)) or True else "
+        "float(fill_value)",
+    ): "an integer gives the same program",
+    (
+        "nn.conv._gat.GATConv.__init__",
+        "self.fill_value = fill_value if isinstance(fill_value, str) else float(fill_value)",
+        "self.fill_value = fill_value if isinstance(fill_value, str) else (fill_value)",
+    ): "an integer gives the same program",
+    (
+        "nn.conv._gin.GINConv.__init__",
+        "dtype = jnp.result_type(float) if dtype is None else dtype",
+        "dtype = (float) if dtype is None else dtype",
+    ): "`float` stands for the default float dtype",
+    (
+        "ops._loops.add_self_loops",
+        "fill = jnp.full((num_nodes, *edge_attr.shape[1:]), fill_value, edge_attr.dtype)",
+        "fill = jnp.full((num_nodes, *edge_attr.shape[1:]), fill_value, )",
+    ): "an array of a Python number takes the dtype of what it is joined to",
+    (
+        "ops._loops.self_loop_weights",
+        "place = jnp.arange(1, num_edges + 1, dtype=jnp.int32)",
+        "place = jnp.arange(1, num_edges + 1, )",
+    ): "with 64 bits on a wider index, of the same values",
+    (
+        "ops._coalesce.coalesce",
+        "before = jnp.concatenate([jnp.full((2, 1), -1, edge_index.dtype), edge_index[:, "
+        ":-1]], axis=1)",
+        "before = jnp.concatenate([jnp.full((2, 1), -1, ), edge_index[:, :-1]], axis=1)",
+    ): "an array of a Python number takes the dtype of what it is joined to",
+    (
+        "ops._coalesce.coalesce",
+        "before = jnp.concatenate([jnp.full((2, 1), -1, edge_index.dtype), edge_index[:, "
+        ":-1]], axis=1)",
+        "before = jnp.concatenate([jnp.full((2, 1), -2, edge_index.dtype), edge_index[:, "
+        ":-1]], axis=1)",
+    ): "no edge has a negative end",
+    (
+        "ops._coalesce.coalesce",
+        "place = jnp.cumsum(first, dtype=jnp.int32) - 1",
+        "place = jnp.cumsum(first, ) - 1",
+    ): "with 64 bits on a wider index, of the same values",
+    (
+        "ops._square.augment_edges",
+        "node_index = jnp.arange(num_nodes, dtype=jnp.int32)",
+        "node_index = jnp.arange(num_nodes, )",
+    ): "with 64 bits on a wider index, of the same values",
+    (
+        "ops._square.augment_edges",
+        "needed = path_capacity(num_edges, num_nodes, num_kept)",
+        "needed = path_capacity(num_edges, num_nodes, )",
+    ): "more room, which is cut off in the end",
+    (
+        "ops._square.augment_edges",
+        "needed = path_capacity(num_edges, num_nodes, num_kept)",
+        "needed = path_capacity(num_edges, num_kept)",
+    ): "less room, still enough: a middle that is not kept has a b paths of a + b edges",
+    (
+        "ops._square.augment_edges",
+        "needed = path_capacity(num_edges, num_nodes, num_kept)",
+        "needed = path_capacity(num_edges, num_kept, num_nodes)",
+    ): "less room, still enough: a middle that is not kept has a b paths of a + b edges",
+    (
+        "ops._topk.top_k_counts",
+        "return jnp.minimum(counts, min(int(ratio), jnp.iinfo(counts.dtype).max))",
+        "return jnp.minimum(min(int(ratio), jnp.iinfo(counts.dtype).max), counts)",
+    ): "the lesser of two has no order",
 }

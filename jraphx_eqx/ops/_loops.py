@@ -70,5 +70,5 @@ def degree(
 ) -> Float[Array, " nodes"]:
     """The number of edges, or the sum of their weights, at each node in `index`."""
     if edge_weight is None:
-        edge_weight = jnp.ones(index.shape, jnp.result_type(float) if dtype is None else dtype)
+        edge_weight = jnp.ones(index.shape, dtype)
     return segment_sum(edge_weight, index, num_nodes)

@@ -135,6 +135,12 @@ def test_too_many_paths_for_the_room_are_counted():
     assert dict(zip(places, found[: len(places)].tolist(), strict=True)) == expected
 
 
+def test_there_is_room_for_as_many_paths_as_there_can_be_and_no_more():
+    # Three edges and five ends: three paths over each edge at most, and the edges themselves.
+    index, _, _ = augment_edges(edges((0, 1), (1, 2), (2, 3)), jnp.ones(3), 10, None, jnp.arange(5))
+    assert index.shape == (2, 3 * 3 + 3)
+
+
 def test_the_number_of_paths_may_exceed_32_bits():
     """A hub of 50,000 edges in and as many out."""
     leaf = jnp.arange(1, 50_001, dtype=jnp.int32)

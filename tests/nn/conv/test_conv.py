@@ -1,5 +1,7 @@
 """What holds for all convolutions."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -116,7 +118,10 @@ def test_propagate_serves_layers_of_ones_own():
     np.testing.assert_array_equal(out[2], [[1], [2]])
 
 
-@plain_convs
+@pytest.mark.parametrize(
+    "cls",
+    [GCNConv, GraphConv, SAGEConv, functools.partial(GATConv, edge_dim=2, residual=True)],
+)
 def test_parameters_have_the_dtype_asked_for(cls, x64):
     for dtype in (jnp.bfloat16, jnp.float32, jnp.float64, None):
         conv = eqx.filter_eval_shape(cls, 3, 2, dtype=dtype, key=KEY)
@@ -131,6 +136,7 @@ def test_initialisation_has_the_bounds_of_pyg():
         (GCNConv(50, 100, key=KEY).lin.weight, 0.2),
         (GATConv(50, 25, heads=4, key=KEY).lin.weight, 0.2),
         (GATConv(1, 146, heads=4, key=KEY).att_src, 0.2),
+        (GATConv(50, 100, residual=True, key=KEY).res.weight, 0.2),
         (GraphConv(25, 200, key=KEY).lin_root.weight, 0.2),
         (GraphConv(25, 200, key=KEY).lin_rel.bias, 0.2),
         (SAGEConv(25, 200, key=KEY).lin_l.weight, 0.2),
@@ -138,6 +144,23 @@ def test_initialisation_has_the_bounds_of_pyg():
         largest = np.max(np.abs(weight))
         assert 0.19 < largest <= 0.2 == bound
     np.testing.assert_array_equal(GCNConv(5, 3, key=KEY).bias, np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [
+        (GraphConv, {}),
+        (SAGEConv, {"project": True}),
+        (GATConv, {"heads": 2, "edge_dim": 2, "residual": True}),
+    ],
+)
+def test_no_two_parameters_are_drawn_from_the_same_random_numbers(cls, options):
+    conv = cls(3, 4, **options, key=KEY)
+    # Of the same numbers within other bounds, the first two have the same ratio.
+    drawn = [leaf.ravel() for leaf in jax.tree.leaves(conv) if eqx.is_array(leaf) and leaf.any()]
+    ratios = np.array([first / second for first, second, *_ in drawn])
+    apart = np.abs(ratios[:, None] - ratios) + np.eye(len(ratios))
+    assert np.all(apart > 1e-3)
 
 
 @plain_convs
@@ -187,3 +210,10 @@ def test_degrees_of_half_precision_may_be_larger_than_its_largest_number():
         return conv(jnp.ones((4, 1), dtype), edge_index, weight.astype(dtype))
 
     np.testing.assert_allclose(out(jnp.float16), out(jnp.float32), rtol=2e-3)
+
+
+def test_float32_stays_float32_where_64_bits_are_on(x64):
+    conv = GCNConv(3, 2, dtype=jnp.float32, key=KEY)
+    x, edge_index = jnp.asarray(X), jnp.asarray(EDGES)
+    with jax.numpy_dtype_promotion("strict"):
+        assert conv(x, edge_index).dtype == jnp.float32

@@ -24,6 +24,7 @@ def test_a_node_counts_once_by_default():
 def test_eps_is_of_the_default_float_dtype(x64):
     with jax.enable_x64(x64):
         assert GINConv(1, 1, twice).eps.dtype == (jnp.float64 if x64 else jnp.float32)
+        assert GINConv(1, 1, twice, eps=1).eps.dtype == (jnp.float64 if x64 else jnp.float32)
         assert GINConv(1, 1, twice, dtype=jnp.float16).eps.dtype == jnp.float16
 
 
