@@ -5,7 +5,7 @@ from ._fault import ADD, DETACHED, GAT, GCN, GRAPH, MAX, MEAN, MIN, SAG, SAGE, T
 SEGMENT, GLOBAL, BATCH = "ops._segment:", "nn.pool._global:", "data._batch_vector:"
 COUNT, TIES = "segment_count(index, num_segments)", "jnp.maximum(ties, 1).astype(total.dtype)"
 MEANS, SUMS, SOFTMAX = (
-    f"{SEGMENT}segment_mean",
+    f"{SEGMENT}divide_by_count",
     f"{SEGMENT}segment_sum",
     f"{SEGMENT}segment_softmax",
 )
@@ -23,7 +23,14 @@ FAULTS = (
         *("eps in the count of a mean", MEANS, "_as_column(count, total.ndim)"),
         *("(_as_column(count, total.ndim) + 1e-12)", MEAN, SAGE),
     ),
-    edit("mean in float32", MEANS, "_widened(data)", "data.astype(jnp.float32)", MEAN, SAGE),
+    edit(
+        "mean in float32",
+        f"{SEGMENT}segment_mean",
+        "_widened(data)",
+        "data.astype(jnp.float32)",
+        MEAN,
+        SAGE,
+    ),
     edit("sum in bfloat16", SUMS, "_widened(data)", "data.astype(jnp.bfloat16)", ADD, GCN, GRAPH),
     edit("sum in float16", SUMS, "_widened(data)", "data.astype(jnp.float16)", ADD, GAT),
     edit(

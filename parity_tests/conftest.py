@@ -1,8 +1,8 @@
 import warnings
-from pathlib import Path
 
-import jax
 import pytest
+
+from ._programs import keep_few
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # PyG's import warns of what PyTorch has deprecated.
@@ -18,8 +18,5 @@ torch.set_num_threads(1)  # The graphs are small: more threads only wait for eac
 
 @pytest.fixture(autouse=True)
 def few_programs():
-    """Linux lets a process map only so much memory, and each compiled program takes some."""
     yield
-    maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_text().count("\n") > 15_000:
-        jax.clear_caches()
+    keep_few()

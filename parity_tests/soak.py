@@ -11,7 +11,6 @@ import functools
 from collections.abc import Callable
 from typing import Annotated
 
-import jax
 import typer
 from rich.console import Console
 from rich.progress import Progress
@@ -20,6 +19,7 @@ from rich.table import Table
 from jraphx_eqx.parity import Record, Spec, describe, graphs, lanes_of, run
 
 from . import _work
+from ._programs import keep_few
 from .catalogue import FEATURES, SPECS
 from .divergences import DIVERGENCES
 
@@ -72,10 +72,7 @@ def soak(
     for seed in range(first, first + seeds):
         found.add(_one(spec, seed))
         progress()
-        if seed % 5 == 4:
-            # Cases without padding have programs of their own, and a process ends in a fault when
-            # it has some ten thousands of them.
-            jax.clear_caches()
+        keep_few()  # Cases without padding have programs of their own.
     return found
 
 

@@ -48,11 +48,17 @@ def test_what_must_change_nothing(name):
     assert all_configs(result, spec)
 
 
-@pytest.mark.parametrize("name", ["GCNConv", "GATConv", "SAGEConv", "GraphConv", "GINConv"])
-def test_messages_block_by_block(name, monkeypatch):
-    """Which happens by itself only where they take more memory than these graphs need."""
+@pytest.fixture
+def tiny_blocks(monkeypatch):
     monkeypatch.setattr(_by_block, "_BLOCK_BYTES", 64)
     forget()
+    yield
+    forget()
+
+
+@pytest.mark.parametrize("name", ["GCNConv", "GATConv", "SAGEConv", "GraphConv", "GINConv"])
+def test_messages_block_by_block(name, tiny_blocks):
+    """Which happens by itself only where they take more memory than these graphs need."""
     spec = SPECS[name]
     given = [
         graphs.random(3, features=FEATURES, max_nodes=20),
@@ -60,7 +66,6 @@ def test_messages_block_by_block(name, monkeypatch):
     ]
     result = check(run(spec, given, lanes=["f64"], pairing="rotate", divergences=DIVERGENCES))
     assert all_configs(result, spec)
-    forget()
 
 
 @pytest.mark.parametrize("name", ["TopKPooling", "SAGPooling"])

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Num, PyTree, Shaped
 
+from ._blocks import Blocks
 from ._dtype import wide_dtype
-from ._segment import aggregation, segment_count
+from ._segment import aggregation, divide_by_count
 
 # Rows of so many bytes stay in the cache of a core between their making and their use.
 _BLOCK_BYTES = 2**20
@@ -34,34 +35,22 @@ def segment_reduce_by_block(
     - `num_segments`: the number of segments, static.
     - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`.
     """
-    one = jax.eval_shape(make_rows, operands)
-    row_bytes = one.dtype.itemsize * max(one.size // max(one.shape[0], 1), 1)
-    block = max(_BLOCK_BYTES // row_bytes, 1)
-    num_blocks = one.shape[0] // block
-    if aggr in ("max", "min") or num_blocks < 2 or jax.default_backend() != "cpu":
+    shape = jax.eval_shape(make_rows, operands)
+    num_rows = shape.shape[0]
+    row_bytes = shape.dtype.itemsize * max(shape.size // max(num_rows, 1), 1)
+    blocks = Blocks(make_rows, operands, num_rows, max(_BLOCK_BYTES // row_bytes, 1))
+    if aggr in ("max", "min") or not blocks.are_worth_it:
         return aggregation(aggr)(make_rows(operands), index, num_segments)
 
-    # Without `checkpoint` the rows would be kept for the way back.
-    @jax.checkpoint
-    def rows_of(operands, number):
-        return make_rows(jax.tree.map(lambda array: _block(array, number, block), operands))
-
     def step(total, number):
-        return _added(total, rows_of(operands, number), _block(index, number, block)), None
+        return _added(total, blocks.rows(number), blocks.part(index, number)), None
 
-    total = jnp.zeros((num_segments, *one.shape[1:]), wide_dtype(one.dtype))
-    total, _ = jax.lax.scan(step, total, jnp.arange(num_blocks))
-    done = num_blocks * block
-    rest = make_rows(jax.tree.map(lambda array: array[done:], operands))
-    total = _added(total, rest, index[done:])
+    total = jnp.zeros((num_segments, *shape.shape[1:]), wide_dtype(shape.dtype))
+    total, _ = jax.lax.scan(step, total, jnp.arange(blocks.number))
+    total = _added(total, blocks.rest(), blocks.rest_of(index))
     if aggr == "mean":
-        count = jnp.maximum(segment_count(index, num_segments), 1).astype(total.dtype)
-        total = total / count.reshape(count.shape + (1,) * (total.ndim - 1))
-    return total.astype(one.dtype)
-
-
-def _block(array, number, size):
-    return jax.lax.dynamic_slice_in_dim(array, number * size, size)
+        total = divide_by_count(total, index, num_segments)
+    return total.astype(shape.dtype)
 
 
 def _added(total, rows, index):

@@ -2,6 +2,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ._blocks import Blocks
+
 # Rows that XLA masks and multiplies in one pass on a CPU: their vector stays in the first cache.
 _BLOCK = 2048
 
@@ -16,7 +18,8 @@ def masked_matmul(
 
     Rows outside `mask` may hold anything, NaN included, and get a zero gradient. The gradient of
     `weight` is a sum over the rows of `x`, and there a product with 0 would not be enough: XLA
-    writes the masked `x` down before it multiplies, unless it gets it block by block.
+    writes the masked `x` down before it multiplies, unless it gets it block by block, as it does
+    on a CPU.
     """
     return _masked(x, mask) @ weight
 
@@ -34,22 +37,13 @@ def _masked(x, mask):
 
 
 def _by_block(x, weight, mask):
-    num_blocks = x.shape[0] // _BLOCK
-    if num_blocks < 2:
-        return _masked(x, mask) @ weight
+    def rows(operands):
+        return _masked(*operands) @ weight
 
-    # Without `checkpoint` the masked block would be kept for the way back: the copy again.
-    @jax.checkpoint
-    def product(x, weight, mask, block):
-        rows, kept = (
-            jax.lax.dynamic_slice_in_dim(array, block * _BLOCK, _BLOCK) for array in (x, mask)
-        )
-        return _masked(rows, kept) @ weight
-
-    def step(_, block):
-        return None, product(x, weight, mask, block)
-
-    _, whole = jax.lax.scan(step, None, jnp.arange(num_blocks))
-    done = num_blocks * _BLOCK
-    rest = _masked(x[done:], mask[done:]) @ weight
-    return jnp.concatenate([whole.reshape((done, *whole.shape[2:])), rest])
+    blocks = Blocks(rows, (x, mask), x.shape[0], _BLOCK)
+    if not blocks.are_worth_it:
+        return rows((x, mask))
+    _, whole = jax.lax.scan(
+        lambda _, number: (None, blocks.rows(number)), None, jnp.arange(blocks.number)
+    )
+    return jnp.concatenate([whole.reshape(-1, *whole.shape[2:]), blocks.rest()])

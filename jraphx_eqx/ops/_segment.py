@@ -39,9 +39,16 @@ def segment_mean(
     inexact = jnp.issubdtype(data.dtype, jnp.inexact)
     total = _with_padding_segment(jax.ops.segment_sum, _widened(data), index, num_segments)
     total = total if inexact else total.astype(jnp.result_type(float))
-    count = jnp.maximum(segment_count(index, num_segments), 1).astype(total.dtype)
-    mean = total / _as_column(count, total.ndim)
+    mean = divide_by_count(total, index, num_segments)
     return mean.astype(data.dtype) if inexact else mean
+
+
+def divide_by_count(
+    total: Float[Array, "segments *features"], index: Int[Array, " rows"], num_segments: int
+) -> Float[Array, "segments *features"]:
+    """`total` divided by the number of rows of each segment; by 1 where there are none."""
+    count = jnp.maximum(segment_count(index, num_segments), 1).astype(total.dtype)
+    return total / _as_column(count, total.ndim)
 
 
 def segment_max(
