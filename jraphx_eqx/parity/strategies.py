@@ -81,13 +81,11 @@ def batch(
     - `unsorted`: interleave the nodes of different graphs.
     """
     max_edges = 3 * max_nodes if max_edges is None else max_edges
-    sizes = draw(
-        st.lists(st.integers(min_nodes, max_nodes), min_size=min_graphs, max_size=max_graphs)
-    )
-    edges, start = [], 0
-    for size in sizes:
-        node = st.integers(start, start + max(size, 1) - 1)
-        edges += draw(st.lists(st.tuples(node, node), max_size=max_edges if size else 0))
+    graphs = _nodes_and_edges(min_nodes, max_nodes, max_edges)
+    drawn = draw(st.lists(graphs, min_size=min_graphs, max_size=max_graphs))
+    sizes, edges, start = [size for size, _ in drawn], [], 0
+    for size, inside in drawn:
+        edges += [(start + source, start + target) for source, target in inside]
         start += size
     edge_index = np.array(edges, np.int64).reshape(-1, 2).T
     index = np.repeat(np.arange(len(sizes)), sizes)
@@ -110,6 +108,18 @@ def batch(
         "num_graphs": max_graphs + 1,
     }
     return Case("drawn", given, frozenset({"ties", "near_ties", "scales", "saturated"}), capacity)
+
+
+@st.composite
+def _nodes_and_edges(
+    draw: st.DrawFn, min_nodes: int, max_nodes: int, max_edges: int
+) -> tuple[int, list[tuple[int, int]]]:
+    """How many nodes a graph has, and its edges. Edges are drawn for no nodes, too, and left out:
+    so nodes move from one graph to another, and the empty one goes, while a batch shrinks."""
+    size = draw(st.integers(min_nodes, max_nodes))
+    node = st.integers(0, max(size, 1) - 1)
+    edges = draw(st.lists(st.tuples(node, node), max_size=max_edges))
+    return size, edges if size else []
 
 
 def _array(rows: int, columns: int) -> st.SearchStrategy[np.ndarray]:
