@@ -6,10 +6,7 @@ ORDER, TOP, EDGES = "ops._order:", "ops._topk:", "ops._edges:"
 POOL, SELECT, SAGS = "nn.pool._pool:AbstractScorePool.", "nn.pool._select_topk:", "nn.pool._sag:"
 SCORE = f"{SELECT}SelectTopK.score"
 NORM, GATE = "jnp.sqrt(jnp.sum(projection**2))", "* select.weight[:, None]"
-ACTIVATED, MASKED = (
-    "self.nonlinearity(jnp.where(batch.node_mask, score, 0))",
-    "jnp.where(batch.node_mask[:, None], x, 0)",
-)
+ACTIVATED = "self.nonlinearity(jnp.where(batch.node_mask, score, 0))"
 PRODUCT = "masked_matmul(x, projection, batch.node_mask)"
 SOFTMAX = "segment_softmax(score, batch.index, batch.num_graphs)"
 BITS = "jnp.where(negative, raw, ~raw & ~sign)"
@@ -229,10 +226,10 @@ FAULTS = (
     ),
     edit(
         "padding is scored",
-        "ops._masked_matmul:_masked",
+        "ops._masked_matmul:mask_rows",
         "jnp.where(mask[:, None], x, 0)",
         "x + 0",
-        TOPK,
+        *BOTH,
     ),
     edit(
         "no gradient of the projection",
@@ -244,11 +241,17 @@ FAULTS = (
     edit(
         "no gradient of what is projected",
         "ops._masked_matmul:_masked_matmul_jvp",
-        "_masked(x_tangent, mask) @ weight + ",
+        "mask_rows(x_tangent, mask) @ weight + ",
         "",
         *BOTH,
     ),
-    edit("padding reaches the scorer", f"{SAGS}SAGPooling.score", MASKED, "x + 0", SAG),
+    edit(
+        "padding reaches the scorer",
+        f"{SAGS}SAGPooling.score",
+        "node_mask=batch.node_mask",
+        "node_mask=None",
+        SAG,
+    ),
     edit(
         "softmax over the batch",
         SCORE,
@@ -392,8 +395,8 @@ FAULTS = (
     edit(
         "edges reversed for the scorer",
         f"{SAGS}SAGPooling.score",
-        "self.gnn(x, edge_index, key=key)",
-        "self.gnn(x, edge_index[::-1], key=key)",
+        "self.gnn(x, edge_index, node_mask",
+        "self.gnn(x, edge_index[::-1], node_mask",
         SAG,
     ),
     edit(
