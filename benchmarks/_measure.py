@@ -1,6 +1,7 @@
 """Runs the parts of the benchmark; each yields records."""
 
 import dataclasses
+import statistics
 from collections.abc import Iterator
 
 import psutil
@@ -11,6 +12,9 @@ from ._workloads import FORWARD, Workload
 Record = dict
 LONGEST = 20.0
 """Seconds that a call of a growing series may be expected to take."""
+QUICK, UNSTEADY = 5e-3, 3
+"""Calls of less than so many seconds get so many times the turns: one process may wake its threads
+in a better order than another for seconds."""
 ROOM = 0.7
 """The share of the free memory that a call may be expected to need."""
 
@@ -62,7 +66,9 @@ def interleaved(team: Team, workload: Workload, pace: Pace) -> Iterator[Record]:
             yield record(workload, ("all", ""), framework, error=str(error))
     for operation in dict.fromkeys(op for operations in able.values() for op in operations):
         times = {name: [] for name in able if operation in able[name]}
-        for turn in range(pace.turns):
+        for turn in range(pace.turns * UNSTEADY):
+            if turn >= pace.turns and not _is_unsteady(times):
+                break
             for framework in list(times):
                 slow = turn > 1 and times[framework][-1][-1] > 10 * pace.seconds
                 if slow:
@@ -75,6 +81,11 @@ def interleaved(team: Team, workload: Workload, pace: Pace) -> Iterator[Record]:
                     yield record(workload, operation, framework, error=str(error))
         for framework, turns in times.items():
             yield record(workload, operation, framework, seconds=turns)
+
+
+def _is_unsteady(times) -> bool:
+    """Whether the quickest framework takes so little that the placing of its threads shows."""
+    return min((statistics.median(t[0]) for t in times.values()), default=QUICK) < QUICK
 
 
 def first_calls(team: Team, workload: Workload) -> Iterator[Record]:

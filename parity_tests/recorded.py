@@ -15,16 +15,14 @@ LANES = ("exact", "f64", "f32")
 
 
 def cases() -> list[Case]:
-    """Random and corner graphs, each configuration with some of both.
-
-    The random ones have the same number of nodes, because configurations without a batch vector are
-    not padded and compile a program for each size.
-    """
-    random = [_random(seed) for seed in range(18)]
+    """Random and corner graphs, each configuration with some of both."""
+    random = [random_graphs(seed) for seed in range(18)]
     return [*random[:3], *graphs.corners(0, features=FEATURES), *random[3:]]
 
 
-def _random(seed: int) -> Case:
+def random_graphs(seed: int) -> Case:
+    """Six graphs of always the same number of nodes: configurations without a batch vector are not
+    padded, and compile a program for each size."""
     rng = np.random.default_rng([seed, 11])
     sizes = rng.permutation([9, 4, 12, 1, 7, 5])
     return graphs.assemble(f"random:{seed}", rng, sizes, features=FEATURES)

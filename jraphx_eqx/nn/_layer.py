@@ -4,10 +4,10 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..data import BatchVector
+from ..ops import mask_rows
 from ._linear import apply_linear
 
 
@@ -71,8 +71,8 @@ def split_key(key: PRNGKeyArray | None, num: int) -> list[PRNGKeyArray | None]:
     return [None] * num if key is None else list(jax.random.split(key, num))
 
 
-def mask_rows(
+def mask_padding(
     x: Float[Array, "nodes features"], batch: BatchVector | None
 ) -> Float[Array, "nodes features"]:
     """`x` with zeros in rows of padding."""
-    return x if batch is None else jnp.where(batch.node_mask[:, None], x, 0)
+    return mask_rows(x, None if batch is None else batch.node_mask)

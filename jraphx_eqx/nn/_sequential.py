@@ -4,7 +4,7 @@ from typing import Any
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..data import BatchVector, resolve_batch
-from ._layer import AbstractBatchLayer, apply_layer, mask_rows, split_key
+from ._layer import AbstractBatchLayer, apply_layer, mask_padding, split_key
 
 
 class Sequential(AbstractBatchLayer):
@@ -44,10 +44,10 @@ class Sequential(AbstractBatchLayer):
         if batch is not None:
             batch = resolve_batch(batch, x.shape[0], size)
             if x.ndim == 2:
-                x = mask_rows(x, batch)
+                x = mask_padding(x, batch)
         for layer, one in zip(self.layers, split_key(key, len(self.layers)), strict=True):
             x = apply_layer(layer, x, batch, key=one)
-        return mask_rows(x, batch)
+        return mask_padding(x, batch)
 
     def __getitem__(self, index: int) -> Callable[..., Any]:
         return self.layers[index]

@@ -4,7 +4,7 @@ import equinox as eqx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ...data import BatchVector, resolve_batch
-from .._layer import apply_dropout, apply_layer, mask_rows, split_key
+from .._layer import apply_dropout, apply_layer, mask_padding, split_key
 from .._linear import Linear
 from ..conv import AbstractConv, GATConv, GCNConv, GINConv
 from ._jumping_knowledge import JumpingKnowledge
@@ -59,7 +59,7 @@ class AbstractGNN(eqx.Module):
         ignores them.
         """
         batch = None if batch is None else resolve_batch(batch, x.shape[0], size)
-        x = mask_rows(x, batch)
+        x = mask_padding(x, batch)
         keys = split_key(key, 2 * len(self.convs))
         xs = []
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
@@ -76,7 +76,7 @@ class AbstractGNN(eqx.Module):
             xs.append(x)
         if self.lin is not None:
             x = self.lin(x if self.jk is None else self.jk(xs))
-        return mask_rows(x, batch)
+        return mask_padding(x, batch)
 
     def _convolve(self, conv, x, edge_index, edge_weight, edge_attr, batch, key):
         given = {"edge_weight": edge_weight, "edge_attr": edge_attr}
@@ -88,4 +88,4 @@ class AbstractGNN(eqx.Module):
             return conv(x, edge_index, batch, key=key)
         more = [] if takes is None else [given[takes]]
         # Rows of padding stay finite, but no longer zero: a bias is added to them.
-        return mask_rows(conv(x, edge_index, *more, key=key), batch)
+        return mask_padding(conv(x, edge_index, *more, key=key), batch)

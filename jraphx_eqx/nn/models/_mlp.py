@@ -7,7 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ...data import BatchVector, resolve_batch
-from .._layer import AbstractBatchLayer, apply_dropout, apply_layer, mask_rows, split_key
+from .._layer import AbstractBatchLayer, apply_dropout, apply_layer, mask_padding, split_key
 from .._linear import Linear
 from ._parts import make_activation, make_dropout, make_norms
 
@@ -98,7 +98,7 @@ class MLP(AbstractBatchLayer):
         **Returns:** shape `(nodes, features[-1])`, with zeros in rows of padding.
         """
         batch = None if batch is None else resolve_batch(batch, x.shape[0], size)
-        x = mask_rows(x, batch)
+        x = mask_padding(x, batch)
         keys = split_key(key, len(self.lins))
         for lin, norm, dropout, one in zip(
             self.lins, self.norms, self.dropouts, keys, strict=False
@@ -112,4 +112,4 @@ class MLP(AbstractBatchLayer):
             x = apply_dropout(dropout, x, one)
         if self.plain_last:
             x = apply_dropout(self.dropouts[-1], self.lins[-1](x), keys[-1])
-        return mask_rows(x, batch)
+        return mask_padding(x, batch)
