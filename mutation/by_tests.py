@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Iterator, Sequence
 
 # Nothing here starts JAX's threads, so that a process can fork; and no child has to import it.
@@ -10,21 +11,38 @@ import hypothesis
 import jax
 import pytest
 
-import jraphx_eqx  # noqa: F401
+import jraphx_eqx._warn
 
 from .mutants import FOLDER, SWITCH
 
 TESTS = ("tests/ops", "tests/nn", "tests/data", "tests/transformations", "tests/test_errors.py")
 REACHED = FOLDER / "reached.json"
+FAILURE = FOLDER / "failure"  # the first test that fails, and how
+COMPILED = FOLDER / "compiled"
+SECONDS = 300  # of computing
 QUIET = ("-q", "-x", "--assert=plain", "-p", "no:cacheprovider")
 assert equinox and hypothesis
+jraphx_eqx._warn._OURS += ("mutmut",)  # which stands between a function and its caller
 
 
-class _Reached:
-    """Notes which functions each test calls, and how long it takes."""
+class _Failure:
+    """Writes the first failure down."""
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            FAILURE.write_text(f"{report.nodeid}\n{report.longreprtext}")
+
+    pytest_collectreport = pytest_runtest_logreport
+
+
+class _Reached(_Failure):
+    """Notes which functions each test calls, and how long it takes. Keeps what is compiled."""
 
     def __init__(self):
         self.tests: dict[str, dict] = {}
+
+    def pytest_sessionstart(self):
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
     def pytest_runtest_setup(self, item):
         from mutmut.state import state
@@ -39,49 +57,49 @@ class _Reached:
             functions = sorted(state()._stats)
             self.tests[item.nodeid] = {"seconds": call.duration, "functions": functions}
 
-    def pytest_sessionfinish(self, session):
-        REACHED.write_text(json.dumps(self.tests))
-
-
-class _Killer:
-    """Writes the first failure down."""
-
-    def pytest_runtest_logreport(self, report):
-        if report.failed:
-            (FOLDER / "killer").write_text(report.nodeid)
-
-    def pytest_collectreport(self, report):
-        if report.failed:
-            (FOLDER / "killer").write_text(report.nodeid)
+    def pytest_sessionfinish(self, session, exitstatus):
+        if exitstatus == 0:
+            REACHED.write_text(json.dumps(self.tests))
 
 
 def judge(mutants: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """The verdict on each mutant: its name, `"killed"` or `"survived"`, and by what."""
     if not mutants:
         return
+    # Most programs are not changed by a mutant, and not compiled again. It writes none.
+    jax.config.update("jax_compilation_cache_dir", str(COMPILED))
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", float("inf"))
     if not REACHED.exists():
-        assert _forked(TESTS, _Reached(), "stats") == 0, "a test fails without any mutant"
+        status, failure = _forked(TESTS, _Reached(), "stats")
+        if status:
+            raise SystemExit(f"without any mutant this fails: {failure}")
     tests = json.loads(REACHED.read_text())
     for mutant in mutants:
         function = mutant.rpartition("__mutmut_")[0]
         chosen = [name for name, test in tests.items() if function in test["functions"]]
         chosen.sort(key=lambda name: tests[name]["seconds"])
-        (FOLDER / "killer").write_text("")
-        killed = bool(chosen) and _forked(chosen, _Killer(), mutant) != 0
-        yield mutant, "killed" if killed else "survived", (FOLDER / "killer").read_text()
+        status, failure = _forked(chosen, _Failure(), mutant) if chosen else (0, "")
+        if status == pytest.ExitCode.USAGE_ERROR and not failure:
+            raise SystemExit(f"the tests are not those of before; delete {REACHED}")
+        yield mutant, "killed" if status else "survived", failure.partition("\n")[0]
 
 
-def _forked(tests: Sequence[str], plugin: object, mutant: str) -> int:
-    """The exit status of pytest in a child."""
+def _forked(tests: Sequence[str], plugin: object, mutant: str) -> tuple[int, str]:
+    """The exit status of pytest in a child, and the first failure."""
+    FAILURE.write_text("")
     child = os.fork()
     if child == 0:
         status = 1
         try:
             os.environ[SWITCH] = mutant
+            if mutant != "stats":
+                signal.setitimer(signal.ITIMER_PROF, SECONDS)  # which ends the process
             with open(os.devnull, "w") as nowhere:
                 os.dup2(nowhere.fileno(), 1)
                 os.dup2(nowhere.fileno(), 2)
                 status = int(pytest.main([*QUIET, *tests], plugins=[plugin]))
         finally:
             os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return status, FAILURE.read_text()

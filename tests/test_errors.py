@@ -332,6 +332,13 @@ def test_a_float_ratio_of_one_warns_because_it_keeps_one_node():
         topk(ratio=1)
 
 
+@pytest.mark.parametrize("cls", [TopKPooling, SAGPooling, SelectTopK])
+def test_a_warning_is_at_the_line_that_asked_for_it(cls):
+    with pytest.warns(UserWarning) as caught:
+        cls(3, 1.0, key=key)
+    assert caught[0].filename == __file__
+
+
 @pytest.mark.skipif(UNCHECKED, reason="this is the process that the test starts")
 def test_all_of_this_holds_with_the_type_checks_switched_off():
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
