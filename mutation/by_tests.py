@@ -19,7 +19,7 @@ TESTS = ("tests/ops", "tests/nn", "tests/data", "tests/transformations", "tests/
 REACHED = FOLDER / "reached.json"
 FAILURE = FOLDER / "failure"  # the first test that fails, and how
 COMPILED = FOLDER / "compiled"
-SECONDS = 300  # of computing
+FIRST = 20  # tests see most mutants, and the others need not be collected then
 QUIET = ("-q", "-x", "--assert=plain", "-p", "no:cacheprovider")
 assert equinox and hypothesis
 jraphx_eqx._warn._OURS += ("mutmut",)  # which stands between a function and its caller
@@ -40,6 +40,7 @@ class _Reached(_Failure):
 
     def __init__(self):
         self.tests: dict[str, dict] = {}
+        self.last: tuple = ()
 
     def pytest_sessionstart(self):
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -47,8 +48,12 @@ class _Reached(_Failure):
     def pytest_runtest_setup(self, item):
         from mutmut.state import state
 
-        jax.clear_caches()  # What is not traced again would not be noted.
-        state()._stats.clear()
+        options = item.callspec.params if hasattr(item, "callspec") else {}
+        these = item.originalname, str(options.get("operator"))
+        if these != self.last:  # Otherwise it shares programs with the test before.
+            jax.clear_caches()  # What is not traced again would not be noted.
+            state()._stats.clear()
+        self.last = these
 
     def pytest_runtest_makereport(self, item, call):
         from mutmut.state import state
@@ -79,22 +84,27 @@ def judge(mutants: Sequence[str]) -> Iterator[tuple[str, str, str]]:
         function = mutant.rpartition("__mutmut_")[0]
         chosen = [name for name, test in tests.items() if function in test["functions"]]
         chosen.sort(key=lambda name: tests[name]["seconds"])
-        status, failure = _forked(chosen, _Failure(), mutant) if chosen else (0, "")
+        status, failure = 0, ""
+        for part in (chosen[:FIRST], chosen[FIRST:]):
+            if part and not status:
+                seconds = 60 + 3 * sum(tests[name]["seconds"] for name in part)
+                status, failure = _forked(part, _Failure(), mutant, seconds)
         if status == pytest.ExitCode.USAGE_ERROR and not failure:
             raise SystemExit(f"the tests are not those of before; delete {REACHED}")
         yield mutant, "killed" if status else "survived", failure.partition("\n")[0]
 
 
-def _forked(tests: Sequence[str], plugin: object, mutant: str) -> tuple[int, str]:
-    """The exit status of pytest in a child, and the first failure."""
+def _forked(
+    tests: Sequence[str], plugin: object, mutant: str, seconds: float = 0
+) -> tuple[int, str]:
+    """The exit status of pytest in a child, and the first failure. It may compute so long."""
     FAILURE.write_text("")
     child = os.fork()
     if child == 0:
         status = 1
         try:
             os.environ[SWITCH] = mutant
-            if mutant != "stats":
-                signal.setitimer(signal.ITIMER_PROF, SECONDS)  # which ends the process
+            signal.setitimer(signal.ITIMER_PROF, seconds)  # which ends the process
             with open(os.devnull, "w") as nowhere:
                 os.dup2(nowhere.fileno(), 1)
                 os.dup2(nowhere.fileno(), 2)
@@ -102,4 +112,5 @@ def _forked(tests: Sequence[str], plugin: object, mutant: str) -> tuple[int, str
         finally:
             os._exit(status)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return status, FAILURE.read_text()
+    slow = status == -signal.SIGPROF
+    return status, f"more than {seconds:.0f} s" if slow else FAILURE.read_text()

@@ -197,7 +197,8 @@ def test_outputs_keep_the_dtypes_of_their_indices(edge_dtype, batch_dtype):
         args = (X.astype(jnp.float64), EDGES.astype(edge_dtype), ATTRS, batch)
         out = eqx.filter_eval_shape(pooling(), *args)
     assert (out.edge_index.dtype, out.batch.index.dtype) == (edge_dtype, batch_dtype)
-    assert out.select.node_index.dtype == jnp.int32
+    assert out.select.node_index.dtype == out.select.cluster_index.dtype == jnp.int32
+    assert out.edge_overflow.dtype == out.select.overflow.dtype == bool
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float16, jnp.bfloat16])
