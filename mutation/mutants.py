@@ -1,6 +1,7 @@
 """The mutants: made by mutmut, one switch for all of them, in a folder of their own."""
 
 import ast
+import compileall
 import contextlib
 import difflib
 import functools
@@ -11,6 +12,7 @@ import re
 import shutil
 import sys
 import tokenize
+import warnings
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +40,9 @@ def generate() -> None:
     for name in COPIED:
         shutil.copytree(ROOT / name, FOLDER / name, ignore=ignored if name != "tests" else None)
     shutil.copy(ROOT / "pyproject.toml", FOLDER)
+    with warnings.catch_warnings():  # of mutants that call a number
+        warnings.simplefilter("ignore")
+        compileall.compile_dir(FOLDER / "jraphx_eqx", quiet=2)
 
 
 def activate() -> None:
