@@ -83,6 +83,12 @@ def test_trim_keeps_losses():
     assert out.trim().loss == {"entropy": 3.0}
 
 
+def test_trim_is_refused_whatever_is_traced():
+    out = pooled(MODES["fraction"])
+    with pytest.raises(ValueError, match=r"trim\(\) needs values"):
+        jax.jit(lambda loss: dataclasses.replace(out, loss={"entropy": loss}).trim())(3.0)
+
+
 def test_no_room_at_all_is_fine_where_nothing_is_kept():
     nothing = BatchVector(jnp.ones(6, jnp.int32), 1)
     pool = TopKPooling(1, key=jax.random.key(0))
