@@ -6,10 +6,7 @@ ORDER, TOP, EDGES = "ops._order:", "ops._topk:", "ops._edges:"
 POOL, SELECT, SAGS = "nn.pool._pool:AbstractScorePool.", "nn.pool._select_topk:", "nn.pool._sag:"
 SCORE = f"{SELECT}SelectTopK.score"
 NORM, GATE = "jnp.sqrt(jnp.sum(projection**2))", "* select.weight[:, None]"
-ACTIVATED, MASKED = (
-    "self.nonlinearity(jnp.where(batch.node_mask, score, 0))",
-    "jnp.where(batch.node_mask[:, None], x, 0)",
-)
+ACTIVATED = "self.nonlinearity(jnp.where(batch.node_mask, score, 0))"
 PRODUCT = "masked_matmul(x, projection, batch.node_mask)"
 SOFTMAX = "segment_softmax(score, batch.index, batch.num_graphs)"
 BITS = "jnp.where(negative, raw, ~raw & ~sign)"
@@ -229,10 +226,10 @@ FAULTS = (
     ),
     edit(
         "padding is scored",
-        "ops._masked_matmul:_masked",
+        "ops._masked_matmul:mask_rows",
         "jnp.where(mask[:, None], x, 0)",
         "x + 0",
-        TOPK,
+        *BOTH,
     ),
     edit(
         "no gradient of the projection",
@@ -244,11 +241,17 @@ FAULTS = (
     edit(
         "no gradient of what is projected",
         "ops._masked_matmul:_masked_matmul_jvp",
-        "_masked(x_tangent, mask) @ weight + ",
+        "mask_rows(x_tangent, mask) @ weight + ",
         "",
         *BOTH,
     ),
-    edit("padding reaches the scorer", f"{SAGS}SAGPooling.score", MASKED, "x + 0", SAG),
+    edit(
+        "padding reaches the scorer",
+        f"{SAGS}SAGPooling.score",
+        "node_mask=batch.node_mask",
+        "node_mask=None",
+        SAG,
+    ),
     edit(
         "softmax over the batch",
         SCORE,
@@ -278,23 +281,30 @@ FAULTS = (
     edit(
         "features are detached",
         f"{POOL}reduce",
-        "gather(x, select.node_index)",
-        f"{DETACHED}(gather(x, select.node_index))",
+        "gather_once(x, select.node_index)",
+        f"{DETACHED}(gather_once(x, select.node_index))",
+        *BOTH,
+    ),
+    edit(
+        "gradients of the kept go to others",
+        "ops._gather:_gather_once_jvp",
+        "at[place]",
+        "at[jnp.roll(place, 1)]",
         *BOTH,
     ),
     edit("gate twice", f"{POOL}reduce", GATE, f"{GATE} ** 2", *BOTH),
     edit(
         "features of the first nodes",
         f"{POOL}reduce",
-        "gather(x, select.node_index)",
-        "gather(x, select.cluster_index)",
+        "gather_once(x, select.node_index)",
+        "gather_once(x, select.cluster_index)",
         *BOTH,
     ),
     edit(
         "no multiplier",
         f"{POOL}reduce",
-        "self.multiplier * (gather",
-        "(gather",
+        "self.multiplier * (gather_once",
+        "(gather_once",
         *BOTH,
         likely="multiplier",
     ),
@@ -326,16 +336,16 @@ FAULTS = (
     edit("edges with one kept end", f"{EDGES}edge_mask", "jnp.all(", "jnp.any(", *BOTH),
     edit(
         "labels backwards",
-        f"{EDGES}filter_edges",
-        "dtype=edge_index.dtype)\n    new_label = new_label",
-        "dtype=edge_index.dtype)[::-1]\n    new_label = new_label",
+        "ops._gather:positions",
+        "jnp.arange(num_picked, dtype=dtype)",
+        "jnp.arange(num_picked, dtype=dtype)[::-1]",
         *BOTH,
     ),
     edit(
         "labels of the old graph",
-        f"{EDGES}filter_edges",
-        "new_label.at[node_index].set(labels,",
-        "new_label.at[node_index].set(node_index,",
+        "ops._gather:positions",
+        "jnp.arange(num_picked, dtype=dtype)",
+        "index",
         *BOTH,
     ),
     edit(
@@ -362,15 +372,15 @@ FAULTS = (
     edit(
         "scores backwards",
         "nn.pool._select:select_nodes",
-        "gather(score, perm)",
-        "gather(score, perm[::-1])",
+        "gather_once(score, perm)",
+        "gather_once(score, perm[::-1])",
         *BOTH,
     ),
     edit(
         "score is detached",
         "nn.pool._select:select_nodes",
-        "gather(score, perm)",
-        f"{DETACHED}(gather(score, perm))",
+        "gather_once(score, perm)",
+        f"{DETACHED}(gather_once(score, perm))",
         *BOTH,
     ),
     edit(
@@ -392,8 +402,8 @@ FAULTS = (
     edit(
         "edges reversed for the scorer",
         f"{SAGS}SAGPooling.score",
-        "self.gnn(x, edge_index, key=key)",
-        "self.gnn(x, edge_index[::-1], key=key)",
+        "self.gnn(x, edge_index, node_mask",
+        "self.gnn(x, edge_index[::-1], node_mask",
         SAG,
     ),
     edit(

@@ -5,8 +5,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from ..ops import masked_matmul
 from ._check import check_last_axis, check_positive
 
 
@@ -89,14 +90,22 @@ def glorot(
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
-def apply_linear(linear: eqx.nn.Linear, x: Float[Array, "... features"]) -> Float[Array, "..."]:
-    """`x @ weight.T + bias`, over any leading axes."""
-    return add_bias(product(linear, x), linear.bias)
+def apply_linear(
+    linear: eqx.nn.Linear,
+    x: Float[Array, "... features"],
+    mask: Bool[Array, " rows"] | None = None,
+) -> Float[Array, "..."]:
+    """`x @ weight.T + bias`, over any leading axes; see `product`."""
+    return add_bias(product(linear, x, mask), linear.bias)
 
 
-def product(linear: eqx.nn.Linear, x: Float[Array, "... features"]) -> Float[Array, "..."]:
-    """`x @ weight.T`, without the bias."""
-    return x @ linear.weight.T
+def product(
+    linear: eqx.nn.Linear,
+    x: Float[Array, "... features"],
+    mask: Bool[Array, " rows"] | None = None,
+) -> Float[Array, "..."]:
+    """`x @ weight.T`, without the bias. Rows outside `mask` may hold anything, and count as 0."""
+    return x @ linear.weight.T if mask is None else masked_matmul(x, linear.weight.T, mask)
 
 
 def add_bias(

@@ -6,10 +6,12 @@ from ._edges import edge_mask as edge_mask
 from ._edges import filter_edges as filter_edges
 from ._edges import masked_edges as masked_edges
 from ._gather import gather as gather
+from ._gather import gather_once as gather_once
 from ._loops import add_self_loops as add_self_loops
 from ._loops import degree as degree
 from ._loops import remove_self_loops as remove_self_loops
 from ._loops import self_loop_weights as self_loop_weights
+from ._masked_matmul import mask_rows as mask_rows
 from ._masked_matmul import masked_matmul as masked_matmul
 from ._order import descending_order as descending_order
 from ._order import edge_order as edge_order

@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Shaped
 
-from ._gather import gather
+from ._gather import gather, positions
 from ._topk import first_true
 
 
@@ -42,9 +42,7 @@ def filter_edges(
     - `num_nodes`: the number of nodes, static.
     """
     num_kept = node_index.shape[0]
-    new_label = jnp.full(num_nodes, num_kept, edge_index.dtype)
-    labels = jnp.arange(num_kept, dtype=edge_index.dtype)
-    new_label = new_label.at[node_index].set(labels, mode="drop")
+    new_label = positions(node_index, num_nodes, edge_index.dtype)
     relabelled = gather(new_label, edge_index, fill_value=num_kept)
     return masked_edges(relabelled, edge_attr, edge_mask(relabelled, num_kept), num_kept)
 

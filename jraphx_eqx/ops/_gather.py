@@ -1,5 +1,7 @@
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Shaped
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, Shaped
 
 
 def gather(
@@ -9,3 +11,31 @@ def gather(
     if x.shape[0] == 0:  # which JAX refuses, although every index is past the end
         return jnp.full(index.shape + x.shape[1:], fill_value, x.dtype)
     return x.at[index].get(mode="fill", fill_value=fill_value)
+
+
+@jax.custom_jvp
+def gather_once(
+    x: Float[Array, "rows *features"], index: Int[Array, " picked"]
+) -> Float[Array, "picked *features"]:
+    """Rows of `x`, each at most once; 0 where `index` is past the end.
+
+    As [`gather`][jraphx_eqx.ops.gather], but with a gradient that gathers, too, where that of any
+    rows has to add them up: one pass instead of zeros, a scatter and a sum.
+    """
+    return gather(x, index)
+
+
+@gather_once.defjvp
+def _gather_once_jvp(primals, tangents):
+    x, index = primals
+    # Said as a scatter, whose transpose is the gather.
+    out = gather_once(x, index)
+    place = positions(index, x.shape[0], index.dtype)
+    return out, jnp.zeros_like(out).at[place].add(tangents[0], mode="drop")
+
+
+def positions(index: Int[Array, " picked"], num_rows: int, dtype: DTypeLike) -> Int[Array, " rows"]:
+    """Where in `index` each row is; `len(index)` for those that are not in it."""
+    num_picked = index.shape[0]
+    place = jnp.full(num_rows, num_picked, dtype)
+    return place.at[index].set(jnp.arange(num_picked, dtype=dtype), mode="drop")

@@ -8,6 +8,13 @@ from ._blocks import Blocks
 _BLOCK = 2048
 
 
+def mask_rows(
+    x: Float[Array, "rows features"], mask: Bool[Array, " rows"] | None
+) -> Float[Array, "rows features"]:
+    """`x` with zeros outside `mask`; `None` is a mask that holds them all."""
+    return x if mask is None else jnp.where(mask[:, None], x, 0)
+
+
 @jax.custom_jvp
 def masked_matmul(
     x: Float[Array, "rows features"],
@@ -21,7 +28,7 @@ def masked_matmul(
     writes the masked `x` down before it multiplies, unless it gets it block by block, as it does
     on a CPU.
     """
-    return _masked(x, mask) @ weight
+    return mask_rows(x, mask) @ weight
 
 
 @masked_matmul.defjvp
@@ -29,16 +36,12 @@ def _masked_matmul_jvp(primals, tangents):
     x, weight, mask = primals
     x_tangent, weight_tangent, _ = tangents
     out = masked_matmul(x, weight, mask)
-    return out, _masked(x_tangent, mask) @ weight + _by_block(x, weight_tangent, mask)
-
-
-def _masked(x, mask):
-    return jnp.where(mask[:, None], x, 0)
+    return out, mask_rows(x_tangent, mask) @ weight + _by_block(x, weight_tangent, mask)
 
 
 def _by_block(x, weight, mask):
     def rows(operands):
-        return _masked(*operands) @ weight
+        return mask_rows(*operands) @ weight
 
     blocks = Blocks(rows, (x, mask), x.shape[0], _BLOCK)
     if not blocks.are_worth_it:

@@ -8,7 +8,6 @@ from jraphx_eqx.ops import (
     degree,
     edge_mask,
     filter_edges,
-    gather,
     remove_self_loops,
     self_loop_weights,
 )
@@ -91,8 +90,3 @@ def test_the_last_of_several_self_loops_gives_the_weight():
 def test_degree_counts_or_adds_weights():
     np.testing.assert_array_equal(degree(EDGES[1], 4), [1, 0, 3, 0])
     np.testing.assert_array_equal(degree(EDGES[1], 4, ATTRS), [4, 0, 6, 0])
-
-
-def test_gather_fills_past_the_end_even_from_nothing():
-    np.testing.assert_array_equal(gather(jnp.array([5.0, 6.0]), jnp.array([1, 2, 9])), [6, 0, 0])
-    assert gather(jnp.zeros((0, 3)), jnp.array([0, 1])).shape == (2, 3)

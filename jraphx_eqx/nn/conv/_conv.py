@@ -1,9 +1,9 @@
 import abc
 
 import equinox as eqx
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ...ops import edge_mask, gather, masked_edges, segment_reduce_by_block
+from ...ops import edge_mask, gather, mask_rows, masked_edges, segment_reduce_by_block
 from .._linear import add_bias, apply_linear, product
 
 
@@ -11,8 +11,8 @@ class AbstractConv(eqx.Module):
     """A layer that updates each node from the nodes whose edges point at it.
 
     Padding edges, those with an end past the last node, change nothing, whatever their attributes
-    hold, NaN included. Nor do padded nodes, as long as their rows of `x` are finite: a convolution
-    cannot know them. Their rows of the result mean nothing.
+    hold, NaN included. Nor do padded nodes, as long as their rows of `x` are finite; or whatever
+    they hold, if `node_mask` says which they are. Their rows of the result mean nothing.
     """
 
     in_features: eqx.AbstractVar[int]
@@ -24,6 +24,7 @@ class AbstractConv(eqx.Module):
         x: Float[Array, "nodes features"],
         edge_index: Int[Array, "2 edges"],
         *,
+        node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "nodes out_features"]:
         """Subclasses may take edge weights or attributes as a third argument."""
@@ -68,6 +69,7 @@ class AbstractConv(eqx.Module):
         edge_index: Int[Array, "2 edges"],
         edge_weight: Float[Array, "edges *one"] | None = None,
         aggr: str = "add",
+        node_mask: Bool[Array, " nodes"] | None = None,
     ) -> Float[Array, "nodes out_features"]:
         """`linear` of what [`propagate`][jraphx_eqx.nn.conv.AbstractConv.propagate] returns.
 
@@ -76,6 +78,7 @@ class AbstractConv(eqx.Module):
         """
         out_features, in_features = linear.weight.shape
         if aggr in ("max", "min") or out_features >= in_features:
+            x = mask_rows(x, node_mask)
             return apply_linear(linear, self.propagate(x, edge_index, edge_weight, aggr))
-        out = self.propagate(product(linear, x), edge_index, edge_weight, aggr)
+        out = self.propagate(product(linear, x, node_mask), edge_index, edge_weight, aggr)
         return add_bias(out, linear.bias)

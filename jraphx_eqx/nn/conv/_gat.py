@@ -2,7 +2,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ...ops import (
     add_self_loops,
@@ -141,6 +141,7 @@ class GATConv(AbstractConv):
         edge_index: Int[Array, "2 edges"],
         edge_attr: Float[Array, "edges *edge_features"] | None = None,
         *,
+        node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "nodes all_features"]:
         """**Arguments:**
@@ -150,6 +151,8 @@ class GATConv(AbstractConv):
             the last node is padding.
         - `edge_attr`: edge attributes, shape `(edges, edge_dim)`, or `(edges,)` if `edge_dim` is 1.
             Without them, edges do not count in the attention, even if `edge_dim` is given.
+        - `node_mask`: which rows of `x` are nodes; see
+            [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv]. All by default.
         - `key`: for dropout. Needed in training if there is any.
 
         **Returns:** shape `(nodes, heads * out_features)`, or `(nodes, out_features)` without
@@ -168,7 +171,7 @@ class GATConv(AbstractConv):
             edge_index, edge_attr = add_self_loops(
                 edge_index, edge_attr, num_nodes, self.fill_value
             )
-        heads = self._by_head(self.lin, x)
+        heads = self._by_head(self.lin, x, node_mask)
         alpha = self._drop(self._attention(heads, edge_index, edge_attr), key)
         out = self.propagate(heads, edge_index, alpha)
         if self.concat:
@@ -176,7 +179,7 @@ class GATConv(AbstractConv):
         else:
             out = jnp.mean(out, axis=1)
         if self.res is not None:
-            out = out + apply_linear(self.res, x)
+            out = out + apply_linear(self.res, x, node_mask)
         return add_bias(out, self.bias)
 
     def _attention(self, heads, edge_index, edge_attr):
@@ -188,8 +191,8 @@ class GATConv(AbstractConv):
             logits = logits + jnp.sum(edges * self.att_edge, axis=-1)
         return segment_softmax(leaky_relu(logits, self.negative_slope), target, heads.shape[0])
 
-    def _by_head(self, lin, rows):
-        return apply_linear(lin, rows).reshape(rows.shape[0], self.heads, self.out_features)
+    def _by_head(self, lin, rows, mask=None):
+        return apply_linear(lin, rows, mask).reshape(rows.shape[0], self.heads, self.out_features)
 
     def _drop(self, alpha, key):
         if key is None and self.dropout.p > 0 and not self.dropout.inference:

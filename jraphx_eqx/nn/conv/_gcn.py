@@ -1,7 +1,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ...ops import (
     degree,
@@ -95,6 +95,7 @@ class GCNConv(AbstractConv):
         edge_index: Int[Array, "2 edges"],
         edge_weight: Float[Array, "edges *one"] | None = None,
         *,
+        node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "nodes out_features"]:
         """**Arguments:**
@@ -103,6 +104,8 @@ class GCNConv(AbstractConv):
         - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end past
             the last node is padding.
         - `edge_weight`: one number for each edge, shape `(edges,)` or `(edges, 1)`. 1 by default.
+        - `node_mask`: which rows of `x` are nodes; see
+            [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv]. All by default.
         - `key`: ignored; all convolutions take one.
 
         **Returns:** shape `(nodes, out_features)`.
@@ -111,7 +114,7 @@ class GCNConv(AbstractConv):
         """
         check_features(x, self.in_features, self.lin.weight.dtype)
         edge_weight = checked_weight(edge_index, edge_weight, x.dtype)
-        x = apply_linear(self.lin, x)
+        x = apply_linear(self.lin, x, node_mask)
         if not self.normalize:
             return add_bias(self.propagate(x, edge_index, edge_weight), self.bias)
         # Self-loops are a term of their own, instead of more edges.

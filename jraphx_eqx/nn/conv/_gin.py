@@ -4,10 +4,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ...data import BatchVector
-from ...ops import aggregation
+from ...ops import aggregation, mask_rows
 from .._check import check_edge_index, check_features, check_positive
 from .._layer import apply_layer
 from ._conv import AbstractConv
@@ -80,6 +80,7 @@ class GINConv(AbstractConv):
         batch: BatchVector | Int[Array, " nodes"] | None = None,
         *,
         size: int | None = None,
+        node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "nodes out_features"]:
         """**Arguments:**
@@ -90,6 +91,8 @@ class GINConv(AbstractConv):
         - `batch`: the graph of each node, for the norms in `nn`: without it, padding would count in
             their statistics.
         - `size`: the number of graphs. Needed only for a bare `batch` under tracing.
+        - `node_mask`: which rows of `x` are nodes; see
+            [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv]. All by default.
         - `key`: for dropout in `nn`.
 
         **Returns:** shape `(nodes, out_features)`.
@@ -98,6 +101,7 @@ class GINConv(AbstractConv):
         """
         check_features(x, self.in_features, self.eps.dtype)
         check_edge_index(edge_index)
+        x = mask_rows(x, node_mask)
         eps = self.eps if self.train_eps else jax.lax.stop_gradient(self.eps)
         out = self.propagate(x, edge_index, aggr=self.aggr) + (1 + eps)[None] * x
         out = apply_layer(self.nn, out, batch, size, key)

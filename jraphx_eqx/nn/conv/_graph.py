@@ -1,7 +1,7 @@
 import equinox as eqx
 import jax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ...ops import aggregation
 from .._check import check_features, check_positive
@@ -66,6 +66,7 @@ class GraphConv(AbstractConv):
         edge_index: Int[Array, "2 edges"],
         edge_weight: Float[Array, "edges *one"] | None = None,
         *,
+        node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "nodes out_features"]:
         """**Arguments:**
@@ -74,6 +75,8 @@ class GraphConv(AbstractConv):
         - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end past
             the last node is padding.
         - `edge_weight`: one number for each edge, shape `(edges,)` or `(edges, 1)`. 1 by default.
+        - `node_mask`: which rows of `x` are nodes; see
+            [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv]. All by default.
         - `key`: ignored; all convolutions take one.
 
         **Returns:** shape `(nodes, out_features)`.
@@ -82,5 +85,7 @@ class GraphConv(AbstractConv):
         """
         check_features(x, self.in_features, self.lin_rel.weight.dtype)
         edge_weight = checked_weight(edge_index, edge_weight, x.dtype)
-        out = self.propagate_and_project(self.lin_rel, x, edge_index, edge_weight, self.aggr)
-        return out + apply_linear(self.lin_root, x)
+        out = self.propagate_and_project(
+            self.lin_rel, x, edge_index, edge_weight, self.aggr, node_mask
+        )
+        return out + apply_linear(self.lin_root, x, node_mask)

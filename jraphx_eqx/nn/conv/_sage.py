@@ -2,7 +2,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ...ops import aggregation, wide_dtype
 from .._check import check_edge_index, check_features, check_positive
@@ -83,6 +83,7 @@ class SAGEConv(AbstractConv):
         x: Float[Array, "nodes features"],
         edge_index: Int[Array, "2 edges"],
         *,
+        node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "nodes out_features"]:
         """**Arguments:**
@@ -90,6 +91,8 @@ class SAGEConv(AbstractConv):
         - `x`: node features, shape `(nodes, in_features)`.
         - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end past
             the last node is padding.
+        - `node_mask`: which rows of `x` are nodes; see
+            [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv]. All by default.
         - `key`: ignored; all convolutions take one.
 
         **Returns:** shape `(nodes, out_features)`.
@@ -98,10 +101,14 @@ class SAGEConv(AbstractConv):
         """
         check_features(x, self.in_features, self.lin_l.weight.dtype)
         check_edge_index(edge_index)
-        neighbours = x if self.lin is None else jax.nn.relu(apply_linear(self.lin, x))
-        out = self.propagate_and_project(self.lin_l, neighbours, edge_index, aggr=self.aggr)
+        neighbours = x
+        if self.lin is not None:
+            neighbours = jax.nn.relu(apply_linear(self.lin, x, node_mask))
+        out = self.propagate_and_project(
+            self.lin_l, neighbours, edge_index, aggr=self.aggr, node_mask=node_mask
+        )
         if self.lin_r is not None:
-            out = out + apply_linear(self.lin_r, x)
+            out = out + apply_linear(self.lin_r, x, node_mask)
         return _unit_rows(out) if self.normalize else out
 
 

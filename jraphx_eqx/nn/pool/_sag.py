@@ -6,6 +6,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ...data import BatchVector, resolve_batch
+from ...ops import mask_rows
 from .._check import check_dtype
 from ..conv import AbstractConv, GATConv, GCNConv, GraphConv, SAGEConv
 from ._pool import AbstractScorePool
@@ -57,10 +58,10 @@ class SAGPooling(AbstractScorePool):
         """**Arguments:**
 
         - `gnn`: `"gcn"`, `"gat"`, `"sage"` or `"graph"`; or a callable `(x, edge_index) -> scores`
-            with one score or several heads for each node. One that is an
-            [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv] is also given the `key`. Padding nodes
-            reach it as rows of zeros, for which it must return finite numbers with finite
-            gradients.
+            with one score or several heads for each node. Padding nodes reach it as rows of zeros,
+            for which it must return finite numbers with finite gradients. An
+            [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv] is given `node_mask` instead, and the
+            `key`.
         - the others: as [`TopKPooling`][jraphx_eqx.nn.pool.TopKPooling].
         """
         if isinstance(gnn, type) or not (callable(gnn) or gnn in _SCORERS):
@@ -88,11 +89,10 @@ class SAGPooling(AbstractScorePool):
     ) -> Float[Array, " nodes"]:
         """The scorer's output, its heads added, after the nonlinearity or softmax."""
         batch = resolve_batch(batch, x.shape[0], size)
-        x = jnp.where(batch.node_mask[:, None], x, 0)
         if isinstance(self.gnn, AbstractConv):
-            heads = self.gnn(x, edge_index, key=key)
+            heads = self.gnn(x, edge_index, node_mask=batch.node_mask, key=key)
         else:
-            heads = self.gnn(x, edge_index)
+            heads = self.gnn(mask_rows(x, batch.node_mask), edge_index)
         if heads.ndim not in (1, 2) or heads.shape[0] != x.shape[0]:
             raise ValueError(
                 f"gnn must return one score or several heads for each of the {x.shape[0]} nodes, "

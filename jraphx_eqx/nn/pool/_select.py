@@ -3,7 +3,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ...data import register_serialization
-from ...ops import gather, segment_sum
+from ...ops import gather, gather_once, segment_sum
 from .._check import check_rows
 
 
@@ -53,7 +53,7 @@ def select_nodes(
     return SelectOutput(
         node_index=perm,
         cluster_index=jnp.where(perm < num_nodes, clusters, num_kept),
-        weight=gather(score, perm),
+        weight=gather_once(score, perm),
         num_nodes=num_nodes,
         num_clusters=num_kept,
         overflow=_false() if overflow is None else overflow,

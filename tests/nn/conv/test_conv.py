@@ -94,6 +94,22 @@ def test_padding_changes_no_real_value_and_no_gradient(conv, call):
 
 
 @all_convs
+def test_rows_outside_the_node_mask_may_hold_anything(conv, call):
+    def masked(conv, *arrays):
+        mask = jnp.arange(NUM_NODES + 2) < NUM_NODES
+        return call(functools.partial(conv, node_mask=mask), *arrays)
+
+    program = eqx.filter_jit(value_and_gradients)
+    clean = program(conv, call, *padded(attr=0, rows=0))
+    for rows in (0, np.nan, -np.inf):
+        poisoned = program(conv, masked, *padded(np.nan, rows))
+        for ours, theirs in zip(jax.tree.leaves(clean), jax.tree.leaves(poisoned), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+        (_, x_gradient, _), _ = poisoned
+        np.testing.assert_array_equal(x_gradient[NUM_NODES:], np.zeros((2, 3)))
+
+
+@all_convs
 @pytest.mark.parametrize(
     ("num_nodes", "num_edges"), [(0, 0), (0, 3), (1, 0)], ids=["empty", "padding", "one_node"]
 )

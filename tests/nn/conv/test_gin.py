@@ -28,6 +28,12 @@ def test_eps_is_of_the_default_float_dtype(x64):
         assert GINConv(1, 1, twice, dtype=jnp.float16).eps.dtype == jnp.float16
 
 
+def test_rows_outside_the_node_mask_count_as_zeros():
+    mask = jnp.array([True, False, True])
+    out = GINConv(1, 1, twice)(X.at[1].set(jnp.nan), EDGES, node_mask=mask)
+    np.testing.assert_array_equal(out, [[2], [2], [8]])
+
+
 def test_a_class_is_refused():
     with pytest.raises(ValueError, match="nn must be a module or a function"):
         GINConv(1, 1, eqx.nn.Identity)
