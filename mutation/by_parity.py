@@ -1,13 +1,16 @@
 """Which mutants the recorded references see, in one process.
 
-A mutant is switched on, and the programs of every configuration that reaches its function are
-traced again. Where the program is the same, operation for operation, so are its results, and
-nothing runs. Where it is another one, it is compiled and compared with what PyG gave.
+A mutant is switched on, and the programs of every configuration that runs the changed line are
+traced again, in float64. Where the program is the same, operation for operation, so are its
+results, and nothing runs. Where it is another one, it is compiled and compared with what PyG gave.
 """
 
+import contextlib
+import gc
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +19,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from mutmut.state import state
 
 from jraphx_eqx.parity import Case, Config, Spec, pairs, run
 from jraphx_eqx.parity import _candidate as candidates
@@ -25,15 +27,16 @@ from parity_tests.catalogue import ALL
 from parity_tests.divergences import DIVERGENCES
 from parity_tests.recorded import FOLDER, LANES
 
-from .mutants import SWITCH
+from . import mutants
 
 # A lane of its own notices what another cannot: float64 most, float32 what overflows.
 BY_POWER = sorted(LANES, key=("f64", "f32", "exact").index)
-SECONDS = 300
+SECONDS = 300  # of computing
+PACKAGE = f"{mutants.FOLDER}/jraphx_eqx/"
 
 
-class Slow(Exception):
-    """A mutant takes too long: an endless loop, say."""
+class Slow(BaseException):
+    """A mutant takes too long: an endless loop, say. Nothing on the way must catch it."""
 
 
 class Noticed(Exception):
@@ -49,7 +52,8 @@ class Point:
     references: References
     cases: list[Case]
     programs: list[Any] = field(default_factory=list)  # without any mutant
-    reached: set[str] = field(default_factory=set)  # the functions that it calls
+    lines: set[tuple[str, int]] = field(default_factory=set)  # of the package, that it runs
+    shapes: dict[Any, Any] = field(default_factory=dict)  # of outputs
     seconds: float = 0.0  # to trace it
     number: int = 0  # among those of its operator, the quickest first
 
@@ -66,12 +70,27 @@ class Point:
                 programs[shapes] = _program(candidate)
         return list(programs.values())
 
+    def remember(self) -> None:
+        """Notes what it is without any mutant."""
+        self.lines, trace = _lines()
+        candidates._SHAPES.clear()
+        began = time.perf_counter()
+        sys.settrace(trace)
+        self.programs = self.traced()
+        sys.settrace(None)
+        self.seconds = time.perf_counter() - began
+        self.shapes = dict(candidates._SHAPES)
+
     def is_changed(self) -> bool:
         """Whether it has another program now."""
+        candidates._SHAPES.clear()
+        candidates._SHAPES.update(self.shapes)
+        with contextlib.suppress(Exception):
+            return self.traced() != self.programs
+        # Perhaps because outputs have other shapes.
+        candidates._SHAPES.clear()
         try:
             return self.traced() != self.programs
-        except Slow:
-            raise
         except Exception as error:
             raise Noticed(f"{self}: {type(error).__name__}: {error}") from error
 
@@ -98,7 +117,6 @@ class Point:
 
 
 def _program(candidate: candidates.Candidate) -> tuple[str, list[Any]]:
-    candidates._SHAPES.clear()
     candidate.compiled = False
     with candidates.precision("f64"):
         program, zeros = candidate._program(None)
@@ -113,14 +131,9 @@ class Judge:
     def __init__(self, patience: int | None = None):
         self.patience = patience
         self.points = [point for spec in ALL for point in _points(spec)]
-        os.environ[SWITCH] = "stats"  # mutmut notes which functions are called
         for point in self.points:
-            state()._stats.clear()
-            began = time.perf_counter()
-            point.programs = point.traced()
-            point.seconds = time.perf_counter() - began
-            point.reached = set(state()._stats)
-        os.environ[SWITCH] = ""
+            point.remember()
+        gc.freeze()
         self.points.sort(key=lambda point: point.seconds)
         for place, point in enumerate(self.points):
             point.number = sum(other.spec is point.spec for other in self.points[:place])
@@ -130,20 +143,20 @@ class Judge:
     def verdict(self, mutant: str) -> tuple[str, str]:
         """`("killed", by what)`; `("passed", where)` for other programs with the same results;
         `("same", "")` for the same programs; `("not reached", "")`."""
-        function = mutant.rpartition("__mutmut_")[0]
-        points = [point for point in self.points if function in point.reached]
+        changed = mutants.lines(mutant)
+        points = [point for point in self.points if changed & point.lines]
         if not points:
             return "not reached", ""
-        signal.signal(signal.SIGALRM, _too_slow)
-        signal.alarm(SECONDS)
-        os.environ[SWITCH] = mutant
+        signal.signal(signal.SIGPROF, _too_slow)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        os.environ[mutants.SWITCH] = mutant
         try:
             return self._verdict(points)
         except Slow:
             return "killed", f"more than {SECONDS} s"
         finally:
-            signal.alarm(0)
-            os.environ[SWITCH] = ""
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            os.environ[mutants.SWITCH] = ""
 
     def _verdict(self, points: Sequence[Point]) -> tuple[str, str]:
         differing, looked_at = [], []
@@ -177,13 +190,31 @@ def _points(spec: Spec) -> Iterator[Point]:
         yield Point(spec, config, references, cases)
 
 
+def _lines() -> tuple[set[tuple[str, int]], Any]:
+    """A set, and a trace function that adds to it every line of the package that is run."""
+    found = set()
+
+    def of_line(frame, event, arg):
+        found.add((frame.f_code.co_filename, frame.f_lineno))
+        return of_line
+
+    def of_call(frame, event, arg):
+        code = frame.f_code
+        if not code.co_filename.startswith(PACKAGE):
+            return None
+        found.add((code.co_filename, code.co_firstlineno))
+        return of_line
+
+    return found, of_call
+
+
 def _too_slow(*_: Any) -> None:
     raise Slow
 
 
-def judge(mutants: Sequence[str], patience: int | None) -> Iterator[tuple[str, str, str]]:
+def judge(names: Sequence[str], patience: int | None) -> Iterator[tuple[str, str, str]]:
     """The verdict on each mutant: its name, the verdict, and by what. With `patience`, at most so
     many configurations that a mutant changes are compared."""
     judge = Judge(patience)
-    for mutant in mutants:
+    for mutant in names:
         yield mutant, *judge.verdict(mutant)

@@ -1,5 +1,7 @@
 """The mutants: made by mutmut, one switch for all of them, in a folder of their own."""
 
+import ast
+import compileall
 import contextlib
 import difflib
 import functools
@@ -10,6 +12,7 @@ import re
 import shutil
 import sys
 import tokenize
+import warnings
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +40,9 @@ def generate() -> None:
     for name in COPIED:
         shutil.copytree(ROOT / name, FOLDER / name, ignore=ignored if name != "tests" else None)
     shutil.copy(ROOT / "pyproject.toml", FOLDER)
+    with warnings.catch_warnings():  # of mutants that call a number
+        warnings.simplefilter("ignore")
+        compileall.compile_dir(FOLDER / "jraphx_eqx", quiet=2)
 
 
 def activate() -> None:
@@ -69,22 +75,53 @@ def package(mutant: str) -> str:
 
 def change(mutant: str) -> tuple[str, str, str]:
     """The function (`ops._edges.edge_mask`) and the changed lines before and after."""
-    name = mutant.rpartition(".")[2]
-    spans, lines = _source(module(mutant))
-    function, number = name.split("__mutmut_")
-
-    def body(which: str) -> list[str]:
-        start, end = spans[f"{function}__mutmut_{which}"]
-        return [
-            line for line in lines[start - 1 : end] if f"{function}__mutmut_{which}(" not in line
-        ]
-
-    changed = [line for line in difflib.ndiff(body("orig"), body(number)) if line[:2] in "- + "]
+    changed = [line for line in _diff(mutant) if line[0] in "-+"]
     before, after = (
         " ".join(line[2:].strip() for line in changed if line[0] == sign) for sign in "-+"
     )
-    plain = function.removeprefix("x_").removeprefix("xǁ").replace("ǁ", ".")
+    plain = _function(mutant).removeprefix("x_").removeprefix("xǁ").replace("ǁ", ".")
     return f"{module(mutant).removeprefix('jraphx_eqx.')}.{plain}", before, after
+
+
+def lines(mutant: str) -> set[tuple[str, int]]:
+    """The file and the lines of the changed statements, as they are without the mutant."""
+    path = FOLDER / (module(mutant).replace(".", "/") + ".py")
+    number = _source(module(mutant))[0][f"{_function(mutant)}__mutmut_orig"][0] - 1
+    found = set()
+    for line in _diff(mutant):
+        if line[0] in " -":
+            number += 1
+        if line[0] == "-":
+            found.update((str(path), other) for other in _statement(path, number))
+    return found
+
+
+def _function(mutant: str) -> str:
+    return mutant.rpartition(".")[2].partition("__mutmut_")[0]
+
+
+def _diff(mutant: str) -> list[str]:
+    """The function before and after, by `difflib.ndiff`. The names are made the same."""
+    spans, lines = _source(module(mutant))
+
+    def body(name: str) -> list[str]:
+        start, end = spans[name]
+        return [line.replace(name, "", 1) for line in lines[start - 1 : end]]
+
+    before = f"{_function(mutant)}__mutmut_orig"
+    return list(difflib.ndiff(body(before), body(mutant.rpartition(".")[2])))
+
+
+def _statement(path: Path, number: int) -> range:
+    """The lines of the smallest statement that a line is part of; of one with a body, its head."""
+    found = range(number, number + 1)
+    for node in ast.walk(_parsed(path)):
+        if isinstance(node, ast.stmt) and node.lineno <= number <= (node.end_lineno or 0):
+            body = getattr(node, "body", None)
+            end = body[0].lineno if body else (node.end_lineno or 0) + 1
+            if number < end:
+                found = range(node.lineno, end)
+    return found
 
 
 def is_petty(mutant: str) -> bool:
@@ -100,6 +137,11 @@ def _source(name: str) -> tuple[dict[str, list[int]], list[str]]:
     path = FOLDER / (name.replace(".", "/") + ".py")
     spans = json.loads(path.with_suffix(".py.spans").read_text())["spans"]
     return spans, path.read_text().splitlines()
+
+
+@functools.cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def _tokens(line: str) -> list[str]:

@@ -23,7 +23,10 @@ def force_a_branch(node: cst.If) -> Iterator[cst.If]:
 
 
 def swap_arguments(node: cst.Call) -> Iterator[cst.Call]:
-    """`f(a, b, c)`: `f(b, a, c)`, `f(a, c, b)`."""
+    """`f(a, b, c)`: `f(b, a, c)`, `f(a, c, b)`; not of a minimum, whose arguments have no order."""
+    name = node.func.attr if isinstance(node.func, cst.Attribute) else node.func
+    if isinstance(name, cst.Name) and name.value in ("min", "max", "minimum", "maximum"):
+        return
     plain = [arg.keyword is None and not arg.star for arg in node.args]
     for i in range(len(node.args) - 1):
         if plain[i] and plain[i + 1]:

@@ -83,14 +83,14 @@ FAULTS = (
     edit(
         "NaN ranks last",
         f"{ORDER}_descending_bits",
-        "jnp.where(is_nan, unsigned.type(0),",
+        "jnp.where(is_nan, 0,",
         "jnp.where(is_nan, ~unsigned.type(0),",
         *BOTH,
     ),
     edit(
         "-0.0 below 0.0",
         f"{ORDER}_descending_bits",
-        "(raw >= sign) & (magnitude > 0)",
+        "raw > sign",
         "raw >= sign",
         TOPK,
     ),

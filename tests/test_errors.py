@@ -107,7 +107,8 @@ CASES = {
         lambda: GATConv(3, 2, fill_value="median", key=key), "fill_value must be .* got 'median'"
     ),
     "aggr unknown": Case(
-        lambda: SAGEConv(3, 2, aggr="median", key=key), "aggr must be one of .* got 'median'"
+        lambda: SAGEConv(3, 2, aggr="median", key=key),
+        "aggr must be one of 'add', 'sum', 'mean', 'max', 'min', got 'median'",
     ),
     "loops without norm": Case(
         lambda: GCNConv(3, 2, add_self_loops=True, normalize=False, key=key),
@@ -330,6 +331,13 @@ def test_a_float_ratio_of_one_warns_because_it_keeps_one_node():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         topk(ratio=1)
+
+
+@pytest.mark.parametrize("cls", [TopKPooling, SAGPooling, SelectTopK])
+def test_a_warning_is_at_the_line_that_asked_for_it(cls):
+    with pytest.warns(UserWarning) as caught:
+        cls(3, 1.0, key=key)
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.skipif(UNCHECKED, reason="this is the process that the test starts")

@@ -1,5 +1,4 @@
 import difflib
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .._warn import warn
 from ..data import is_traced
 from ..nn import Sequential
 from ..nn.models import GraphSequential
@@ -86,7 +86,7 @@ def load_state_dict(module: _Module, mapping: Mapping[str, Any]) -> _Module:
         raise ValueError(f"the state dict does not fit {type(module).__name__}:{lines}")
     if notes:
         lines = "".join(f"\n  - {note}" for note in notes)
-        warnings.warn(f"old names in the state dict were loaded:{lines}", stacklevel=2)
+        warn(f"old names in the state dict were loaded:{lines}")
     new = [
         leaf if name is None else _copy(found[name], leaf)
         for name, leaf in zip(names, leaves, strict=True)

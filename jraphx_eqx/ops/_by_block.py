@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import jax
@@ -36,16 +37,17 @@ def segment_reduce_by_block(
     - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`.
     """
     shape = jax.eval_shape(make_rows, operands)
-    num_rows = shape.shape[0]
-    row_bytes = shape.dtype.itemsize * max(shape.size // max(num_rows, 1), 1)
-    blocks = Blocks(make_rows, operands, num_rows, max(_BLOCK_BYTES // row_bytes, 1))
+    num_rows, *row = shape.shape
+    row_bytes = math.prod(row) * shape.dtype.itemsize
+    size = max(_BLOCK_BYTES // max(row_bytes, 1), 1)
+    blocks = Blocks(make_rows, operands, num_rows, size)
     if aggr in ("max", "min") or not blocks.are_worth_it:
         return aggregation(aggr)(make_rows(operands), index, num_segments)
 
     def step(total, number):
         return _added(total, blocks.rows(number), blocks.part(index, number)), None
 
-    total = jnp.zeros((num_segments, *shape.shape[1:]), wide_dtype(shape.dtype))
+    total = jnp.zeros((num_segments, *row), wide_dtype(shape.dtype))
     total, _ = jax.lax.scan(step, total, jnp.arange(blocks.number))
     total = _added(total, blocks.rest(), blocks.rest_of(index))
     if aggr == "mean":

@@ -41,7 +41,7 @@ def _order(fields):
     To be called with 64-bit types switched on.
     """
     num_rows = fields[0][0].shape[0]
-    position_bits = max(num_rows - 1, 0).bit_length()
+    position_bits = (num_rows - 1).bit_length()
     least, *others = _digits(fields, 64 - position_bits)
     order = _stable_argsort(least, position_bits)
     for digit in others:
@@ -79,8 +79,6 @@ def _descending_bits(score):
     sign = unsigned.type(1 << (8 * unsigned.itemsize - 1))
     infinity = np.asarray(jnp.inf, score.dtype).view(unsigned)
     raw = jax.lax.bitcast_convert_type(score, unsigned)
-    magnitude = raw & ~sign
-    # Not -0.0, which is the same as 0.0.
-    negative = (raw >= sign) & (magnitude > 0)
-    is_nan = magnitude > infinity
-    return jnp.where(is_nan, unsigned.type(0), jnp.where(negative, raw, ~raw & ~sign))
+    negative = raw > sign  # Not -0.0, which is the same as 0.0.
+    is_nan = (raw & ~sign) > infinity
+    return jnp.where(is_nan, 0, jnp.where(negative, raw, ~raw & ~sign))

@@ -38,7 +38,7 @@ def segment_mean(
     """
     inexact = jnp.issubdtype(data.dtype, jnp.inexact)
     total = _with_padding_segment(jax.ops.segment_sum, _widened(data), index, num_segments)
-    total = total if inexact else total.astype(jnp.result_type(float))
+    total = total if inexact else total.astype(float)
     mean = divide_by_count(total, index, num_segments)
     return mean.astype(data.dtype) if inexact else mean
 

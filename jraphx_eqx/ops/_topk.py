@@ -71,7 +71,7 @@ def top_k_capacity(num_nodes: int, num_graphs: int, ratio: float | int, dtype: D
     if num_graphs == 1:
         return min(num_nodes, int(np.ceil(rounded * exact.type(num_nodes))))
     growth = (1 + Fraction(float(jnp.finfo(exact).eps)) / 2) ** 2
-    bound = max(Fraction(ratio), Fraction(float(rounded))) * growth * num_nodes
+    bound = Fraction(float(rounded)) * growth * num_nodes
     return min(num_nodes, math.floor(bound) + num_graphs)
 
 

@@ -94,6 +94,7 @@ def test_the_notice_says_what_was_done():
     assert str(caught[0].message) == (
         "old names in the state dict were loaded:\n  - weight (before PyG 2.0) as lin.weight"
     )
+    assert caught[0].filename == __file__
 
 
 def test_a_square_weight_is_transposed_by_its_name():

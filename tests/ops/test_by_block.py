@@ -60,14 +60,46 @@ def test_blocks_change_neither_values_nor_gradients(aggr, small_blocks):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
-def test_only_sums_and_means_of_many_rows_are_made_in_blocks(small_blocks):
-    def blocks(function, arguments):
-        return "scan" in str(jax.make_jaxpr(function)(*arguments))
+def blocks(function, *arguments):
+    """The number of blocks in a program, and 0 where all rows are made at once."""
+    equations = jax.make_jaxpr(function)(*arguments).eqns
+    lengths = [eqn.params["length"] for eqn in equations if eqn.primitive.name == "scan"]
+    return sum(lengths)
 
-    arguments = example()
-    few = (arguments[0], *(array[:7] for array in arguments[1:]))
-    assert blocks(by_block("add"), arguments) and blocks(by_block("mean"), arguments)
-    assert not blocks(by_block("max"), arguments) and not blocks(by_block("add"), few)
+
+def test_only_sums_and_means_of_many_rows_are_made_in_blocks(small_blocks):
+    x, *rows = example()
+    assert blocks(by_block("add"), x, *rows) == blocks(by_block("mean"), x, *rows) == 5
+    assert blocks(by_block("max"), x, *rows) == blocks(by_block("min"), x, *rows) == 0
+    for number, expected in [(8, 2), (7, 0)]:
+        assert blocks(by_block("add"), x, *(array[:number] for array in rows)) == expected
+
+
+def test_other_backends_than_a_cpu_make_all_rows_at_once(small_blocks, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert blocks(by_block("add"), *example()) == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "expected"),
+    [
+        ((ROWS, 3), np.float32, 23),
+        ((ROWS, 1), np.float32, 7),
+        ((ROWS,), np.float16, 3),
+        ((ROWS, 2, 1), np.float16, 7),
+        ((ROWS, 7), np.float32, 23),  # wider than a block
+        ((ROWS, 0), np.float32, 0),
+    ],
+)
+def test_a_block_has_as_many_rows_as_there_is_room_for(shape, dtype, expected, monkeypatch):
+    monkeypatch.setattr(_by_block, "_BLOCK_BYTES", 12)
+    rows, index = jnp.ones(shape, dtype), jnp.zeros(ROWS, jnp.int32)
+
+    def total(rows):
+        return segment_reduce_by_block(lambda rows: rows, rows, index, 2)
+
+    assert blocks(total, rows) == expected
+    np.testing.assert_array_equal(total(rows), [np.full(shape[1:], ROWS), np.zeros(shape[1:])])
 
 
 def test_forward_mode_and_vmap(small_blocks):

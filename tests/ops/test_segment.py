@@ -86,10 +86,26 @@ def test_half_precision_is_accumulated_in_float32(dtype):
     assert total[0] == 4096 and mean[0] == 1
 
 
-def test_counts_are_of_real_rows():
-    counts = segment_count(INDEX, 3)
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("reduction", [segment_max, segment_min])
+def test_tangents_at_ties_are_averaged_in_float32(reduction, dtype):
+    # Their sum is more than float16 holds.
+    tied, step, index = jnp.ones(4, dtype), jnp.full(4, 49152, dtype), jnp.zeros(4, jnp.int32)
+    out, tangent = jax.jvp(lambda data: reduction(data, index, 1), (tied,), (step,))
+    assert out.dtype == tangent.dtype == dtype
+    np.testing.assert_array_equal(tangent, [49152])
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_counts_are_of_real_rows(x64):
+    with jax.enable_x64(x64):
+        counts = segment_count(INDEX, 3)
     assert counts.dtype == jnp.int32
     np.testing.assert_array_equal(counts, [2, 0, 2])
+
+
+def test_the_mean_of_integers_is_of_the_default_float_dtype(x64):
+    assert segment_mean(jnp.array([1, 2]), jnp.array([0, 0]), 1).dtype == jnp.float64
 
 
 def test_softmax_sums_to_1_in_each_segment_and_is_0_in_padding():

@@ -30,9 +30,16 @@ def test_k_is_rounded_up_in_the_dtype_of_the_scores(ratio, num_nodes, in_float32
     assert counts_of([num_nodes], ratio, "bfloat16") == in_float32
 
 
+@pytest.mark.parametrize("ratio", [0.3, np.float64(0.3)])
+def test_k_goes_by_the_dtype_of_the_scores_where_64_bits_are_on(ratio, x64):
+    assert top_k_counts(jnp.array([50], jnp.int32), ratio, jnp.float32) == 16
+
+
 def test_a_ratio_from_1_on_is_a_number_of_nodes():
     np.testing.assert_array_equal(counts_of([0, 1, 2, 5], 1, "float32"), [0, 1, 1, 1])
-    np.testing.assert_array_equal(counts_of([0, 1, 2, 5], 2, "float32"), [0, 1, 2, 2])
+    for two in (2, 2.0):
+        np.testing.assert_array_equal(counts_of([0, 1, 2, 5], two, "float32"), [0, 1, 2, 2])
+        assert counts_of([0, 1, 2, 5], two, "float32").dtype == np.int32
     np.testing.assert_array_equal(counts_of([0, 1, 2, 5], 10**12, "float32"), [0, 1, 2, 5])
 
 
@@ -68,8 +75,16 @@ def test_the_capacity_covers_counts_that_float32_cannot_hold():
 
 
 def test_the_capacity_of_a_count_is_no_more_than_that_of_each_graph():
-    capacities = [top_k_capacity(10, 2, ratio, jnp.dtype("float32")) for ratio in (1, 3, 7)]
-    assert capacities == [2, 6, 10]
+    capacities = [top_k_capacity(10, 2, ratio, jnp.dtype("float32")) for ratio in (1, 3, 3.0, 7)]
+    assert capacities == [2, 6, 6, 10] and all(type(number) is int for number in capacities)
+
+
+def test_the_capacity_is_that_of_the_formula():
+    # Half of 2**30, grown by (1 + 2**-24)², and of 2**55, grown by (1 + 2**-53)²; and 1 a graph.
+    assert top_k_capacity(2**30, 2, 0.5, jnp.float32) == 2**29 + 2**6 + 2
+    assert top_k_capacity(2**55, 3, 0.5, jnp.float64) == 2**54 + 2**2 + 3
+    # 0.3 is 10066330 / 2**25 in float32, which is more than 0.3.
+    assert top_k_capacity(2**25, 2, 0.3, jnp.float32) == 10066330 + 1 + 2
 
 
 def test_top_k_goes_by_graph_then_score_then_index():
@@ -110,6 +125,18 @@ def test_min_score_in_half_precision_keeps_a_node_of_every_graph(dtype):
     score = jnp.array([0.3, 0.7, 1.0], dtype)
     batch = BatchVector(jnp.array([0, 0, 1]), 2)
     assert above_min_score(score, batch, 2.0).tolist() == [False, True, True]
+
+
+def test_min_score_takes_what_is_nearer_to_the_maximum_than_the_tolerance():
+    scores = [0.3, 0.3 - 0.5e-7, 0.3 - 1.5e-7, 0.0]
+    assert mask_of(scores, [0] * 4, 1, 0.5) == [True, True, False, False]
+
+
+def test_places_and_numbers_are_of_32_bits_where_64_are_on(x64):
+    mask = jnp.array([False, True])
+    assert [array.dtype for array in first_true(mask, 1)] == [jnp.int32] * 2
+    batch = BatchVector(jnp.zeros(2, jnp.int32), 1)
+    assert top_k(jnp.ones(2), batch, 1, 1)[0].dtype == jnp.int32
 
 
 def test_first_true_counts_all_and_lists_as_many_as_fit():

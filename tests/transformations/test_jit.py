@@ -30,10 +30,11 @@ def test_jit_equals_eager_in_shapes_dtypes_and_values(operator: Operator):
 
 @pytest.mark.parametrize(**named(OPERATORS))
 def test_a_hundred_batches_of_one_shape_take_one_trace(operator: Operator, hundred_batches):
+    before = num_traces(operator)
     for inputs in hundred_batches:
         result = run(operator, inputs)
         assert np.isfinite(result.loss)
-    assert num_traces(operator) == 1
+    assert num_traces(operator) <= before + 1
 
 
 @pytest.mark.parametrize(**named(OPERATORS))

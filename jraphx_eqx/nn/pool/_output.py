@@ -3,7 +3,6 @@ from collections.abc import Iterator
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from ...data import BatchVector, is_traced, register_serialization
@@ -71,7 +70,7 @@ class PoolOutput(eqx.Module):
                 "say): take one first, jax.tree.map(lambda array: array[i], out)"
             )
         kept = int(self.num_kept)
-        edges = np.flatnonzero(edge_mask(self.edge_index, self.x.shape[0]))
+        edges = edge_mask(self.edge_index, self.x.shape[0])
         return PoolOutput(
             x=self.x[:kept],
             edge_index=self.edge_index[:, edges],

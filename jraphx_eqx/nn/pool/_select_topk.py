@@ -1,5 +1,4 @@
 import math
-import warnings
 from collections.abc import Callable
 
 import equinox as eqx
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ..._warn import warn
 from ...data import BatchVector, resolve_batch
 from ...ops import (
     above_min_score,
@@ -150,10 +150,9 @@ def _check_ratio(ratio):
             f"ratio from 1 on is the number of nodes to keep and must be whole, got {ratio!r}"
         )
     if isinstance(ratio, float) and ratio == 1:
-        warnings.warn(
+        warn(
             "ratio=1.0 keeps one node of each graph, as in PyG, not all of them. Write ratio=1 "
-            "if this is meant.",
-            stacklevel=4,
+            "if this is meant."
         )
 
 

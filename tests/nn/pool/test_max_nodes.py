@@ -1,5 +1,6 @@
 """Room for fewer nodes and edges than there can be: nothing is dropped in silence."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -74,6 +75,18 @@ def test_trim_keeps_what_overflow_says(where):
     out = pooled(MODES["fraction"])
     assert not out.trim().overflow
     assert eqx.tree_at(where, out, jnp.asarray(True)).trim().overflow
+
+
+def test_trim_keeps_losses():
+    out = pooled(MODES["fraction"])
+    out = dataclasses.replace(out, loss={"entropy": jnp.array(3.0)})
+    assert out.trim().loss == {"entropy": 3.0}
+
+
+def test_trim_is_refused_whatever_is_traced():
+    out = pooled(MODES["fraction"])
+    with pytest.raises(ValueError, match=r"trim\(\) needs values"):
+        jax.jit(lambda loss: dataclasses.replace(out, loss={"entropy": loss}).trim())(3.0)
 
 
 def test_no_room_at_all_is_fine_where_nothing_is_kept():

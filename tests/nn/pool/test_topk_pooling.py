@@ -150,6 +150,15 @@ def test_a_decision_from_elsewhere_can_be_put_in():
     np.testing.assert_array_equal(batch.index, [0, 1, 2])
 
 
+def test_a_selection_has_a_cluster_for_each_node_and_none_for_padding():
+    perm, score = jnp.array([1, 3], jnp.int32), jnp.array([5.0, 6.0, 7.0])
+    for overflow in (None, jnp.array(False), jnp.array(True)):
+        select = select_nodes(perm, score, overflow)
+        np.testing.assert_array_equal(select.cluster_index, [0, 2])
+        np.testing.assert_array_equal(select.weight, [6, 0])
+        assert select.overflow == (overflow is not None and bool(overflow))
+
+
 def test_lift_brings_kept_nodes_back_and_gives_0_to_the_others():
     out = pooling()(X, EDGES, ATTRS, BATCH)
     lifted = out.lift(jnp.arange(1.0, 6)[:, None])
@@ -183,6 +192,12 @@ def test_pooling_twice_keeps_the_best_of_the_best():
     np.testing.assert_array_equal(second.batch.index, [0, 1])
 
 
+def test_scores_of_a_bare_batch_under_jit_take_its_size():
+    pool = pooling(min_score=0.2)
+    traced = jax.jit(lambda ids: pool.score(X[:5], None, ids, size=2))(BATCH.index[:5])
+    np.testing.assert_allclose(traced, pool.score(X[:5], None, BATCH.index[:5]), rtol=1e-6)
+
+
 def test_without_batch_there_is_one_graph():
     out = pooling(2)(X[:5], EDGES[:, :5])
     np.testing.assert_array_equal(out.perm, [4, 1])
@@ -197,12 +212,14 @@ def test_outputs_keep_the_dtypes_of_their_indices(edge_dtype, batch_dtype):
         args = (X.astype(jnp.float64), EDGES.astype(edge_dtype), ATTRS, batch)
         out = eqx.filter_eval_shape(pooling(), *args)
     assert (out.edge_index.dtype, out.batch.index.dtype) == (edge_dtype, batch_dtype)
-    assert out.select.node_index.dtype == jnp.int32
+    assert out.select.node_index.dtype == out.select.cluster_index.dtype == jnp.int32
+    assert out.edge_overflow.dtype == out.select.overflow.dtype == bool
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float16, jnp.bfloat16])
 def test_the_weight_is_drawn_within_one_over_the_root_of_the_width(dtype):
     weight = SelectTopK(400, dtype=dtype, key=jax.random.key(1)).weight
     assert weight.shape == (1, 400) and weight.dtype == dtype
+    assert TopKPooling(4, dtype=dtype, key=jax.random.key(1)).select.weight.dtype == dtype
     largest = np.max(np.abs(np.asarray(weight, np.float32)))
     assert 0.045 < largest <= 0.05 * (1 + float(jnp.finfo(dtype).eps))
