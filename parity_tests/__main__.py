@@ -153,13 +153,21 @@ def check_command(
     operator: Operators = None,
     lane: Annotated[list[Lane] | None, typer.Option(help="Default: exact, f64 and f32.")] = None,
     references: References = FOLDER,
+    optimized: Annotated[
+        bool,
+        typer.Option(
+            "--optimized",
+            help="Compile gradients in float32 as users run them, too, and not only values. Takes "
+            "half as long again.",
+        ),
+    ] = False,
     jobs: Jobs = JOBS,
     json: Json = None,
     html: Html = None,
 ) -> None:
     """Compares every operator with the references. Needs no PyTorch."""
     lanes = tuple(map(str, lane)) if lane else LANES
-    work = functools.partial(_work.replay, lanes, references)
+    work = functools.partial(_work.replay, lanes, references, not optimized)
     with _references_or_exit():
         result = _with_progress(operator, jobs, work, _work.replay_size)
     _finish(result, json, html)

@@ -6,7 +6,7 @@ from jraphx_eqx.nn import conv
 from jraphx_eqx.nn.models import MLP
 from jraphx_eqx.parity import Config, Rows, Spec
 
-from ._inputs import EDGE_CLASSES, ROWS, one_graph, pad_with, row_groups
+from ._inputs import EDGE_CLASSES, ROWS, one_graph, pad_with, row_groups, undrawn
 
 WIDTH, OUT = 3, 4
 WEIGHT, COLUMN = {"weight": "edge_weight"}, {"weight": "column"}
@@ -120,7 +120,8 @@ def _conv_spec(name, grid, exact=lambda config: ()):
         return getattr(torch_geometric.nn, name)(WIDTH, OUT, **options)
 
     def ours(**options):
-        return getattr(conv, name)(WIDTH, OUT, **options, key=jax.random.key(0))
+        layer = getattr(conv, name)
+        return undrawn(lambda: layer(WIDTH, OUT, **options, key=jax.random.key(0)))
 
     return Spec(
         name,
@@ -148,8 +149,11 @@ def _gin_pyg(act="relu", **options):
 
 
 def _gin_ours(act="relu", **options):
-    mlp = MLP([WIDTH, 5, OUT], act=act, norm=None, key=jax.random.key(0))
-    return conv.GINConv(WIDTH, OUT, mlp, **options)
+    def make():
+        mlp = MLP([WIDTH, 5, OUT], act=act, norm=None, key=jax.random.key(0))
+        return conv.GINConv(WIDTH, OUT, mlp, **options)
+
+    return undrawn(make)
 
 
 SPECS = (

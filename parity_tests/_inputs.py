@@ -1,9 +1,10 @@
 """What the specs of all operators share: padding by our own `Batch`, and the graph of each row."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax.numpy as jnp
+import equinox as eqx
+import jax
 import numpy as np
 
 from jraphx_eqx.data import Batch, BatchVector
@@ -77,7 +78,7 @@ def pad_with(fill: float):
             "node": {name: given[name] for name in NODE if name in given},
             "edge": {name: given[name] for name in EDGE if name in given},
         }
-        vector = BatchVector(jnp.asarray(index), num_graphs)
+        vector = BatchVector(jax.device_put(index), num_graphs)
         batch = Batch(edge_index=given["edge_index"], batch=vector, extras=extras)
         sizes = {"num_nodes": num_nodes, "num_edges": num_edges, "num_graphs": num_graphs}
         padded = batch.pad(**{name: _capacity(case, name, n) for name, n in sizes.items()})
@@ -116,6 +117,17 @@ def _capacity(case: Case, name: str, size: int) -> int:
     while capacity < size + (name != "num_graphs"):
         capacity *= 2
     return capacity
+
+
+def undrawn(make: Callable[[], Any]) -> Any:
+    """What `make` builds, with zeros for the weights that it would draw. PyTorch's are loaded in
+    their place, and a program would be compiled for each of their shapes."""
+    return jax.tree.map(_zeros, eqx.filter_eval_shape(make))
+
+
+def _zeros(leaf: Any) -> Any:
+    is_shape = isinstance(leaf, jax.ShapeDtypeStruct)
+    return jax.device_put(np.zeros(leaf.shape, leaf.dtype)) if is_shape else leaf
 
 
 def one_graph(arrays: dict[str, Any]) -> dict[str, Any]:

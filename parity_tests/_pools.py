@@ -11,7 +11,7 @@ from jraphx_eqx.nn.conv import GATConv
 from jraphx_eqx.nn.pool import SAGPooling, SelectTopK, TopKPooling, select_nodes
 from jraphx_eqx.parity import Config, Decision, Rows, Spec, Stage, watch_topk
 
-from ._inputs import EDGE_CLASSES, ROWS, edge_groups, one_graph, pad_with, row_groups
+from ._inputs import EDGE_CLASSES, ROWS, edge_groups, one_graph, pad_with, row_groups, undrawn
 
 WIDTH = 3
 TOPK = (
@@ -82,7 +82,7 @@ def _pyg_topk(nonlinearity="tanh", **options):
 
 def _topk(nonlinearity="tanh", **options):
     options["nonlinearity"] = _activation(nonlinearity)
-    return TopKPooling(WIDTH, **options, key=jax.random.key(0))
+    return undrawn(lambda: TopKPooling(WIDTH, **options, key=jax.random.key(0)))
 
 
 class _Linear(eqx.Module):
@@ -123,8 +123,11 @@ def _pyg_sag(gnn, nonlinearity="tanh", **options):
 
 
 def _sag(gnn, nonlinearity="tanh", **options):
-    key = jax.random.key(0)
     options["nonlinearity"] = _activation(nonlinearity)
+    return undrawn(lambda: _drawn_sag(gnn, jax.random.key(0), **options))
+
+
+def _drawn_sag(gnn, key, **options):
     if gnn == "gat, 2 heads":
         gnn = GATConv(WIDTH, 1, heads=2, key=key)
     elif gnn == "linear":

@@ -45,9 +45,10 @@ def check_operator(
     *,
     lanes: tuple[str, ...] = LANES,
     folder: Path = FOLDER,
+    quick: bool = False,
     progress: Callable[[], None] = lambda: None,
 ) -> Result:
     """Replays one operator, without PyTorch."""
     lanes = [lane for lane in lanes if lane in lanes_of(SPECS[name])]
-    at = {"divergences": DIVERGENCES, "complete": True, "progress": progress}
+    at = {"divergences": DIVERGENCES, "complete": True, "quick": quick, "progress": progress}
     return check(SPECS[name], folder, lanes=lanes, **at)

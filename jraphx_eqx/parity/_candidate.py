@@ -50,6 +50,8 @@ class Candidate:
     - `weights`: the PyTorch weights by their PyTorch names.
     - `lane`: one of `LANES`.
     - `watch`: receives all that the module gives, by name.
+    - `quick`: compile without optimizations all but `values`. In float64 always: it is there to
+        show wrong numbers, whatever compiles them.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class Candidate:
         weights: Mapping[str, np.ndarray],
         lane: str,
         watch: Callable[[Mapping[str, np.ndarray | None]], None] = lambda found: None,
+        quick: bool = False,
     ):
         self.spec, self.lane, self.compiled, self.watch = spec, lane, True, watch
+        self.quick = quick or DTYPES[lane] is np.float64
         self.plain = dict(inputs)
         self.padded = dict(spec.pad(inputs, case))
         self.decision: Decision | None = spec.decision(config)
@@ -90,8 +94,8 @@ class Candidate:
         padded[: len(scores)] = scores
         with precision(self.lane):
             select = self.decision.select_eqx
-            select = _jit(select) if self.compiled else select
-            chosen = select(self.module, jnp.asarray(padded), self.arrays)
+            select = _jit(select, self.quick) if self.compiled else select
+            chosen = select(self.module, jax.device_put(padded), self.arrays)
         index = np.asarray(chosen)
         index = index[index < len(padded)]
         self.watch({"selected": index})
@@ -127,9 +131,8 @@ class Candidate:
         """Outputs of the real entries by a program that computes no gradients, as for inference.
         It is compiled otherwise."""
         with precision(self.lane):
-            call = _jit(self.spec.call_eqx) if self.compiled else self.spec.call_eqx
             choice = None if self.decision is None else self.choice(chosen)
-            found = self._real(_numpy(call(self.module, self.arrays, choice)))
+            found = self._real(_numpy(self._call(self.module, self.arrays, choice)))
         self.watch(found)
         return found
 
@@ -140,12 +143,19 @@ class Candidate:
     def choice(self, chosen: np.ndarray | None) -> Choice:
         """What `Spec.call_eqx` is told to choose; `None` for the operator's own choice."""
         assert self.decision is not None
-        params, static, diff, other = self._parts()
-        shapes = _output_shapes(self.spec.call_eqx, params, static, diff, other, _own)
-        capacity = shapes[self.decision.index].shape[0]
+        capacity = self._shapes()[self.decision.index].shape[0]
         forced = np.zeros(0, np.int32) if chosen is None else chosen
         padded = self.decision.pad(forced, self.padded, capacity)
-        return Choice(jnp.asarray(padded), jnp.asarray(chosen is not None))
+        return Choice(jax.device_put(padded), jax.device_put(np.array(chosen is not None)))
+
+    def _shapes(self) -> dict[str, Any]:
+        """The shapes and dtypes of the outputs."""
+        return _output_shapes(self._call, *self._parts(), _own if self.decision else None)
+
+    @property
+    def _call(self) -> Callable[..., Any]:
+        """The operator without gradients."""
+        return _jit(self.spec.call_eqx) if self.compiled else self.spec.call_eqx
 
     def _parts(self) -> tuple[Any, Any, dict[str, Any], dict[str, Any]]:
         diff = {n: self.arrays[n] for n in self.spec.differentiate if is_float(self.plain[n])}
@@ -154,13 +164,17 @@ class Candidate:
 
     def _program(self, chosen: np.ndarray | None) -> tuple[Callable[..., Any], dict[str, Any]]:
         call = self.spec.call_eqx
-        score = None if self.decision is None else self.decision.score_eqx
-        at = *self._parts(), None if self.decision is None else self.choice(chosen)
-        shapes = _output_shapes(call, *at)
+        decision, shapes = self.decision, self._shapes()
+        score = None if decision is None else decision.score_eqx
+        choice = None if decision is None else self.choice(chosen)
+        at = *self._parts(), choice
+        if decision and choice and choice.forced.shape != shapes[decision.index].shape:
+            shapes = _output_shapes(call, *at)
         floats = {n: value for n, value in shapes.items() if _is_inexact(value)}
         zeros = {n: np.zeros(value.shape, value.dtype) for n, value in floats.items()}
-        make = _compiled_program if self.compiled else _eager_program
-        return functools.partial(make(call, score), *at), zeros
+        program = _gradient_program(call, score)
+        program = _jit(program, self.quick) if self.compiled else program
+        return functools.partial(program, *at), zeros
 
     def _gradients(self, grads: tuple[Any, Any], direction: str) -> dict[str, np.ndarray | None]:
         suffix = f"|{direction}" if direction else ""
@@ -177,18 +191,37 @@ class Candidate:
         return found
 
 
-@functools.cache
-def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    return eqx.filter_jit(function)
+_QUICKLY = {
+    "xla_backend_optimization_level": 0,
+    # The newer emitters take longer, and without optimizations their float32 `tanh` does not reach
+    # 1 where it saturates.
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
 
 
 @functools.cache
-def _compiled_program(call: Callable[..., Any], score: Callable[..., Any] | None):
+def _options() -> dict[str, Any] | None:
+    """Those of XLA to compile quickly and not for speed, if it knows them."""
+    if jax.default_backend() != "cpu":
+        return None
+    try:
+        jax.jit(lambda: 0, compiler_options=_QUICKLY).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return None
+    return _QUICKLY
+
+
+@functools.cache
+def _jit(function: Callable[..., Any], quick: bool = False) -> Callable[..., Any]:
+    options = _options() if quick else None
+    return eqx.filter_jit(function, compiler_options=options)  # pyright: ignore[reportCallIssue]
+
+
+@functools.cache
+def _gradient_program(call: Callable[..., Any], score: Callable[..., Any] | None):
     """One program for scores, values and gradients, so that each configuration is compiled once."""
-    return eqx.filter_jit(_eager_program(call, score))
 
-
-def _eager_program(call: Callable[..., Any], score: Callable[..., Any] | None):
     def program(params, static, diff, other, choice, cotangents):
         def floats_and_all(params, diff):
             outputs = dict(call(eqx.combine(params, static), {**other, **diff}, choice))
@@ -211,7 +244,7 @@ _SHAPES: dict[Any, dict[str, Any]] = {}
 def forget() -> None:
     """Forgets all that was traced or compiled, so that changed code is traced again."""
     _jit.cache_clear()
-    _compiled_program.cache_clear()
+    _gradient_program.cache_clear()
     _SHAPES.clear()
     jax.clear_caches()
 
@@ -234,7 +267,8 @@ def _is_inexact(value: Any) -> bool:
 def _array(value: Any, lane: str) -> Any:
     if not isinstance(value, np.ndarray):
         return value
-    return jnp.asarray(value.astype(DTYPES[lane]) if is_float(value) else value)
+    # `jnp.asarray` would compile a program for each shape.
+    return jax.device_put(value.astype(DTYPES[lane]) if is_float(value) else value)
 
 
 def _numpy(arrays: Mapping[str, Any]) -> dict[str, Any]:

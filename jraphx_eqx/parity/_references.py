@@ -129,6 +129,7 @@ def check(
     lanes: Sequence[str] | None = None,
     divergences: Iterable[Divergence] = (),
     complete: bool = False,
+    quick: bool = False,
     repro: Callable[[Spec, Config, Case, str], str] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Result:
@@ -136,7 +137,7 @@ def check(
 
     **Arguments:**
 
-    - `spec`, `lanes`, `divergences`, `complete`, `repro`, `progress`: as for
+    - `spec`, `lanes`, `divergences`, `complete`, `quick`, `repro`, `progress`: as for
         [`run`][jraphx_eqx.parity.run].
     - `folder`: where the folder of the operator is.
 
@@ -154,6 +155,7 @@ def check(
         pairing=found.manifest["pairing"],
         seed=found.manifest["seed"],
         complete=complete,
+        quick=quick,
         divergences=divergences,
         oracle=found.oracle,
         repro=repro,

@@ -26,6 +26,7 @@ def run(
     configs: Sequence[Config] | None = None,
     force: bool = False,
     complete: bool = False,
+    quick: bool = False,
     divergences: Iterable[Divergence] = (),
     oracle: Callable[[Spec, Config, Case, int], AbstractOracle] | None = None,
     repro: Callable[[Spec, Config, Case, str], str] | None = None,
@@ -50,6 +51,8 @@ def run(
     - `configs`: the configurations; by default all of the spec's `grid`.
     - `force`: hand PyG's decision to the Equinox side always, and not only where its own differs.
     - `complete`: fail if one of the spec's `input_classes` is in none of the cases.
+    - `quick`: in the lanes `"f32"` and `"exact"`, too, compile gradients and selections without
+        optimizations, as those of `"f64"` always are. Values alone are compiled as users run them.
     - `divergences`: the declared ones.
     - `oracle`: where the reference comes from; by default PyTorch itself.
     - `repro`: the command that repeats one comparison, for reports.
@@ -70,9 +73,8 @@ def run(
     for config, case in pairs(spec, cases, pairing):
         make = functools.cache(functools.partial(oracle, spec, config, case, seed))
         for lane in lanes:
-            trial = Trial(
-                spec, config, case, lane, book, repro(spec, config, case, lane) if repro else ""
-            )
+            told = repro(spec, config, case, lane) if repro else ""
+            trial = Trial(spec, config, case, lane, book, told, quick=quick)
             trial.guard(make, functools.partial(_module, modules, spec, config), force)
             for record in trial.records:
                 declare(record, mine, config, case)

@@ -49,9 +49,10 @@ class Trial:
         book: Book,
         repro: str = "",
         watch: Callable[[Mapping[str, np.ndarray | None]], None] = lambda found: None,
+        quick: bool = False,
     ):
         self.spec, self.config, self.case, self.lane = spec, config, case, lane
-        self.book, self.repro, self.watch = book, repro, watch
+        self.book, self.repro, self.watch, self.quick = book, repro, watch, quick
         self.records: list[Record] = []
 
     def record(self, tensor: str, kind: Any, **values: Any) -> Record:
@@ -104,7 +105,7 @@ class Trial:
         """The Equinox side for these inputs; `case` has another capacity, if given."""
         case = self.case if case is None else case
         at = (self.spec, self.config, case, module, inputs, weights, self.lane)
-        return Candidate(*at, self.watch)
+        return Candidate(*at, self.watch, self.quick)
 
     def _compare_bits(self, candidate: Candidate, reference: Reference) -> None:
         found = candidate.run(reference.chosen, reference.cotangents)

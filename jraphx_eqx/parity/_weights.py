@@ -57,7 +57,7 @@ def load(module: Any, weights: Mapping[str, np.ndarray], dtype: Any) -> Any:
     def replace(path, leaf):
         if not eqx.is_inexact_array(leaf):
             return leaf
-        return jax.numpy.asarray(np.asarray(weights[leaf_name(path)], dtype))
+        return jax.device_put(np.asarray(weights[leaf_name(path)], dtype))
 
     return jax.tree_util.tree_map_with_path(replace, module)
 
