@@ -63,9 +63,9 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "degrees = degree(edge_index[2], num_nodes, edge_weight, wide)",
     ): "an index past the end is that of the last row",
     (
-        "ops._edges.filter_edges",
-        'new_label = new_label.at[node_index].set(labels, mode="drop")',
-        "new_label = new_label.at[node_index].set(labels, )",
+        "ops._gather.positions",
+        'return place.at[index].set(jnp.arange(num_picked, dtype=dtype), mode="drop")',
+        "return place.at[index].set(jnp.arange(num_picked, dtype=dtype), )",
     ): "updates past the end are dropped in any case",
     (
         "ops._coalesce.coalesce",
@@ -156,9 +156,4 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "needed = path_capacity(num_edges, num_nodes, num_kept)",
         "needed = path_capacity(num_edges, num_kept, num_nodes)",
     ): "less room, still enough: a middle that is not kept has a b paths of a + b edges",
-    (
-        "ops._topk.top_k_counts",
-        "return jnp.minimum(counts, min(int(ratio), jnp.iinfo(counts.dtype).max))",
-        "return jnp.minimum(min(int(ratio), jnp.iinfo(counts.dtype).max), counts)",
-    ): "the lesser of two has no order",
 }

@@ -24,8 +24,8 @@ def segment_reduce_by_block(
 
     The messages along the edges of a large graph take more memory than all the rest, and most of
     the time goes into fetching it. Here they are made and added block by block, in the same order.
-    On another backend than a CPU, for few rows, and for `"max"` and `"min"`, all rows are made at
-    once.
+    On another backend than a CPU, for few rows, for integers, and for `"max"` and `"min"`, all rows
+    are made at once.
 
     **Arguments:**
 
@@ -41,7 +41,8 @@ def segment_reduce_by_block(
     row_bytes = math.prod(row) * shape.dtype.itemsize
     size = max(_BLOCK_BYTES // max(row_bytes, 1), 1)
     blocks = Blocks(make_rows, operands, num_rows, size)
-    if aggr in ("max", "min") or not blocks.are_worth_it:
+    inexact = jnp.issubdtype(shape.dtype, jnp.inexact)
+    if aggr in ("max", "min") or not inexact or not blocks.are_worth_it:
         return aggregation(aggr)(make_rows(operands), index, num_segments)
 
     def step(total, number):

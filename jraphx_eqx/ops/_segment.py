@@ -37,8 +37,8 @@ def segment_mean(
     As [`segment_sum`][jraphx_eqx.ops.segment_sum]; integers give the default float dtype.
     """
     inexact = jnp.issubdtype(data.dtype, jnp.inexact)
-    total = _with_padding_segment(jax.ops.segment_sum, _widened(data), index, num_segments)
-    total = total if inexact else total.astype(float)
+    wide = _widened(data) if inexact else data.astype(float)
+    total = _with_padding_segment(jax.ops.segment_sum, wide, index, num_segments)
     mean = divide_by_count(total, index, num_segments)
     return mean.astype(data.dtype) if inexact else mean
 

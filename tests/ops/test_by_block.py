@@ -117,6 +117,16 @@ def test_forward_mode_and_vmap(small_blocks):
     np.testing.assert_array_equal(found[1], both)
 
 
+@pytest.mark.parametrize("aggr", ["add", "mean"])
+def test_integers_are_as_at_once(aggr, monkeypatch):
+    monkeypatch.setattr(_by_block, "_BLOCK_BYTES", 8)
+    rows, index = jnp.arange(ROWS), jnp.zeros(ROWS, jnp.int32)
+    found = segment_reduce_by_block(lambda rows: rows, rows, index, 1, aggr)
+    expected = aggregation(aggr)(rows, index, 1)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_half_precision_is_added_in_float32(monkeypatch):
     monkeypatch.setattr(_by_block, "_BLOCK_BYTES", 8)
     # In float16 1 would be lost beside 2048.

@@ -104,6 +104,11 @@ def test_counts_are_of_real_rows(x64):
     np.testing.assert_array_equal(counts, [2, 0, 2])
 
 
+def test_the_mean_of_integers_does_not_overflow():
+    hundreds = jnp.full(4, 100, jnp.int8)
+    np.testing.assert_array_equal(segment_mean(hundreds, jnp.zeros(4, jnp.int32), 1), [100])
+
+
 def test_the_mean_of_integers_is_of_the_default_float_dtype(x64):
     assert segment_mean(jnp.array([1, 2]), jnp.array([0, 0]), 1).dtype == jnp.float64
 

@@ -73,11 +73,12 @@ def test_traced_ids_past_the_end_are_padding(pool):
     np.testing.assert_array_equal(out, EXPECTED[pool])
 
 
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.int32])
 @pytest.mark.parametrize("pool", EXPECTED)
-def test_integers_keep_their_dtype_but_for_the_mean(pool):
-    x = X[:3].astype(jnp.int32)
-    for out in (pool(x, jnp.array([0, 2, 0])), pool(x)):
-        assert out.dtype == (jnp.float32 if pool is global_mean_pool else jnp.int32)
+def test_integers_keep_their_dtype_but_for_the_mean(pool, dtype):
+    x = X[:3].astype(dtype)
+    for out in (pool(x, jnp.array([0, 2, 0])), pool(x), pool(x[:0])):
+        assert out.dtype == (jnp.float32 if pool is global_mean_pool else dtype)
     np.testing.assert_array_equal(pool(x, jnp.array([0, 2, 0])), EXPECTED[pool])
 
 
