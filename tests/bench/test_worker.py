@@ -25,14 +25,18 @@ def team():
     team.stop()
 
 
-def test_times_come_by_turns_for_each_pass(team):
+@pytest.mark.parametrize(("quick", "turns"), [(0.0, 2), (60.0, 6)])
+def test_times_come_by_turns_for_each_pass_and_more_if_calls_are_quick(
+    team, quick, turns, monkeypatch
+):
+    monkeypatch.setattr(_measure, "QUICK", quick)
     records = list(_measure.interleaved(team, TINY, PACE))
     assert [(r["operator"], r["pass"]) for r in records] == [
         ("TopKPooling", FORWARD),
         ("TopKPooling", BOTH),
     ]
     for record in records:
-        assert len(record["seconds"]) == 2 and all(len(turn) == 3 for turn in record["seconds"])
+        assert [len(turn) for turn in record["seconds"]] == [3] * turns
         assert all(seconds > 0 for turn in record["seconds"] for seconds in turn)
 
 

@@ -59,7 +59,10 @@ class AbstractScorePool(AbstractPool):
     def reduce(
         self, x: Float[Array, "nodes features"], select: SelectOutput
     ) -> Float[Array, "clusters features"]:
-        """The features of the kept nodes times their score, times `multiplier`."""
+        """The features of the kept nodes times their score, times `multiplier`.
+
+        `select` must keep each node at most once, as this pooling's own does.
+        """
         check_rows(x, select.num_nodes, "x", "nodes of select")
         return self.multiplier * (gather_once(x, select.node_index) * select.weight[:, None])
 
