@@ -158,7 +158,7 @@ def check_command(
         typer.Option(
             "--optimized",
             help="Compile gradients in float32 as users run them, too, and not only values. Takes "
-            "half as long again.",
+            "longer.",
         ),
     ] = False,
     jobs: Jobs = JOBS,
