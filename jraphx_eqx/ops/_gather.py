@@ -28,8 +28,10 @@ def gather_once(
 @gather_once.defjvp
 def _gather_once_jvp(primals, tangents):
     x, index = primals
-    # Said as a scatter, whose transpose is the gather.
     out = gather_once(x, index)
+    if index.shape[0] == 0:  # The transpose would gather from nothing, which JAX refuses.
+        return out, jnp.zeros_like(out)
+    # Said as a scatter, whose transpose is the gather.
     place = positions(index, x.shape[0], index.dtype)
     return out, jnp.zeros_like(out).at[place].add(tangents[0], mode="drop")
 

@@ -25,6 +25,14 @@ def test_a_gradient_goes_back_to_its_row(function):
     assert pullback(COTANGENT)[0].shape == (0, 2)
 
 
+@pytest.mark.parametrize("function", [gather, gather_once])
+@pytest.mark.parametrize("rows", [0, 3])
+def test_nothing_may_be_taken(function, rows):
+    nothing = jnp.zeros(0, jnp.int32)
+    out, pullback = jax.vjp(lambda x: function(x, nothing), X[:rows])
+    np.testing.assert_array_equal(pullback(out)[0], jnp.zeros((rows, 2)))
+
+
 def test_numbers_are_gathered_like_rows():
     _, pullback = jax.vjp(lambda x: gather_once(x, INDEX), X[:, 0])
     np.testing.assert_array_equal(pullback(COTANGENT[:, 0])[0], [30, 0, 10])
