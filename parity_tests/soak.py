@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from jraphx_eqx.parity import Record, Spec, describe, graphs, lanes_of, run
+from jraphx_eqx.parity import Record, Spec, describe, graphs, lanes_of, run, vacuity
 
 from . import _work
 from ._programs import keep_few
@@ -37,6 +37,7 @@ class Soak:
     - `runs`, `comparisons`: how many.
     - `worst`: the largest error divided by its tolerance, by lane and kind.
     - `decisions`: the verdicts on selections.
+    - `vacuous`: which comparisons said nothing, by lane and tensor.
     - `alarms`: every record that is neither PASS nor DECLARED, as text.
     """
 
@@ -44,11 +45,11 @@ class Soak:
     comparisons: int = 0
     worst: dict[tuple[str, str], float] = dataclasses.field(default_factory=dict)
     decisions: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    vacuous: dict[tuple[str, str], list[bool]] = dataclasses.field(default_factory=dict)
     alarms: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, records: list[Record]) -> None:
-        """Takes in one more run."""
-        self.runs += 1
+        """Takes in more records."""
         self.comparisons += len(records)
         for record in records:
             self.decisions.update(record.decisions)
@@ -71,19 +72,21 @@ def soak(
     torch.set_num_threads(1)
     spec, found = SPECS[name], Soak()
     for seed in range(first, first + seeds):
-        found.add(_one(spec, seed))
+        found.add(_one(spec, seed, found.vacuous))
+        found.runs += 1
         progress()
         keep_few()  # Cases without padding have programs of their own.
+    found.add(vacuity(spec, found.vacuous))
     return found
 
 
-def _one(spec: Spec, seed: int) -> list[Record]:
+def _one(spec: Spec, seed: int, vacuous: dict[tuple[str, str], list[bool]]) -> list[Record]:
     cases = [random_graphs(seed), *graphs.corners(seed, features=FEATURES)]
     # A rotated start, so that in the course of the seeds every configuration meets every case.
     turn = seed % len(spec.grid)
     spec = dataclasses.replace(spec, grid=[*spec.grid[turn:], *spec.grid[:turn]])
     lanes = [lane for lane in lanes_of(spec) if lane != "metamorphic"]
-    at = {"pairing": "rotate", "seed": seed, "divergences": DIVERGENCES}
+    at = {"pairing": "rotate", "seed": seed, "divergences": DIVERGENCES, "vacuous": vacuous}
     return run(spec, cases, lanes=lanes, **at).records
 
 

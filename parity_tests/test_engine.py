@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from jraphx_eqx.parity import Case, Config, Divergence, Spec, assert_parity, graphs, run
+from jraphx_eqx.parity import (
+    Case,
+    Config,
+    Divergence,
+    Spec,
+    assert_parity,
+    graphs,
+    run,
+    vacuity,
+)
 
 from .catalogue import FEATURES, SPECS
 
@@ -222,6 +231,37 @@ def test_lowest_instead_of_highest_scores_fail_as_a_decision():
     )
     result = run(spec, [graphs.random(0, features=FEATURES)], lanes=["f64"])
     assert any(r.kind == "decision" and r.verdict == "FAIL" for r in result.records)
+
+
+def cancelling(eqx, **changes):
+    """The lower half of a result is a difference that cancels: exactly, as PyTorch computes it."""
+    lower = np.arange(len(X)) >= len(X) // 2
+
+    def theirs(x):
+        return torch.where(torch.tensor(lower)[:, None], (x + 1e-22) - x, x)
+
+    def ours(x):
+        return jnp.where(lower[:, None], eqx(x), x)
+
+    blocks = {"out.y": lower.astype(int), "d.x": lower.astype(int)}
+    spec = small_spec(pyg=lambda: theirs, eqx=lambda: ours, blocks=lambda inputs, out: blocks)
+    return dataclasses.replace(spec, **changes)
+
+
+def test_what_cancels_exactly_in_every_run_may_leave_a_rounding():
+    assert run(cancelling(lambda x: (x - x) + 1e-22), [CASE]).ok
+    found = run(cancelling(lambda x: (x - x) + 1e-4), [CASE]).of("FAIL")
+    assert {(r.lane, r.tensor) for r in found} == {("f64", "out.y"), ("f32", "out.y")}
+
+
+def test_several_runs_can_be_judged_together_by_what_they_compared():
+    zeros = Case("zeros", {"x": np.zeros_like(X)})
+    spec, vacuous = small_spec(), {}
+    assert run(spec, [zeros], vacuous=vacuous).ok
+    assert {r.tensor for r in vacuity(spec, vacuous)} == {"out.y", "d.x"}
+    run(spec, [CASE], vacuous=vacuous)
+    assert vacuous["f32", "d.x"] == [True, False]
+    assert not vacuity(spec, vacuous)
 
 
 def test_an_unknown_lane_is_an_error():

@@ -35,6 +35,7 @@ from ._run import LANES as LANES
 from ._run import lanes_of as lanes_of
 from ._run import pairs as pairs
 from ._run import run as run
+from ._run import vacuity as vacuity
 from ._spec import Config as Config
 from ._spec import Decision as Decision
 from ._spec import Divergence as Divergence

@@ -123,12 +123,13 @@ class Oracle:
             rng = np.random.default_rng([self.seed, 2, noise.runs])
             reach = NEAR if noise.runs < JITTERED_RUNS else FAR
             moved = _jitter(rng, self.inputs, reach), _jitter(rng, self.weights, reach)
-            at = (reference.chosen, reference.cotangents, *moved)
-            low, high = self._run("f32", *at), self._run("f64", *at)
-            noise.add(_errors(low, high, reference.ids))
-            if runs > JITTERED_RUNS:
-                with random_rounding(noise.runs):
-                    other = self._run("f64", reference.chosen, reference.cotangents)
+            at = reference.chosen, reference.cotangents
+            more = noise.runs >= JITTERED_RUNS
+            with random_rounding(noise.runs) if more else nullcontext():
+                low = self._run("f32", *at, *moved)
+                other = self._run("f64", *at) if more else None
+            noise.add(_errors(low, self._run("f64", *at, *moved), reference.ids))
+            if other is not None:
                 noise.add_wide(_errors(other, reference.arrays, reference.ids))
 
     def _run(self, lane, chosen, cotangents=None, inputs=None, weights=None):

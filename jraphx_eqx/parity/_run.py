@@ -13,6 +13,8 @@ from ._torch import state_arrays
 from ._trial import Book, Trial
 
 LANES = tuple(DTYPES)
+# For each lane and tensor, which of its comparisons said nothing.
+Vacuous = dict[tuple[str, str], list[bool]]
 
 
 def run(
@@ -28,6 +30,7 @@ def run(
     complete: bool = False,
     quick: bool = False,
     divergences: Iterable[Divergence] = (),
+    vacuous: Vacuous | None = None,
     oracle: Callable[[Spec, Config, Case, int], AbstractOracle] | None = None,
     repro: Callable[[Spec, Config, Case, str], str] | None = None,
     progress: Callable[[], None] = lambda: None,
@@ -54,6 +57,8 @@ def run(
     - `quick`: in the lanes `"f32"` and `"exact"`, too, compile gradients and selections without
         optimizations, as those of `"f64"` always are. Values alone are compiled as users run them.
     - `divergences`: the declared ones.
+    - `vacuous`: for several runs that are judged together: it takes down which comparisons said
+        nothing, and the verdict is left to [`vacuity`][jraphx_eqx.parity.vacuity].
     - `oracle`: where the reference comes from; by default PyTorch itself.
     - `repro`: the command that repeats one comparison, for reports.
     - `progress`: called after each case.
@@ -80,7 +85,11 @@ def run(
                 declare(record, mine, config, case)
             result.records += trial.records
         progress()
-    result.records += vacuity(spec, book.vacuous)
+    if vacuous is None:
+        result.records += vacuity(spec, book.vacuous)
+    else:
+        for key, told in book.vacuous.items():
+            vacuous.setdefault(key, []).extend(told)
     if complete:
         result.records += undrawn(spec, book.classes)
     if not result.records:
@@ -159,8 +168,17 @@ def declare(record: Record, divergences: Iterable[Divergence], config: Config, c
             return
 
 
-def vacuity(spec: Spec, vacuous: dict[tuple[str, str], list[bool]]) -> list[Record]:
-    """A tensor that was zero or constant in every case was not really compared."""
+def vacuity(spec: Spec, vacuous: Vacuous) -> list[Record]:
+    """A tensor that was zero or constant in every case was not really compared.
+
+    **Arguments:**
+
+    - `spec`: says which tensors have to be zero.
+    - `vacuous`: for each lane and tensor, which of its comparisons said nothing, as
+        [`run`][jraphx_eqx.parity.run] takes it down.
+
+    **Returns:** a record, MISTRUSTED, for each tensor of which all comparisons said nothing.
+    """
     records = []
     for (lane, tensor), cases in sorted(vacuous.items()):
         if not all(cases) or spec.expect_zero(tensor) or "|" in tensor:

@@ -84,13 +84,12 @@ _MOVES = frozenset(
 
 @contextmanager
 def random_rounding(seed: int) -> Iterator[None]:
-    """Moves what every arithmetic operation of PyTorch returns in float64 by up to one unit in the
-    last place, backward passes included: another program that is equally right."""
+    """Moves what every arithmetic operation of PyTorch returns by up to one unit in the last place,
+    backward passes included: another program that is equally right."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
     generator = torch.Generator().manual_seed(seed)
-    eps = torch.finfo(torch.float64).eps
 
     class Rounding(TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -98,9 +97,9 @@ def random_rounding(seed: int) -> Iterator[None]:
             arithmetic = func._schema.name.removeprefix("aten::") not in _MOVES
             # Sparse results stay as they are: to write into one makes it uncoalesced.
             arithmetic &= getattr(out, "layout", None) == torch.strided
-            if arithmetic and isinstance(out, torch.Tensor) and out.dtype == torch.float64:
+            if arithmetic and isinstance(out, torch.Tensor) and out.is_floating_point():
                 steps = torch.randint(-1, 2, out.shape, generator=generator)
-                out.mul_(1 + eps * steps.double())
+                out.mul_(1 + torch.finfo(out.dtype).eps * steps.to(out.dtype))
             return out
 
     with Rounding():
