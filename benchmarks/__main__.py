@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 
 from . import _measure, _page, _tables, _workloads
 from ._datasets import available
-from ._machine import BUSY, busy_before_us, machine
+from ._machine import BUSY, HUGE_PAGES, busy_before_us, machine, no_huge_pages
 from ._workloads import SCATTER
 
 Part = StrEnum("Part", {name: name for name in _tables.TITLES})
@@ -26,6 +26,10 @@ def main(
     passive: Annotated[
         bool,
         typer.Option("--passive", help="Torch's threads sleep while they wait: for busy machines."),
+    ] = False,
+    huge_pages: Annotated[
+        bool,
+        typer.Option("--huge-pages", help="Large buffers of all frameworks are in huge pages."),
     ] = False,
     torch_scatter: Annotated[
         str | None, typer.Option(help="Folder into which torch-scatter was installed.")
@@ -48,12 +52,15 @@ def main(
     """Times our pools beside those of PyG and JraphX, on the same inputs, by turns."""
     if page is not None and plots is None:
         raise typer.BadParameter("--page shows the pictures, so it also needs --plots FOLDER")
+    if huge_pages and (problem := no_huge_pages()):
+        raise typer.BadParameter(f"--huge-pages: {problem}")
     if read is not None:
         results = json.loads(read.read_text())
         for part in dict.fromkeys(record["part"] for record in results["records"]):
             show(_tables.part(results["records"], part))
     else:
-        results = measure(only or list(Part), quick, passive, torch_scatter, data)
+        options = {"quick": quick, "passive": passive, "huge_pages": huge_pages}
+        results = measure(only or list(Part), options, torch_scatter, data)
     show(_tables.summary(results["records"]))
     for line in [*results["skipped"], *_tables.failures(results["records"])]:
         console.print(f"not measured: {line}", style="yellow", markup=False)
@@ -68,7 +75,7 @@ def main(
         _page.rewrite(page, results, plots)
 
 
-def measure(parts, quick, passive, scatter, folder) -> dict:
+def measure(parts, options, scatter, folder) -> dict:
     """Runs the parts; prints the table of each when it is done."""
     start = time.perf_counter()
     busy = busy_before_us()
@@ -80,13 +87,16 @@ def measure(parts, quick, passive, scatter, folder) -> dict:
         )
     # A limit for one process's sake would slow torch here.
     os.environ.pop("OMP_NUM_THREADS", None)
-    if passive:
+    if options["passive"]:
         os.environ["OMP_WAIT_POLICY"] = "passive"
+    if options["huge_pages"]:
+        os.environ["GLIBC_TUNABLES"] = HUGE_PAGES
     datasets, missing = available(folder)
     skipped = [f"{name}: no {name}.npz in --data ({folder})" for name in missing]
     team = _measure.Team(scatter, folder)
     if not team.has(SCATTER):
         skipped.append(f"{SCATTER}: --torch-scatter names no folder that has it ({scatter})")
+    quick = options["quick"]
     pace = _measure.Pace(2, 3, 0.05) if quick else _measure.Pace(3, 10, 0.12)
     records = []
     try:
@@ -105,7 +115,7 @@ def measure(parts, quick, passive, scatter, folder) -> dict:
         "machine": machine(),
         "busy": round(busy, 2),
         "versions": versions,
-        "options": {"quick": quick, "passive": passive, "parts": [str(part) for part in parts]},
+        "options": {**options, "parts": [str(part) for part in parts]},
         "seconds": round(time.perf_counter() - start),
         "skipped": skipped,
         "records": records,

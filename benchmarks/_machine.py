@@ -8,6 +8,9 @@ import platform
 import psutil
 
 BUSY = 0.15
+# What tells the C library's `malloc` to ask for huge pages, and where Linux says if it has them.
+HUGE_PAGES = "glibc.malloc.hugetlb=1"
+_SETTING = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def machine() -> dict[str, object]:
@@ -24,6 +27,17 @@ def machine() -> dict[str, object]:
 def busy_before_us() -> float:
     """The share of all cores that others use now."""
     return psutil.cpu_percent(1.0) / 100
+
+
+def no_huge_pages() -> str:
+    """Why large buffers cannot be in huge pages here; empty where they can."""
+    library, version = platform.libc_ver()
+    if library != "glibc" or tuple(map(int, version.split(".")[:2])) < (2, 35):
+        return f"the C library must be glibc 2.35 or newer, this is {library or '?'} {version}"
+    setting = _SETTING.read_text() if _SETTING.exists() else ""
+    if "[madvise]" not in setting and "[always]" not in setting:
+        return f"{_SETTING} must be set to madvise or always, it is {setting.strip() or 'missing'}"
+    return ""
 
 
 def _has_affinity():

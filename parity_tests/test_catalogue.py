@@ -2,7 +2,7 @@
 
 import pytest
 
-from jraphx_eqx.ops import _by_block
+from jraphx_eqx.ops import _by_block, _vectors
 from jraphx_eqx.parity import describe, graphs, lanes_of, run
 from jraphx_eqx.parity._candidate import forget
 
@@ -51,6 +51,7 @@ def test_what_must_change_nothing(name):
 @pytest.fixture
 def tiny_blocks(monkeypatch):
     monkeypatch.setattr(_by_block, "_BLOCK_BYTES", 64)
+    monkeypatch.setattr(_vectors, "_UNROLLED", FEATURES)
     forget()
     yield
     forget()
@@ -64,7 +65,8 @@ def test_messages_block_by_block(name, tiny_blocks):
         graphs.random(3, features=FEATURES, max_nodes=20),
         *graphs.corners(3, features=FEATURES),
     ]
-    result = check(run(spec, given, lanes=["f64"], pairing="rotate", divergences=DIVERGENCES))
+    lanes = ["f64", "f32"]
+    result = check(run(spec, given, lanes=lanes, pairing="rotate", divergences=DIVERGENCES))
     assert all_configs(result, spec)
 
 

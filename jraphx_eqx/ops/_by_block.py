@@ -8,6 +8,7 @@ from jaxtyping import Array, Int, Num, PyTree, Shaped
 from ._blocks import Blocks
 from ._dtype import wide_dtype
 from ._segment import aggregation, divide_by_count
+from ._vectors import in_vectors
 
 # Rows of so many bytes stay in the cache of a core between their making and their use.
 _BLOCK_BYTES = 2**20
@@ -40,7 +41,7 @@ def segment_reduce_by_block(
     num_rows, *row = shape.shape
     row_bytes = math.prod(row) * shape.dtype.itemsize
     size = max(_BLOCK_BYTES // max(row_bytes, 1), 1)
-    blocks = Blocks(make_rows, operands, num_rows, size)
+    blocks = Blocks(_vectorised(make_rows, num_segments), (operands, index), num_rows, size)
     inexact = jnp.issubdtype(shape.dtype, jnp.inexact)
     if aggr in ("max", "min") or not inexact or not blocks.are_worth_it:
         return aggregation(aggr)(make_rows(operands), index, num_segments)
@@ -54,6 +55,14 @@ def segment_reduce_by_block(
     if aggr == "mean":
         total = divide_by_count(total, index, num_segments)
     return total.astype(shape.dtype)
+
+
+def _vectorised(make_rows, num_segments):
+    def made(operands_and_index):
+        operands, index = operands_and_index
+        return in_vectors(make_rows(operands), index < num_segments)
+
+    return made
 
 
 def _added(total, rows, index):

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Int, Num
 
 from ._dtype import wide_dtype
 from ._gather import gather
+from ._vectors import in_vectors
 
 Aggregation = Literal["add", "sum", "mean", "max", "min"]
 
@@ -25,8 +26,7 @@ def segment_sum(
 
     **Returns:** shape `(num_segments, *features)`, in the dtype of `data`. Empty segments are 0.
     """
-    total = _with_padding_segment(jax.ops.segment_sum, _widened(data), index, num_segments)
-    return total.astype(data.dtype)
+    return _sum(_widened(data), index, num_segments).astype(data.dtype)
 
 
 def segment_mean(
@@ -38,7 +38,7 @@ def segment_mean(
     """
     inexact = jnp.issubdtype(data.dtype, jnp.inexact)
     wide = _widened(data) if inexact else data.astype(float)
-    total = _with_padding_segment(jax.ops.segment_sum, wide, index, num_segments)
+    total = _sum(wide, index, num_segments)
     mean = divide_by_count(total, index, num_segments)
     return mean.astype(data.dtype) if inexact else mean
 
@@ -110,6 +110,20 @@ _AGGREGATIONS = {
     "max": segment_max,
     "min": segment_min,
 }
+
+
+def _plain_sum(data, index, num_segments):
+    return _with_padding_segment(jax.ops.segment_sum, data, index, num_segments)
+
+
+_sum = jax.custom_jvp(_plain_sum, nondiff_argnums=(2,))
+
+
+@_sum.defjvp
+def _sum_jvp(num_segments, primals, tangents):
+    data, index = primals
+    tangent = in_vectors(tangents[0], index < num_segments)
+    return _sum(data, index, num_segments), _plain_sum(tangent, index, num_segments)
 
 
 def _filled_extremum(reduction, data, index, num_segments):

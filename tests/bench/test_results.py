@@ -8,7 +8,7 @@ import pytest
 
 sys.path.append(str(pathlib.Path(__file__).parents[2]))
 
-from benchmarks import _page, _plots, _tables, _targets
+from benchmarks import _machine, _page, _plots, _tables, _targets
 
 ROOT = pathlib.Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "assets" / "benchmarks"
@@ -96,14 +96,20 @@ def test_a_table_shows_median_spread_and_ratio_and_a_dash_for_a_failure():
     ]
 
 
-def test_rewriting_changes_only_what_is_between_the_marks(tmp_path):
+HUGE = RESULTS | {"options": {"huge_pages": True}}
+
+
+@pytest.mark.parametrize(("results", "other"), [(RESULTS, HUGE), (HUGE, RESULTS)])
+def test_rewriting_changes_only_what_is_between_the_marks(results, other, tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{_page.BEGIN}\nold\n{_page.END}\nafter\n")
-    _page.rewrite(page, RESULTS, tmp_path / "pictures")
+    (begin, end), others = _page.marks(results), "\nkept\n".join(_page.marks(other))
+    page.write_text(f"before\n{begin}\nold\n{end}\n{others}\nafter\n")
+    _page.rewrite(page, results, tmp_path / "pictures")
     once = page.read_text()
-    _page.rewrite(page, RESULTS, tmp_path / "pictures")
+    _page.rewrite(page, results, tmp_path / "pictures")
     assert page.read_text() == once
-    assert once.startswith("before\n") and once.endswith("after\n") and "old" not in once
+    assert once.startswith("before\n") and once.endswith(f"{others}\nafter\n")
+    assert "old" not in once and ("huge pages (`" in once) == (results is HUGE)
     assert "A processor, 2 cores" in once and "- DD: a reason" in once
     assert "not idle" not in once
 
@@ -131,9 +137,34 @@ def test_pictures_are_drawn_of_what_there_is_and_are_the_same_each_time(tmp_path
     assert _plots.draw([], tmp_path / "none") == []
 
 
-def test_the_documentation_shows_the_recorded_results():
-    results = json.loads((FOLDER / "results.json").read_text())
+@pytest.mark.parametrize("folder", ["", "huge-pages"])
+def test_the_documentation_shows_the_recorded_results(folder):
+    results = json.loads((FOLDER / folder / "results.json").read_text())
     page = (ROOT / "docs" / "benchmarks.md").read_text()
-    shown = page.partition(_page.BEGIN)[2].partition(_page.END)[0]
-    drawn = [name for name in _page.CAPTIONS if (FOLDER / f"{name}.svg").is_file()]
-    assert shown.strip() == _page.block(results, "assets/benchmarks", drawn).strip()
+    begin, end = _page.marks(results)
+    shown = page.partition(begin)[2].partition(end)[0]
+    drawn = [name for name in _page.CAPTIONS if (FOLDER / folder / f"{name}.svg").is_file()]
+    pictures = str(pathlib.PurePosixPath("assets/benchmarks", folder))
+    assert shown.strip() == _page.block(results, pictures, drawn).strip()
+
+
+@pytest.mark.parametrize(
+    ("library", "setting", "problem"),
+    [
+        (("glibc", "2.36"), "always [madvise] never", ""),
+        (("glibc", "2.35"), "[always] madvise never", ""),
+        (("glibc", "2.34"), "[always] madvise never", "must be glibc 2.35 or newer"),
+        (("", ""), "[always] madvise never", "must be glibc 2.35 or newer, this is ?"),
+        (("glibc", "2.36"), "always madvise [never]", "must be set to madvise or always"),
+        (("glibc", "2.36"), None, "it is missing"),
+    ],
+)
+def test_huge_pages_need_a_c_library_and_a_kernel_that_have_them(
+    library, setting, problem, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(_machine.platform, "libc_ver", lambda: library)
+    monkeypatch.setattr(_machine, "_SETTING", tmp_path / "enabled")
+    if setting is not None:
+        (tmp_path / "enabled").write_text(setting)
+    found = _machine.no_huge_pages()
+    assert problem in found if problem else found == ""

@@ -136,6 +136,14 @@ def test_half_precision_is_added_in_float32(monkeypatch):
     assert out.dtype == jnp.float16 and float(out[0]) == float(jnp.float16(2070))
 
 
+def test_64_bit_mode_does_not_widen_float32(x64, monkeypatch):
+    monkeypatch.setattr(_by_block, "_BLOCK_BYTES", 8)
+    # Beside 1, 2^-25 is lost in float32; 22 of them are not in float64.
+    rows = jnp.asarray([1.0] + [2.0**-25] * 22, jnp.float32)
+    out = segment_reduce_by_block(lambda rows: rows, rows, jnp.zeros(ROWS, jnp.int32), 1)
+    assert out.dtype == jnp.float32 and float(out[0]) == 1
+
+
 def test_messages_of_a_large_graph_are_never_all_there():
     edges, features = 32_768, 64
     x, weight = jnp.ones((128, features)), jnp.ones(edges)
