@@ -157,8 +157,7 @@ def check_command(
         bool,
         typer.Option(
             "--optimized",
-            help="Compile gradients in float32 as users run them, too, and not only values. Takes "
-            "longer.",
+            help="Compile everything in float32 as users run it. Takes longer.",
         ),
     ] = False,
     jobs: Jobs = JOBS,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gc
 import multiprocessing
 import os
 import tempfile
@@ -94,7 +95,8 @@ def by_operator(
             yield name, work(name, progress)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(names)), context) as pool:
+    # What is imported stays until the end; the collector need not look at it again and again.
+    with ProcessPoolExecutor(min(jobs, len(names)), context, gc.freeze) as pool:
         futures = {pool.submit(work, name, _silent): name for name in sorted(names, key=_by_time)}
         for future in as_completed(futures):
             for _ in range(length(futures[future])):
@@ -150,7 +152,7 @@ def by_portion(
         os.environ.update({**COMPILER, "JAX_COMPILATION_CACHE_DIR": cache})
         try:
             context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(min(jobs, len(portions)), context) as pool:
+            with ProcessPoolExecutor(min(jobs, len(portions)), context, gc.freeze) as pool:
                 futures = [pool.submit(_mutate, *portion, tuple(lanes)) for portion in portions]
                 for future in as_completed(futures):
                     yield future.result()

@@ -50,8 +50,8 @@ class Candidate:
     - `weights`: the PyTorch weights by their PyTorch names.
     - `lane`: one of `LANES`.
     - `watch`: receives all that the module gives, by name.
-    - `quick`: compile without optimizations all but `values`. In float64 always: it is there to
-        show wrong numbers, whatever compiles them.
+    - `quick`: compile all but `values` without optimizations, and those by XLA's older emitters.
+        In float64 always: it is there to show wrong numbers, whatever compiles them.
     """
 
     def __init__(
@@ -132,7 +132,9 @@ class Candidate:
         It is compiled otherwise."""
         with precision(self.lane):
             choice = None if self.decision is None else self.choice(chosen)
-            found = self._real(_numpy(self._call(self.module, self.arrays, choice)))
+            at = self.module, self.arrays, choice
+            call = _built(self._call, *at) if self.compiled and self.quick else self._call
+            found = self._real(_numpy(call(*at)))
         self.watch(found)
         return found
 
@@ -191,13 +193,10 @@ class Candidate:
         return found
 
 
-_QUICKLY = {
-    "xla_backend_optimization_level": 0,
-    # The newer emitters take longer, and without optimizations their float32 `tanh` does not reach
-    # 1 where it saturates.
-    "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_parallel_codegen_split_count": 1,
-}
+# The newer emitters take longer, and without optimizations their float32 `tanh` does not reach 1
+# where it saturates.
+_OLDER = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+_QUICKLY = {"xla_backend_optimization_level": 0, **_OLDER}
 
 
 @functools.cache
@@ -238,6 +237,15 @@ def _own(choice: Any) -> Any:
     return choice
 
 
+def _built(call: Any, *at: Any) -> Callable[..., Any]:
+    """The program of a jitted function, with all optimizations, but by XLA's older emitters."""
+    key = _key(call, at)
+    if key not in _BUILT:
+        _BUILT[key] = call.lower(*at).compile(_options() and _OLDER)
+    return _BUILT[key]
+
+
+_BUILT: dict[Any, Callable[..., Any]] = {}
 _SHAPES: dict[Any, dict[str, Any]] = {}
 
 
@@ -245,14 +253,20 @@ def forget() -> None:
     """Forgets all that was traced or compiled, so that changed code is traced again."""
     _jit.cache_clear()
     _gradient_program.cache_clear()
+    _BUILT.clear()
     _SHAPES.clear()
     jax.clear_caches()
 
 
-def _output_shapes(call: Callable[..., Any], *at: Any) -> dict[str, Any]:
+def _key(call: Callable[..., Any], at: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a traced program depends on."""
     leaves, structure = jax.tree_util.tree_flatten(at)
     parts = tuple((v.shape, str(v.dtype)) if eqx.is_array(v) else v for v in leaves)
-    key = (call, structure, parts)
+    return call, structure, parts
+
+
+def _output_shapes(call: Callable[..., Any], *at: Any) -> dict[str, Any]:
+    key = _key(call, at)
     if key not in _SHAPES:
         params, static, diff, other, choice = at
         module_and_inputs = eqx.combine(params, static), {**other, **diff}, choice

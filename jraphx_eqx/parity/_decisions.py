@@ -149,18 +149,22 @@ def judge_groups(
     return judgement
 
 
-def near_cut(kept: np.ndarray, groups: np.ndarray, scores: np.ndarray, deltas: np.ndarray) -> float:
-    """The fraction of rows within `2 delta` of another row on the other side of the cut."""
+def near_cut(
+    kept: np.ndarray, groups: np.ndarray, scores: np.ndarray, deltas: np.ndarray
+) -> list[float]:
+    """For each group that is cut, the fraction of its rows within `2 delta` of a row on the other
+    side."""
     chosen = np.zeros(len(groups), bool)
     chosen[kept] = True
-    close = 0
+    close = []
     for group in np.unique(groups):
         mine = groups == group
         top, rest = scores[mine & chosen], scores[mine & ~chosen]
         if len(top) and len(rest):
             reach = LIMIT * deltas[group]
-            close += np.sum(top <= rest.max() + reach) + np.sum(rest >= top.min() - reach)
-    return float(close / max(len(groups), 1))
+            near = np.sum(top <= rest.max() + reach) + np.sum(rest >= top.min() - reach)
+            close.append(float(near / np.sum(mine)))
+    return close
 
 
 def rank(scores: np.ndarray, groups: np.ndarray, kept_of: np.ndarray) -> np.ndarray:

@@ -209,9 +209,9 @@ class Trial:
         if "FAIL" in judgement.counts:
             record.verdict, record.message = FAIL, judgement.message
         elif decision.kind == "topk" and not decision.ties and "ties" not in self.case.tags:
-            close = near_cut(chosen, groups, scores, deltas)
-            if close > 0.05:
-                message = f"{close:.0%} of the rows are within rounding of the cut"
+            close = np.asarray(near_cut(chosen, groups, scores, deltas)) > 0.05
+            if np.sum(close) > len(close) / 2:
+                message = f"in {np.sum(close)} of {len(close)} groups the cut is within rounding"
                 record.verdict, record.message = MISTRUSTED, message
 
     def _select(self, oracle: AbstractOracle, candidate: Candidate, chosen: np.ndarray) -> None:
