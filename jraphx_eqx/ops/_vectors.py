@@ -2,17 +2,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Num
 
-# On a CPU, LLVM unrolls XLA's loop over the numbers of a row into single loads and stores before it
-# looks for vectors, where they are so many and nothing is done to them that it cannot foresee.
+# LLVM unrolls XLA's loop over so many numbers of a row into single loads and stores before it looks
+# for vectors, unless something is computed with them.
 _UNROLLED = 64
 
 
 def in_vectors(
     rows: Num[Array, "rows *features"], real: Bool[Array, " rows"]
 ) -> Num[Array, "rows *features"]:
-    """The same rows, in a form that is copied fast; those that are not `real` become anything.
+    """The same rows, in a form that a CPU copies fast; those that are not `real` become anything.
 
-    Rows of 64 float32 are multiplied by 1, of which a compiler cannot know that it is 1.
+    Rows of 64 float32 are multiplied by a 1 that the compiler cannot foresee.
     """
     if rows.shape[1:] != (_UNROLLED,) or rows.dtype != jnp.float32:
         return rows
