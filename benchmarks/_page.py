@@ -6,6 +6,7 @@ import pathlib
 from ._machine import HUGE_PAGES
 from ._tables import TITLES, failures, markdown, part, summary
 
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 CAPTIONS = {
     "ratios": "Ratios of times, every cell of the grid",
     "scaling": "Time against the number of nodes",
@@ -15,21 +16,14 @@ CAPTIONS = {
 
 
 def rewrite(page: pathlib.Path, results: dict, plots: pathlib.Path) -> None:
-    """Puts the results between their marks; the text around them stays."""
-    first, last = marks(results)
-    before, begin, rest = page.read_text().partition(first)
-    _, end, after = rest.partition(last)
+    """Puts the results between the two marks; the text around them stays."""
+    before, begin, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"{page} has no lines {first} and {last} to write between")
+        raise ValueError(f"{page} has no lines {BEGIN} and {END} to write between")
     folder = os.path.relpath(plots, page.parent).replace(os.sep, "/")
     drawn = [name for name in CAPTIONS if (plots / f"{name}.svg").is_file()]
-    page.write_text(f"{before}{first}\n\n{block(results, folder, drawn)}\n\n{last}{after}")
-
-
-def marks(results: dict) -> tuple[str, str]:
-    """What stands before and after the results; those with huge pages have a place of their own."""
-    name = "results with huge pages" if results["options"].get("huge_pages") else "results"
-    return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    page.write_text(f"{before}{BEGIN}\n\n{block(results, folder, drawn)}\n\n{END}{after}")
 
 
 def block(results: dict, folder: str, drawn: list[str]) -> str:

@@ -18,6 +18,7 @@ GRID = tuple(
         {"rank": 2, "batch": None},
         {"rank": 1, "batch": None},
         {"rank": 3, "batch": None},
+        {"rank": 2, "wide": True},
     )
 )
 INTEGERS = (
@@ -26,8 +27,10 @@ INTEGERS = (
 )
 
 
-def _inputs(case, *, rank, batch="padded", integers=False):
+def _inputs(case, *, rank, batch="padded", integers=False, wide=False):
     x = case["x"]
+    # Rows of 64 float32 are made in a way of their own.
+    x = np.resize(x.T, (64, len(x))).T.copy() if wide else x
     x = np.round(8 * x).astype(np.int64) if integers else x
     x = x[:, 0] if rank == 1 else x
     arrays = {name: case[name] for name in ("edge_index", "batch", "num_graphs")}

@@ -43,6 +43,21 @@ FAULTS = (
         likely="min_score",
     ),
     edit(
+        *(
+            "rows of 64 are scaled",
+            "ops._vectors:in_vectors",
+            "rows * real",
+            "rows * 1.00001 * real",
+        ),
+        *(ADD, MEAN),
+        likely="wide",
+    ),
+    edit(
+        *("rows of 64 are masked where they are real", "ops._vectors:in_vectors"),
+        *("real[:, None]", "~real[:, None]", ADD, MEAN),
+        likely="wide",
+    ),
+    edit(
         *("no segment for padding", f"{SEGMENT}_with_padding_segment"),
         *("reduction(data, index, num_segments + 1)[:-1]", "reduction(data, index, num_segments)"),
         ADD,

@@ -96,26 +96,26 @@ def test_a_table_shows_median_spread_and_ratio_and_a_dash_for_a_failure():
     ]
 
 
-HUGE = RESULTS | {"options": {"huge_pages": True}}
-
-
-@pytest.mark.parametrize(("results", "other"), [(RESULTS, HUGE), (HUGE, RESULTS)])
-def test_rewriting_changes_only_what_is_between_the_marks(results, other, tmp_path):
+def test_rewriting_changes_only_what_is_between_the_marks(tmp_path):
     page = tmp_path / "page.md"
-    (begin, end), others = _page.marks(results), "\nkept\n".join(_page.marks(other))
-    page.write_text(f"before\n{begin}\nold\n{end}\n{others}\nafter\n")
-    _page.rewrite(page, results, tmp_path / "pictures")
+    page.write_text(f"before\n{_page.BEGIN}\nold\n{_page.END}\nafter\n")
+    _page.rewrite(page, RESULTS, tmp_path / "pictures")
     once = page.read_text()
-    _page.rewrite(page, results, tmp_path / "pictures")
+    _page.rewrite(page, RESULTS, tmp_path / "pictures")
     assert page.read_text() == once
-    assert once.startswith("before\n") and once.endswith(f"{others}\nafter\n")
-    assert "old" not in once and ("huge pages (`" in once) == (results is HUGE)
+    assert once.startswith("before\n") and once.endswith("after\n") and "old" not in once
     assert "A processor, 2 cores" in once and "- DD: a reason" in once
     assert "not idle" not in once
 
 
 def test_the_page_tells_of_a_busy_machine():
     assert "others used 60 % of its cores" in _page.block(RESULTS | {"busy": 0.6}, "", [])
+
+
+def test_the_page_tells_of_huge_pages():
+    results = RESULTS | {"options": {"huge_pages": True}}
+    assert "huge pages (`glibc.malloc.hugetlb=1`)" in _page.block(results, "", [])
+    assert "huge pages" not in _page.block(RESULTS, "", [])
 
 
 def test_a_page_without_marks_is_refused(tmp_path):
@@ -137,15 +137,12 @@ def test_pictures_are_drawn_of_what_there_is_and_are_the_same_each_time(tmp_path
     assert _plots.draw([], tmp_path / "none") == []
 
 
-@pytest.mark.parametrize("folder", ["", "huge-pages"])
-def test_the_documentation_shows_the_recorded_results(folder):
-    results = json.loads((FOLDER / folder / "results.json").read_text())
+def test_the_documentation_shows_the_recorded_results():
+    results = json.loads((FOLDER / "results.json").read_text())
     page = (ROOT / "docs" / "benchmarks.md").read_text()
-    begin, end = _page.marks(results)
-    shown = page.partition(begin)[2].partition(end)[0]
-    drawn = [name for name in _page.CAPTIONS if (FOLDER / folder / f"{name}.svg").is_file()]
-    pictures = str(pathlib.PurePosixPath("assets/benchmarks", folder))
-    assert shown.strip() == _page.block(results, pictures, drawn).strip()
+    shown = page.partition(_page.BEGIN)[2].partition(_page.END)[0]
+    drawn = [name for name in _page.CAPTIONS if (FOLDER / f"{name}.svg").is_file()]
+    assert shown.strip() == _page.block(results, "assets/benchmarks", drawn).strip()
 
 
 @pytest.mark.parametrize(
