@@ -54,7 +54,7 @@ FAULTS = (
     ),
     edit(
         *("rows of 64 are masked where they are real", "ops._vectors:in_vectors"),
-        *("real[:, None]", "~real[:, None]", ADD, MEAN),
+        *("real[:, None]", "(~real)[:, None]", ADD, MEAN),
         likely="wide",
     ),
     edit(
