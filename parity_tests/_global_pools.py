@@ -8,19 +8,18 @@ from jraphx_eqx.parity import Config, Rows, Spec
 
 from ._inputs import INPUT_CLASSES, ROWS, pad_with
 
-GRID = tuple(
-    Config({}, inputs)
-    for inputs in (
-        {"rank": 2},
-        {"rank": 1},
-        {"rank": 3},
-        {"rank": 2, "batch": "array"},
-        {"rank": 2, "batch": None},
-        {"rank": 1, "batch": None},
-        {"rank": 3, "batch": None},
-        {"rank": 2, "wide": True},
-    )
-)
+PLAIN, COLUMN, SETS = {"rank": 2}, {"rank": 1}, {"rank": 3}
+BARE, WIDE = {"rank": 2, "batch": "array"}, {"rank": 2, "wide": True}
+WHOLE, WHOLE_COLUMN, WHOLE_SETS = ({**inputs, "batch": None} for inputs in (PLAIN, COLUMN, SETS))
+
+
+def _grid(*inputs):
+    return tuple(Config({}, one) for one in inputs)
+
+
+# In orders in which unsorted batch vectors meet a batch, and ties one, whose gradient they share.
+EXTREMES = _grid(PLAIN, COLUMN, SETS, BARE, WHOLE, WHOLE_COLUMN, WHOLE_SETS)
+SUMS = _grid(PLAIN, COLUMN, SETS, WHOLE, BARE, WHOLE_COLUMN, WIDE, WHOLE_SETS)
 INTEGERS = (
     Config({}, {"rank": 2, "integers": True}),
     Config({}, {"rank": 1, "integers": True, "batch": None}),
@@ -136,8 +135,8 @@ def _global_spec(name, grid):
 
 
 SPECS = (
-    _global_spec("global_add_pool", GRID + INTEGERS),
-    _global_spec("global_mean_pool", GRID),
-    _global_spec("global_max_pool", GRID + INTEGERS),
-    _global_spec("global_min_pool", GRID + INTEGERS),
+    _global_spec("global_add_pool", SUMS + INTEGERS),
+    _global_spec("global_mean_pool", SUMS),
+    _global_spec("global_max_pool", EXTREMES + INTEGERS),
+    _global_spec("global_min_pool", EXTREMES + INTEGERS),
 )
