@@ -26,7 +26,8 @@ def segment_sum(
 
     **Returns:** shape `(num_segments, *features)`, in the dtype of `data`. Empty segments are 0.
     """
-    return _sum(_widened(data), index, num_segments).astype(data.dtype)
+    total = _sum(_widened(data), index, num_segments)
+    return total.astype(data.dtype)
 
 
 def segment_mean(
