@@ -10,11 +10,9 @@ from ._record import DECLARED, FAIL, MISTRUSTED, NOT_VERIFIED, Record, Result
 from ._spec import Config, Divergence, Spec
 from ._tolerance import DTYPES
 from ._torch import state_arrays
-from ._trial import Book, Trial
+from ._trial import Book, Trial, Vacuous
 
 LANES = tuple(DTYPES)
-# For each lane and tensor, which of its comparisons said nothing.
-Vacuous = dict[tuple[str, str], list[bool]]
 
 
 def run(
@@ -74,7 +72,7 @@ def run(
     if oracle is None:
         oracle = live(weights)
         result.environment.update(torch_environment())
-    book = Book()
+    book = Book(vacuous)
     modules: dict[int, Any] = {}
     for config, case in pairs(spec, cases, pairing):
         make = functools.cache(functools.partial(oracle, spec, config, case, seed))
@@ -88,9 +86,6 @@ def run(
         progress()
     if vacuous is None:
         result.records += vacuity(spec, book.vacuous)
-    else:
-        for key, told in book.vacuous.items():
-            vacuous.setdefault(key, []).extend(told)
     if complete:
         result.records += undrawn(spec, book.classes)
     if not result.records:

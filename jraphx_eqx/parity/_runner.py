@@ -16,7 +16,7 @@ from ._references import BadReferences, References, trusted
 from ._run import declare, live, pairs, undrawn, vacuity
 from ._spec import Config
 from ._suite import Suite
-from ._trial import Book, Trial
+from ._trial import Book, Trial, Vacuous
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,10 +142,10 @@ class Runner:
             found.append(Record(*at, NOT_VERIFIED, "there is nothing to compare"))
         return found or [Record(*at, message="every tensor is somewhere neither 0 nor constant")]
 
-    def _vacuous(self) -> dict[tuple[str, str], list[bool]]:
+    def _vacuous(self) -> Vacuous:
         """For each lane and tensor, which comparisons say nothing. Those that did not run here, as
         with several processes, run as far as they are needed."""
-        vacuous: dict[tuple[str, str], list[bool]] = {}
+        vacuous: Vacuous = {}
 
         def needed(comparison: Comparison) -> bool:
             keys = [(comparison.lane, t) for t in comparison.tensors if t != comparison.index]

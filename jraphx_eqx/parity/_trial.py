@@ -17,11 +17,15 @@ from ._weights import WeightMismatch
 NAMES = ("operator", "config", "case", "lane", "tensor", "kind")
 
 
-class Book:
-    """What the trials of one run find out together."""
+# For each lane and tensor, which of its comparisons said nothing.
+Vacuous = dict[tuple[str, str], list[bool]]
 
-    def __init__(self):
-        self.vacuous: dict[tuple[str, str], list[bool]] = {}
+
+class Book:
+    """What the trials of one run find out together; `vacuous` may go on from another run."""
+
+    def __init__(self, vacuous: Vacuous | None = None):
+        self.vacuous: Vacuous = {} if vacuous is None else vacuous
         self.profilers: dict[tuple[str, str], Profiler] = {}
         self.classes: set[str] = set()
 
