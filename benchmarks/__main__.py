@@ -1,6 +1,7 @@
 import json
 import os
 import pathlib
+import signal
 import time
 from enum import StrEnum
 from typing import Annotated
@@ -12,9 +13,12 @@ from rich.table import Table as RichTable
 from . import _measure, _page, _tables, _workloads
 from ._datasets import available
 from ._machine import BUSY, HUGE_PAGES, busy_before_us, machine, no_huge_pages
+from ._worker import Failed
 from ._workloads import SCATTER
 
 Part = StrEnum("Part", {name: name for name in _tables.TITLES})
+Device = StrEnum("Device", {"cpu": "cpu", "gpu": "gpu"})
+Framework = StrEnum("Framework", {name: name for name in _workloads.FRAMEWORKS})
 console = Console()
 if not console.is_terminal:
     console = Console(width=150)
@@ -22,6 +26,10 @@ if not console.is_terminal:
 
 def main(
     only: Annotated[list[Part] | None, typer.Option(help="Parts to run [default: all].")] = None,
+    device: Annotated[Device, typer.Option(help="What all frameworks run on.")] = Device.cpu,
+    framework: Annotated[
+        list[Framework] | None, typer.Option(help="Who takes part [default: all].")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few sizes and few calls.")] = False,
     passive: Annotated[
         bool,
@@ -60,6 +68,8 @@ def main(
             show(_tables.part(results["records"], part))
     else:
         options = {"quick": quick, "passive": passive, "huge_pages": huge_pages}
+        options["device"] = str(device)
+        options["frameworks"] = [str(name) for name in framework or Framework]
         results = measure(only or list(Part), options, torch_scatter, data)
     show(_tables.summary(results["records"]))
     for line in [*results["skipped"], *_tables.failures(results["records"])]:
@@ -76,7 +86,10 @@ def main(
 
 
 def measure(parts, options, scatter, folder) -> dict:
-    """Runs the parts; prints the table of each when it is done."""
+    """Runs the parts; prints the table of each when it is done.
+
+    Who stops it, with a signal, gets what was measured until then.
+    """
     start = time.perf_counter()
     busy = busy_before_us()
     if busy > BUSY:
@@ -93,26 +106,35 @@ def measure(parts, options, scatter, folder) -> dict:
         os.environ["GLIBC_TUNABLES"] = HUGE_PAGES
     datasets, missing = available(folder)
     skipped = [f"{name}: no {name}.npz in --data ({folder})" for name in missing]
-    team = _measure.Team(scatter, folder)
-    if not team.has(SCATTER):
+    frameworks = tuple(options["frameworks"])
+    team = _measure.Team(scatter, folder, options["device"], frameworks)
+    skipped += [f"{name}: not chosen" for name in _workloads.FRAMEWORKS if name not in frameworks]
+    if SCATTER in frameworks and not team.has(SCATTER):
         skipped.append(f"{SCATTER}: --torch-scatter names no folder that has it ({scatter})")
+    try:
+        device, versions = team.device(), team.versions()
+    except Failed as error:
+        team.stop()
+        raise typer.BadParameter(f"--device {options['device']}: {error}") from None
     quick = options["quick"]
-    pace = _measure.Pace(2, 3, 0.05) if quick else _measure.Pace(3, 10, 0.12)
+    unsteady = 1 if options["device"] == "gpu" else _measure.UNSTEADY
+    pace = _measure.Pace(*((2, 3, 0.05) if quick else (3, 10, 0.12)), unsteady)
     records = []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for part in parts:
-            found = []
             with console.status(f"{part} ..."):
                 for record in _run(part, team, pace, quick, datasets):
-                    found.append(record)
-            records += found
-            show(_tables.part(found, part))
+                    records.append(record)
+            show(_tables.part(records, part))
             console.print(f"{time.perf_counter() - start:.0f} s so far")
-        versions = team.versions() or team_versions(team)
+    except KeyboardInterrupt:
+        show(_tables.part(records, part))
+        skipped.append(f"what comes after the last of {part} here: the run was stopped")
     finally:
         team.stop()
     return {
-        "machine": machine(),
+        "machine": {**machine(), "device": device},
         "busy": round(busy, 2),
         "versions": versions,
         "options": {**options, "parts": [str(part) for part in parts]},
@@ -139,13 +161,6 @@ def _run(part, team, pace, quick, datasets):
         case _:
             for workload in getattr(_workloads, part)(quick):
                 yield from _measure.interleaved(team, workload, pace)
-
-
-def team_versions(team) -> dict[str, str]:
-    """For parts that keep no worker alive."""
-    for framework in _workloads.MAIN:
-        _ = team[framework]
-    return team.versions()
 
 
 def show(table: _tables.Table) -> None:

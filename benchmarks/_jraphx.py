@@ -9,6 +9,8 @@ from jraphx.nn import pool as jraphx
 from ._inputs import Inputs
 from ._jraphx_classifier import training_step
 from ._operations import Operations
+from ._ours import device_memory as device_memory
+from ._ours import set_device as set_device
 from ._ours import set_threads as set_threads
 from ._workloads import BOTH, FORWARD, GLOBAL_POOLS, STEP
 

@@ -7,32 +7,43 @@ from collections.abc import Iterator
 import psutil
 
 from ._worker import Failed, Worker, installed
-from ._workloads import FORWARD, Workload
+from ._workloads import FORWARD, FRAMEWORKS, MAIN, SCATTER, Workload
 
 Record = dict
 LONGEST = 20.0
 """Seconds that a call of a growing series may be expected to take."""
 QUICK, UNSTEADY = 5e-3, 3
-"""Calls of less than so many seconds get so many times the turns: one process may wake its threads
-in a better order than another for seconds."""
+"""On a CPU calls of less than so many seconds get so many times the turns: one process may wake its
+threads in a better order than another for seconds."""
 ROOM = 0.7
 """The share of the free memory that a call may be expected to need."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """How much is run: turns of each framework, calls in a turn, seconds after which it ends."""
+    """How much is run: turns of each framework, calls in a turn, seconds after which it ends.
+
+    Calls of less than `QUICK` seconds get `unsteady` times the turns.
+    """
 
     turns: int
     calls: int
     seconds: float
+    unsteady: int = UNSTEADY
 
 
 class Team:
     """Workers that stay alive, started when they are first needed."""
 
-    def __init__(self, scatter: str | None, folder: str | None):
-        self._options = (scatter, folder)
+    def __init__(
+        self,
+        scatter: str | None,
+        folder: str | None,
+        device: str = "cpu",
+        frameworks: tuple[str, ...] = FRAMEWORKS,
+    ):
+        self._options = (scatter, folder, device)
+        self._frameworks = frameworks
         self._workers: dict[str, Worker] = {}
 
     def __getitem__(self, framework: str) -> Worker:
@@ -45,10 +56,15 @@ class Team:
         return Worker(framework, *self._options)
 
     def has(self, framework: str) -> bool:
-        return installed(framework, self._options[0])
+        return framework in self._frameworks and installed(framework, self._options[0])
+
+    def device(self) -> str:
+        """What all run on, by the name that its driver gives."""
+        return self[next(filter(self.has, FRAMEWORKS))].device()
 
     def versions(self) -> dict[str, str]:
-        return {k: v for worker in self._workers.values() for k, v in worker.versions().items()}
+        workers = [self[framework] for framework in filter(self.has, (*MAIN, SCATTER))]
+        return {k: v for worker in workers for k, v in worker.versions().items()}
 
     def stop(self) -> None:
         for worker in self._workers.values():
@@ -66,7 +82,7 @@ def interleaved(team: Team, workload: Workload, pace: Pace) -> Iterator[Record]:
             yield record(workload, ("all", ""), framework, error=str(error))
     for operation in dict.fromkeys(op for operations in able.values() for op in operations):
         times = {name: [] for name in able if operation in able[name]}
-        for turn in range(pace.turns * UNSTEADY):
+        for turn in range(pace.turns * pace.unsteady):
             if turn >= pace.turns and not _is_unsteady(times):
                 break
             for framework in list(times):

@@ -19,6 +19,21 @@ def set_threads(number: int) -> None:
     """XLA makes a thread for each core that the process may use; there is no setting."""
 
 
+def set_device(device: str) -> str:
+    """Returns its name. The environment has told JAX which to use."""
+    if jax.default_backend() != device:
+        raise RuntimeError(f"JAX finds no {device}; its default backend is {jax.default_backend()}")
+    # As torch does; JAX's default on a GPU is TF32, with 10 bits after the binary point.
+    jax.config.update("jax_default_matmul_precision", "highest")
+    return jax.devices()[0].device_kind
+
+
+def device_memory() -> tuple[int, int]:
+    """Bytes of a GPU that are in use, and the most that ever were."""
+    found = jax.devices()[0].memory_stats()
+    return found["bytes_in_use"], found["peak_bytes_in_use"]
+
+
 def operations(inputs: Inputs) -> Operations:
     """The operators, jitted. Backward means the gradients of inputs and parameters.
 

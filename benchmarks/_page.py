@@ -30,7 +30,8 @@ def block(results: dict, folder: str, drawn: list[str]) -> str:
     """Everything that the page says about one run."""
     machine, records = results["machine"], results["records"]
     parts = [_where(machine, results)]
-    parts += ["### Targets", markdown(summary(records))]
+    if machine.get("device", "cpu") == "cpu":  # for which alone there are targets
+        parts += ["### Targets", markdown(summary(records))]
     parts += [f"![{CAPTIONS[name]}]({folder}/{name}.svg)" for name in drawn]
     for name, title in TITLES.items():
         if any(record["part"] == name for record in records):
@@ -44,8 +45,10 @@ def block(results: dict, folder: str, drawn: list[str]) -> str:
 
 def _where(machine, results):
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    device = machine.get("device", "cpu")
+    gpu = "" if device == "cpu" else f"**{device}**, with "
     text = (
-        f"Measured on {machine['date']}: {machine['processor']}, {machine['cores']} cores, "
+        f"Measured on {machine['date']}: {gpu}{machine['processor']}, {machine['cores']} cores, "
         f"{machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}; {versions}."
     )
     if results["busy"] > 0.15:

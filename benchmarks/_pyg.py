@@ -14,6 +14,23 @@ version = {"torch": torch.__version__, "torch_geometric": torch_geometric.__vers
 set_threads = torch.set_num_threads
 
 
+def set_device(device: str) -> str:
+    """Returns its name. Tensors and modules that are made after this are there."""
+    if device == "cpu":
+        return device
+    if not torch.cuda.is_available():
+        raise RuntimeError("torch finds no gpu")
+    torch.set_default_device("cuda")
+    return torch.cuda.get_device_name()
+
+
+def device_memory() -> tuple[int, int]:
+    """Bytes of a GPU that are in use, and the most that were since this was last called."""
+    found = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    return found
+
+
 def _min_pool(x, batch, size):
     """PyG has none by name; this is how it makes the other global pools."""
     return scatter(x, batch, dim_size=size, reduce="min")
@@ -29,9 +46,9 @@ GLOBAL = {
 
 def operations(inputs: Inputs, compiled=lambda function: function, pools=GLOBAL) -> Operations:
     """As in `_ours`, in eager mode, which is how PyG is used, unless `compiled` is given."""
-    x = torch.from_numpy(inputs.x)
-    edge_index = torch.from_numpy(inputs.edge_index).long()
-    batch = torch.from_numpy(inputs.batch).long()
+    x = torch.as_tensor(inputs.x)
+    edge_index = torch.as_tensor(inputs.edge_index).long()
+    batch = torch.as_tensor(inputs.batch).long()
     out: Operations = {}
     for name, function in pools.items():
         arguments = (compiled, function, x, batch, inputs)
@@ -44,7 +61,21 @@ def operations(inputs: Inputs, compiled=lambda function: function, pools=GLOBAL)
     for name in CLASSIFIERS:
         arguments = (compiled, name, inputs, x, edge_index, batch)
         out[name, STEP] = functools.partial(training_step, *arguments)
-    return out
+    return {key: functools.partial(_waiting, make) for key, make in out.items()}
+
+
+def _waiting(make):
+    """A GPU works on when a function has returned."""
+    function = make()
+    if torch.get_default_device().type == "cpu":
+        return function
+
+    def call():
+        out = function()
+        torch.cuda.synchronize()
+        return out
+
+    return call
 
 
 def _global_forward(compiled, function, x, batch, inputs):
@@ -54,7 +85,7 @@ def _global_forward(compiled, function, x, batch, inputs):
 
 def _global_both(compiled, function, x, batch, inputs):
     function = compiled(function)
-    cotangent = torch.from_numpy(inputs.cotangent((inputs.num_graphs, x.shape[1])))
+    cotangent = torch.as_tensor(inputs.cotangent((inputs.num_graphs, x.shape[1])))
     return _both(lambda x: (function(x, batch, inputs.num_graphs),), x, (), cotangent)
 
 
@@ -67,7 +98,7 @@ def _layer_both(compiled, name, x, edge_index, batch, inputs):
     pool = _layer(name, x)
     parameters = tuple(pool.parameters())
     pool = compiled(pool)
-    cotangent = torch.from_numpy(inputs.cotangent((inputs.kept, x.shape[1])))
+    cotangent = torch.as_tensor(inputs.cotangent((inputs.kept, x.shape[1])))
     return _both(lambda x: pool(x, edge_index, batch=batch), x, parameters, cotangent)
 
 

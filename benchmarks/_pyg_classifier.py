@@ -42,7 +42,7 @@ def training_step(compiled, name, inputs, x, edge_index, batch):
     model = Classifier(x.shape[1], inputs.num_classes, conv).to(x.dtype)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     run = compiled(model)
-    y = torch.from_numpy(inputs.y).long()
+    y = torch.as_tensor(inputs.y).long()
 
     def call():
         optimiser.zero_grad()

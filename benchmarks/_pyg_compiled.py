@@ -8,6 +8,7 @@ from ._operations import Operations
 
 version: dict[str, str] = {}
 set_threads = _pyg.set_threads
+set_device, device_memory = _pyg.set_device, _pyg.device_memory
 torch._logging.set_logs(all=logging.ERROR)
 
 

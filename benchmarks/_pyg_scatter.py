@@ -6,6 +6,7 @@ from ._operations import Operations
 
 version = {"torch_scatter": torch_scatter.__version__}
 set_threads = _pyg.set_threads
+set_device, device_memory = _pyg.set_device, _pyg.device_memory
 _REDUCTIONS = {"add": "sum", "mean": "mean", "max": "max", "min": "min"}
 
 

@@ -32,12 +32,18 @@ class _Session:
     def __init__(self, framework):
         self._framework = framework
         self._makers, self._made, self._slow = {}, {}, set()
+        self._device = "cpu"
 
     def versions(self):
         return self._framework.version
 
-    def prepare(self, workload, folder):
+    def device(self, device):
+        return self._framework.set_device(device)
+
+    def prepare(self, workload, folder, device):
         self._makers, self._made, self._slow = {}, {}, set()
+        self._device = device
+        self._framework.set_device(device)
         give_back_memory()
         self._makers = self._framework.operations(make(workload, folder))
         return list(self._makers)
@@ -59,11 +65,17 @@ class _Session:
     def peak(self, operation):
         function = self._function(operation)
         give_back_memory()
-        before = _status("VmRSS")
-        pathlib.Path("/proc/self/clear_refs").write_text("5")
-        first = _timed(function)
-        second = _timed(function)
-        return {"before": before, "peak": _status("VmHWM"), "seconds": [first, second]}
+        before, _ = self._memory()
+        if self._device == "cpu":
+            pathlib.Path("/proc/self/clear_refs").write_text("5")
+        seconds = [_timed(function), _timed(function)]
+        _, peak = self._memory()
+        return {"before": before, "peak": peak, "seconds": seconds}
+
+    def _memory(self):
+        if self._device == "cpu":
+            return _status("VmRSS"), _status("VmHWM")
+        return self._framework.device_memory()
 
     def _function(self, operation):
         if operation not in self._made:

@@ -20,6 +20,11 @@ ENVIRONMENT = {
     "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
+# A GPU is shared by the processes of all frameworks.
+PLACE = {
+    "cpu": {"JAX_PLATFORMS": "cpu"},
+    "gpu": {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
+}
 PATIENCE = 180.0
 """Seconds for one answer; who takes longer is stopped."""
 
@@ -31,9 +36,16 @@ class Failed(Exception):
 class Worker:
     """A process for one framework, so that the thread pools of the others are not in its way."""
 
-    def __init__(self, framework: str, scatter: str | None = None, folder: str | None = None):
+    def __init__(
+        self,
+        framework: str,
+        scatter: str | None = None,
+        folder: str | None = None,
+        device: str = "cpu",
+    ):
         """`scatter` is where torch-scatter is installed, `folder` where the data sets are."""
         self.framework = framework
+        self._device = device
         self._path = [scatter] if scatter and framework == SCATTER else []
         self._folder = folder
         self._workload = None
@@ -42,7 +54,7 @@ class Worker:
     def prepare(self, workload: Workload) -> list[tuple[str, str]]:
         """Makes the inputs; returns what can be timed."""
         self._workload = workload
-        able = self._ask("prepare", workload, self._folder)
+        able = self._ask("prepare", workload, self._folder, self._device)
         return [operation for operation in able if operation[0] in workload.operators]
 
     def time(self, operation: tuple[str, str], calls: int, seconds: float) -> list[float]:
@@ -56,6 +68,10 @@ class Worker:
     def peak(self, operation: tuple[str, str]) -> dict[str, int]:
         """Bytes of memory before two calls, and the most during them."""
         return self._ask("peak", operation)
+
+    def device(self) -> str:
+        """The name of what it runs on."""
+        return self._ask("device", self._device)
 
     def versions(self) -> dict[str, str]:
         return self._ask("versions")
@@ -71,8 +87,9 @@ class Worker:
         threads = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
         arguments = (MODULES[self.framework], theirs, self._path, threads)
         self._process = context.Process(target=serve, args=arguments, daemon=True)
-        kept = {name: os.environ.get(name) for name in ENVIRONMENT}
-        os.environ.update(ENVIRONMENT)
+        environment = ENVIRONMENT | PLACE[self._device]
+        kept = {name: os.environ.get(name) for name in environment}
+        os.environ.update(environment)
         self._process.start()
         for name, value in kept.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
@@ -89,7 +106,7 @@ class Worker:
             self._process.join()
             self._start()
             if self._workload is not None and request[0] != "prepare":
-                self._ask("prepare", self._workload, self._folder)
+                self._ask("prepare", self._workload, self._folder, self._device)
             why = str(error) if isinstance(error, Failed) else "the process ended (out of memory?)"
             raise Failed(why) from None
         if kind == "error":

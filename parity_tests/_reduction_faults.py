@@ -59,7 +59,7 @@ FAULTS = (
     ),
     edit(
         *("no segment for padding", f"{SEGMENT}_with_padding_segment"),
-        *("reduction(data, index, num_segments + 1)[:-1]", "reduction(data, index, num_segments)"),
+        *("by_index(data, index, num_segments)[:-1]", "by_index(data, index, num_segments - 1)"),
         ADD,
     ),
     edit(
@@ -99,19 +99,19 @@ FAULTS = (
         likely="aggr=max",
     ),
     edit(
-        *("maximum is a minimum", f"{SEGMENT}segment_max", "jax.ops.segment_max"),
-        *("jax.ops.segment_min", MAX, SAGE, TOPK),
+        *("maximum is a minimum", f"{SEGMENT}segment_max", "_MAX"),
+        *("_MIN", MAX, SAGE, TOPK),
         likely="m",
     ),
     edit(
-        *("minimum is a maximum", f"{SEGMENT}segment_min", "jax.ops.segment_min"),
-        *("jax.ops.segment_max", MIN, GRAPH),
+        *("minimum is a maximum", f"{SEGMENT}segment_min", "_MIN"),
+        *("_MAX", MIN, GRAPH),
         likely="aggr=min",
     ),
     edit(
         *("maximum is detached", f"{SEGMENT}segment_max"),
-        "_extremum(jax.ops.segment_max, data, index, num_segments)",
-        "jax.lax.stop_gradient(_extremum(jax.ops.segment_max, data, index, num_segments))",
+        "_extremum(_MAX, data, index, num_segments)",
+        "jax.lax.stop_gradient(_extremum(_MAX, data, index, num_segments))",
         *(MAX, GRAPH),
         likely="aggr=max",
     ),

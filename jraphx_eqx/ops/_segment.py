@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,22 @@ from ._gather import gather
 from ._vectors import in_vectors
 
 Aggregation = Literal["add", "sum", "mean", "max", "min"]
+
+
+class _Reduction(NamedTuple):
+    """By index, and over an axis of partial results."""
+
+    by_index: Callable[[Array, Array, int], Array]
+    over_axis: Callable[[Array, int], Array]
+
+
+_SUM = _Reduction(jax.ops.segment_sum, lambda x, axis: jnp.sum(x, axis, dtype=x.dtype))
+_MAX = _Reduction(jax.ops.segment_max, jnp.max)
+_MIN = _Reduction(jax.ops.segment_min, jnp.min)
+
+# A GPU adds rows to so many segments without waiting for one another, and from so many rows for
+# each of them on it gains by that.
+_APART, _ROWS_APART = 8192, 8
 
 
 def segment_sum(
@@ -60,14 +76,14 @@ def segment_max(
     As [`segment_sum`][jraphx_eqx.ops.segment_sum]. Empty segments are 0. Ties share the gradient
     evenly, a maximum of 0 included: there PyG loses a part of it.
     """
-    return _extremum(jax.ops.segment_max, data, index, num_segments)
+    return _extremum(_MAX, data, index, num_segments)
 
 
 def segment_min(
     data: Num[Array, "rows *features"], index: Int[Array, " rows"], num_segments: int
 ) -> Num[Array, "segments *features"]:
     """Minimum of the rows that share an index; see [`segment_max`][jraphx_eqx.ops.segment_max]."""
-    return _extremum(jax.ops.segment_min, data, index, num_segments)
+    return _extremum(_MIN, data, index, num_segments)
 
 
 def segment_softmax(
@@ -90,7 +106,7 @@ def segment_softmax(
 def segment_count(index: Int[Array, " rows"], num_segments: int) -> Int[Array, " segments"]:
     """The number of rows with each index. Indices past the end are not counted."""
     ones = jnp.ones(index.shape, jnp.int32)
-    return _with_padding_segment(jax.ops.segment_sum, ones, index, num_segments)
+    return _with_padding_segment(_SUM, ones, index, num_segments)
 
 
 def aggregation(name: str, argument: str = "aggr") -> Callable[[Array, Array, int], Array]:
@@ -114,7 +130,7 @@ _AGGREGATIONS = {
 
 
 def _plain_sum(data, index, num_segments):
-    return _with_padding_segment(jax.ops.segment_sum, data, index, num_segments)
+    return _with_padding_segment(_SUM, data, index, num_segments)
 
 
 _sum = jax.custom_jvp(_plain_sum, nondiff_argnums=(2,))
@@ -156,7 +172,22 @@ def _with_padding_segment(reduction, data, index, num_segments):
     # Indices out of range inside a scatter give wrong gradients of max in some releases of JAX
     # (jax-ml/jax#40626).
     index = jnp.minimum(index, num_segments)
-    return reduction(data, index, num_segments + 1)[:-1]
+    num_segments += 1
+    copies = _copies(data.shape[0], num_segments)
+    if copies == 1:
+        return reduction.by_index(data, index, num_segments)[:-1]
+    # Neighbouring rows are often of one segment, and go into different copies of it.
+    copy = jnp.arange(data.shape[0], dtype=jnp.int32) % copies
+    parts = reduction.by_index(data, copy * num_segments + index, copies * num_segments)
+    parts = parts.reshape(copies, num_segments, *data.shape[1:])
+    return reduction.over_axis(parts, 0)[:-1]
+
+
+def _copies(num_rows, num_segments):
+    """How often to hold each segment, for the threads of a GPU not to wait for one another."""
+    if jax.default_backend() != "gpu":
+        return 1
+    return max(min(_APART, num_rows // _ROWS_APART) // num_segments, 1)
 
 
 def _widened(data):

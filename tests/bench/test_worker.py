@@ -1,6 +1,7 @@
 """Our side of the benchmark, at tiny sizes."""
 
 import pathlib
+import signal
 import sys
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 
 sys.path.append(str(pathlib.Path(__file__).parents[2]))
 
-from benchmarks import _inputs, _measure, _ours, _workloads
+from benchmarks import __main__, _inputs, _measure, _ours, _workloads
 from benchmarks._worker import Failed, Worker
 from benchmarks._workloads import BOTH, FORWARD, OURS, STEP, Workload
 
@@ -115,3 +116,38 @@ def test_every_part_names_operators_that_we_have():
         workloads += _workloads.real(quick, ["digits"])
         workloads += [w for series in _workloads.scaling(quick) for w in series]
         assert all(set(w.operators) <= have for w in workloads)
+
+
+def test_a_device_that_is_not_there_is_said(team):
+    if jax.default_backend() == "gpu":
+        pytest.skip("there is a GPU")
+    elsewhere = _measure.Team(scatter=None, folder=None, device="gpu", frameworks=(OURS,))
+    try:
+        with pytest.raises(Failed, match="JAX finds no gpu"):
+            elsewhere.device()
+        (record,) = _measure.interleaved(elsewhere, TINY, PACE)
+        assert "JAX finds no gpu" in record["error"]
+    finally:
+        elsewhere.stop()
+
+
+def test_who_does_not_take_part_is_not_measured():
+    team = _measure.Team(scatter=None, folder=None, frameworks=(OURS,))
+    assert team.has(OURS) and not any(map(team.has, _workloads.FRAMEWORKS[1:]))
+
+
+def test_a_run_that_is_stopped_gives_what_was_measured(monkeypatch):
+    def run(part, *_):
+        yield _measure.record(TINY, ("TopKPooling", BOTH), OURS, seconds=[[1.0]])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(__main__, "_run", run)
+    options = {"quick": True, "passive": False, "huge_pages": False, "device": "cpu"}
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        results = __main__.measure(["layers", "real"], options | {"frameworks": [OURS]}, None, None)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert [record["seconds"] for record in results["records"]] == [[[1.0]]]
+    assert results["skipped"][-1] == "what comes after the last of layers here: the run was stopped"
+    assert results["machine"]["device"] == "cpu"

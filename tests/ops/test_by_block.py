@@ -7,6 +7,8 @@ from jraphx_eqx.ops import _by_block, aggregation, gather, segment_reduce_by_blo
 
 ROWS, SEGMENTS, FEATURES = 23, 5, 3
 
+on_a_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="blocks are for a CPU")
+
 
 @pytest.fixture
 def small_blocks(monkeypatch):
@@ -67,6 +69,7 @@ def blocks(function, *arguments):
     return sum(lengths)
 
 
+@on_a_cpu
 def test_only_sums_and_means_of_many_rows_are_made_in_blocks(small_blocks):
     x, *rows = example()
     assert blocks(by_block("add"), x, *rows) == blocks(by_block("mean"), x, *rows) == 5
@@ -80,6 +83,7 @@ def test_other_backends_than_a_cpu_make_all_rows_at_once(small_blocks, monkeypat
     assert blocks(by_block("add"), *example()) == 0
 
 
+@on_a_cpu
 @pytest.mark.parametrize(
     ("shape", "dtype", "expected"),
     [

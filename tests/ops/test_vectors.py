@@ -10,6 +10,8 @@ ROWS, SEGMENTS = 9, 3
 INDEX = jnp.asarray([2, 0, 3, 0, 2, 7, 2, 0, 2], jnp.int32)
 REAL = INDEX < SEGMENTS
 
+on_a_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="vectors are for a CPU")
+
 
 def rows(width, dtype=np.float32):
     """Of all magnitudes. Padding is NaN and infinite, and some real numbers are, too."""
@@ -31,6 +33,7 @@ def operations(*arguments):
     return [eqn.primitive.name for eqn in jax.make_jaxpr(in_vectors)(*arguments).eqns]
 
 
+@on_a_cpu
 @pytest.mark.parametrize("shape", [(ROWS, 63), (ROWS, 128), (ROWS,), (ROWS, 64, 1), (ROWS, 1, 64)])
 def test_rows_of_other_shapes_are_left_alone(shape):
     assert "mul" in operations(jnp.ones((ROWS, 64)), REAL)
@@ -44,6 +47,7 @@ def test_other_dtypes_and_backends_are_left_alone(x64, monkeypatch):
     assert not operations(jnp.ones((ROWS, 64), np.float32), REAL)
 
 
+@on_a_cpu
 @pytest.mark.parametrize("reduction", [segment_sum, segment_mean])
 def test_the_gradient_of_a_sum_is_that_of_narrower_rows(reduction):
     def both(width):
