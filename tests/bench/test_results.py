@@ -137,12 +137,20 @@ def test_pictures_are_drawn_of_what_there_is_and_are_the_same_each_time(tmp_path
     assert _plots.draw([], tmp_path / "none") == []
 
 
-def test_the_documentation_shows_the_recorded_results():
-    results = json.loads((FOLDER / "results.json").read_text())
-    page = (ROOT / "docs" / "benchmarks.md").read_text()
-    shown = page.partition(_page.BEGIN)[2].partition(_page.END)[0]
-    drawn = [name for name in _page.CAPTIONS if (FOLDER / f"{name}.svg").is_file()]
-    assert shown.strip() == _page.block(results, "assets/benchmarks", drawn).strip()
+@pytest.mark.parametrize(("page", "folder"), [("benchmarks", FOLDER), ("on-a-gpu", FOLDER / "gpu")])
+def test_the_documentation_shows_the_recorded_results(page, folder):
+    results = json.loads((folder / "results.json").read_text())
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    shown = text.partition(_page.BEGIN)[2].partition(_page.END)[0]
+    drawn = [name for name in _page.CAPTIONS if (folder / f"{name}.svg").is_file()]
+    place = folder.relative_to(ROOT / "docs").as_posix()
+    assert shown.strip() == _page.block(results, place, drawn).strip()
+
+
+def test_a_page_of_a_gpu_names_it_and_has_no_targets():
+    block = _page.block(RESULTS | {"machine": RESULTS["machine"] | {"device": "H1"}}, "", [])
+    assert "**H1**, with A processor, 2 cores" in block and "### Targets" not in block
+    assert "### Targets" in _page.block(RESULTS, "", [])
 
 
 @pytest.mark.parametrize(
