@@ -2,6 +2,7 @@
 
 import argparse
 import fnmatch
+import math
 import random
 import subprocess
 import sys
@@ -19,11 +20,14 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="so many of each module, at random")
     parser.add_argument("--petty", action="store_true", help="also None in the place of a value")
     parser.add_argument("--patience", type=int, help="compare so many configurations at most")
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="tests of so many seconds at most"
+    )
     parser.add_argument("--keep", action="store_true", help="go on with the mutants of before")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:
-        _judge(options.step, options.patience)
+        _judge(options)
         return 0
     if not options.keep:
         mutants.generate()
@@ -37,7 +41,7 @@ def main() -> int:
         chosen = [name for group in _modules(chosen).values() for name in _few(group, options)]
     (mutants.FOLDER / "chosen").write_text("\n".join(chosen))
     for step in STEPS:
-        _run(step, options.patience)
+        _run(step, options)
     return _report(chosen)
 
 
@@ -52,9 +56,11 @@ def _few(names: Sequence[str], options: argparse.Namespace) -> list[str]:
     return sorted(random.Random(0).sample(names, min(options.sample, len(names))))
 
 
-def _run(step: str, patience: int | None) -> None:
+def _run(step: str, options: argparse.Namespace) -> None:
     """A step in a process of its own. A mutant that ends it is noted, and the rest goes on."""
-    more = [] if patience is None else ["--patience", str(patience)]
+    more = ["--seconds", str(options.seconds)]
+    if options.patience is not None:
+        more += ["--patience", str(options.patience)]
     command = [sys.executable, "-m", "mutation", "--step", step, *more]
     while status := subprocess.run(command).returncode:
         if status > 0:
@@ -62,17 +68,18 @@ def _run(step: str, patience: int | None) -> None:
         _note(step, _todo(step)[0], "killed", f"signal {-status}")
 
 
-def _judge(step: str, patience: int | None) -> None:
+def _judge(options: argparse.Namespace) -> None:
     mutants.activate()
+    step = options.step
     todo = _todo(step)
     if step == "parity":
         from . import by_parity
 
-        verdicts = by_parity.judge(todo, patience)
+        verdicts = by_parity.judge(todo, options.patience)
     else:
         from . import by_tests
 
-        verdicts = by_tests.judge(todo)
+        verdicts = by_tests.judge(todo, options.seconds)
     for done, (name, verdict, by) in enumerate(verdicts, 1):
         _note(step, name, verdict, by)
         print(f"\r{step}: {done} of {len(todo)}", end="", flush=True)

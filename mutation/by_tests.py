@@ -1,5 +1,6 @@
 """Which mutants the other tests see: each in a process of its own, the quickest tests first."""
 
+import itertools
 import json
 import os
 import signal
@@ -67,8 +68,11 @@ class _Reached(_Failures):
         REACHED.write_text(json.dumps(self.tests))
 
 
-def judge(mutants: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """The verdict on each mutant: its name, `"killed"` or `"survived"`, and by what."""
+def judge(mutants: Sequence[str], limit: float) -> Iterator[tuple[str, str, str]]:
+    """The verdict on each mutant: its name, `"killed"` or `"survived"`, and by what.
+
+    Of the tests that reach it, the quickest run, which take `limit` seconds together.
+    """
     if not mutants:
         return
     # Most programs are not changed by a mutant, and not compiled again. It writes none.
@@ -84,14 +88,19 @@ def judge(mutants: Sequence[str]) -> Iterator[tuple[str, str, str]]:
         function = mutant.rpartition("__mutmut_")[0]
         chosen = [name for name, test in tests.items() if function in test["functions"]]
         chosen.sort(key=lambda name: tests[name]["seconds"])
+        ends = itertools.accumulate(tests[name]["seconds"] for name in chosen)
+        few = [test for test, end in zip(chosen, ends, strict=True) if end <= limit]
         status, failure = 0, ""
-        for part in (chosen[:FIRST], chosen[FIRST:]):
+        for part in (few[:FIRST], few[FIRST:]):
             if part and not status:
                 seconds = 60 + 3 * sum(tests[name]["seconds"] for name in part)
                 status, failure = _forked(part, _Failures(), mutant, seconds)
         if status == pytest.ExitCode.USAGE_ERROR and not failure:
             raise SystemExit(f"the tests are not those of before; delete {REACHED}")
-        yield mutant, "killed" if status else "survived", failure.partition("\n")[0]
+        if status:
+            yield mutant, "killed", failure.partition("\n")[0]
+        else:
+            yield mutant, "survived", f"{len(few)} of {len(chosen)} tests"
 
 
 def _forked(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 
+import jax
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 sys.path.append(str(ROOT))
 
 from jraphx_eqx.parity import BadReferences, Config, Divergence, check  # noqa: E402
+from jraphx_eqx.parity._candidate import Candidate  # noqa: E402
 from jraphx_eqx.parity._recorded import RecordedOracle, pack, unpack  # noqa: E402
 from parity_tests.catalogue import SPECS  # noqa: E402
 from parity_tests.divergences import DIVERGENCES  # noqa: E402
@@ -44,8 +46,8 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def manifest_of(folder):
-    return json.loads((folder / SPEC.name / "manifest.json").read_text())
+def manifest_of(folder, name=SPEC.name):
+    return json.loads((folder / name / "manifest.json").read_text())
 
 
 def write_manifest(folder, manifest, sign=True):
@@ -274,6 +276,24 @@ def test_a_reference_is_of_the_decision_that_was_recorded():
     oracle = RecordedOracle(spec, spec.grid[0], tree)
     with pytest.raises(ValueError, match="but not \\[0\\]"):
         oracle.reference(np.zeros(1, np.int64))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_where_a_call_may_not_repeat_pygs_choice_is_made(backend, monkeypatch):
+    made = []
+
+    def run(self, chosen, cotangents):
+        made.append((self, chosen is not None))
+        return own(self, chosen, cotangents)
+
+    own = Candidate.run
+    monkeypatch.setattr(Candidate, "run", run)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    result = check(SPECS["TopKPooling"], FOLDER, lanes=["f64"], quick=True)
+    assert result.exit_code == 0
+    last = {id(candidate): forced for candidate, forced in made}
+    assert len(last) == len(manifest_of(FOLDER, "TopKPooling")["files"])
+    assert set(last.values()) == {backend == "gpu"}
 
 
 def test_trees_survive_and_equal_arrays_are_stored_once():
