@@ -12,7 +12,15 @@ from rich.table import Table as RichTable
 
 from . import _measure, _page, _tables, _workloads
 from ._datasets import available
-from ._machine import BUSY, HUGE_PAGES, busy_before_us, machine, no_huge_pages
+from ._machine import (
+    BUSY,
+    HUGE_PAGES,
+    KEEP_MEMORY,
+    busy_before_us,
+    machine,
+    no_glibc,
+    no_huge_pages,
+)
 from ._worker import Failed
 from ._workloads import SCATTER
 
@@ -39,6 +47,10 @@ def main(
         bool,
         typer.Option("--huge-pages", help="Large buffers of all frameworks are in huge pages."),
     ] = False,
+    keep_memory: Annotated[
+        bool,
+        typer.Option("--keep-memory", help="No framework gives memory back to the system."),
+    ] = False,
     torch_scatter: Annotated[
         str | None, typer.Option(help="Folder into which torch-scatter was installed.")
     ] = None,
@@ -62,13 +74,15 @@ def main(
         raise typer.BadParameter("--page shows the pictures, so it also needs --plots FOLDER")
     if huge_pages and (problem := no_huge_pages()):
         raise typer.BadParameter(f"--huge-pages: {problem}")
+    if keep_memory and (problem := no_glibc(2, 26)):
+        raise typer.BadParameter(f"--keep-memory: {problem}")
     if read is not None:
         results = json.loads(read.read_text())
         for part in dict.fromkeys(record["part"] for record in results["records"]):
             show(_tables.part(results["records"], part))
     else:
         options = {"quick": quick, "passive": passive, "huge_pages": huge_pages}
-        options["device"] = str(device)
+        options |= {"keep_memory": keep_memory, "device": str(device)}
         options["frameworks"] = [str(name) for name in framework or Framework]
         results = measure(only or list(Part), options, torch_scatter, data)
     show(_tables.summary(results["records"]))
@@ -102,8 +116,9 @@ def measure(parts, options, scatter, folder) -> dict:
     os.environ.pop("OMP_NUM_THREADS", None)
     if options["passive"]:
         os.environ["OMP_WAIT_POLICY"] = "passive"
-    if options["huge_pages"]:
-        os.environ["GLIBC_TUNABLES"] = HUGE_PAGES
+    tunables = [HUGE_PAGES] * options["huge_pages"] + [KEEP_MEMORY] * options["keep_memory"]
+    if tunables:
+        os.environ["GLIBC_TUNABLES"] = ":".join(tunables)
     datasets, missing = available(folder)
     skipped = [f"{name}: no {name}.npz in --data ({folder})" for name in missing]
     frameworks = tuple(options["frameworks"])

@@ -10,6 +10,11 @@ import psutil
 BUSY = 0.15
 # What tells the C library's `malloc` to ask for huge pages, and where Linux says if it has them.
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
+# What tells it to give nothing back to the system: one heap for all threads, which large buffers are
+# in, too, and which does not shrink.
+KEEP_MEMORY = (
+    "glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
+)
 _SETTING = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -31,13 +36,21 @@ def busy_before_us() -> float:
 
 def no_huge_pages() -> str:
     """Why large buffers cannot be in huge pages here; empty where they can."""
-    library, version = platform.libc_ver()
-    if library != "glibc" or tuple(map(int, version.split(".")[:2])) < (2, 35):
-        return f"the C library must be glibc 2.35 or newer, this is {library or '?'} {version}"
+    if problem := no_glibc(2, 35):
+        return problem
     setting = _SETTING.read_text() if _SETTING.exists() else ""
     if "[madvise]" not in setting and "[always]" not in setting:
         return f"{_SETTING} must be set to madvise or always, it is {setting.strip() or 'missing'}"
     return ""
+
+
+def no_glibc(*oldest: int) -> str:
+    """Why the settings of the C library have no effect here; empty where they have."""
+    library, version = platform.libc_ver()
+    if library == "glibc" and tuple(map(int, version.split(".")[:2])) >= oldest:
+        return ""
+    expected = ".".join(map(str, oldest))
+    return f"the C library must be glibc {expected} or newer, this is {library or '?'} {version}"
 
 
 def _has_affinity():

@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from ._machine import HUGE_PAGES
+from ._machine import HUGE_PAGES, KEEP_MEMORY
 from ._tables import TITLES, failures, markdown, part, summary
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -58,6 +58,8 @@ def _where(machine, results):
         text += "\n\nTorch's threads slept while they waited (`OMP_WAIT_POLICY=passive`)."
     if results["options"].get("huge_pages"):
         text += f"\n\nLarge buffers of all frameworks were in huge pages (`{HUGE_PAGES}`)."
+    if results["options"].get("keep_memory"):
+        text += f"\n\nNo framework gave memory back to the system (`GLIBC_TUNABLES={KEEP_MEMORY}`)."
     if results["options"].get("quick"):
         text += "\n\nA quick run: few sizes, few calls."
     return text

@@ -118,6 +118,12 @@ def test_the_page_tells_of_huge_pages():
     assert "huge pages" not in _page.block(RESULTS, "", [])
 
 
+def test_the_page_tells_of_memory_that_is_kept():
+    results = RESULTS | {"options": {"keep_memory": True}}
+    assert "GLIBC_TUNABLES=glibc.malloc.arena_max=1:" in _page.block(results, "", [])
+    assert "GLIBC_TUNABLES" not in _page.block(RESULTS, "", [])
+
+
 def test_a_page_without_marks_is_refused(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("no marks")

@@ -142,7 +142,8 @@ def test_a_run_that_is_stopped_gives_what_was_measured(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(__main__, "_run", run)
-    options = {"quick": True, "passive": False, "huge_pages": False, "device": "cpu"}
+    names = ("passive", "huge_pages", "keep_memory")
+    options = {"quick": True, "device": "cpu", **dict.fromkeys(names, False)}
     handler = signal.getsignal(signal.SIGTERM)
     try:
         results = __main__.measure(["layers", "real"], options | {"frameworks": [OURS]}, None, None)
