@@ -112,8 +112,22 @@ FAULTS = (
         *BOTH,
     ),
     edit(
-        "half of a float64 is sorted",
+        "the last bits of a float64 are not sorted",
         f"{ORDER}_order",
+        "is_right, lambda",
+        "is_right | True, lambda",
+        *BOTH,
+    ),
+    edit(
+        "a float64 is ordered by its highest bits",
+        f"{ORDER}_order",
+        "if len(digits) > 1:",
+        "if not digits:",
+        *BOTH,
+    ),
+    edit(
+        "half of a float64 is sorted",
+        f"{ORDER}_order_by_digits",
         "for digit in others:",
         "for digit in others[1:]:",
         *BOTH,

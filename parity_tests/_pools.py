@@ -254,8 +254,10 @@ def _threshold(scores, groups, *, min_score):
 
 
 def _harder(scores, groups, *, threshold=None):
-    """Most scores replaced: by zeros, NaNs and infinities of both signs; or by the threshold."""
-    special = [np.nan, 0.0, -0.0, 1.0, 0.0, -np.nan, np.inf, -0.0, -np.inf]
+    """Most scores replaced: by zeros, NaNs and infinities of both signs, and numbers that differ in
+    the last bit; or by the threshold."""
+    next_, third = 1 + np.finfo(scores.dtype).eps * np.arange(1, 3)
+    special = [np.nan, 0.0, -0.0, 1.0, next_, third, 0.0, -np.nan, np.inf, -0.0, -np.inf]
     if threshold is not None:
         return np.where(np.arange(len(scores)) % 2, threshold(scores, groups), scores)
     return np.resize(np.array(special, scores.dtype), scores.shape)

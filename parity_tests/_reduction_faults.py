@@ -37,8 +37,9 @@ FAULTS = (
         "sum in float32", SUMS, "_widened(data)", "data.astype(jnp.float32)", ADD, GCN, GAT, GRAPH
     ),
     edit(
-        *("padding counts to the last graph", f"{SEGMENT}_with_padding_segment"),
-        *("jnp.minimum(index, num_segments)", "jnp.minimum(index, num_segments - 1)"),
+        *("padding counts to the last graph", f"{SEGMENT}_reduced"),
+        "return reduction.by_index(data, index, num_segments)",
+        "return reduction.by_index(data, jnp.minimum(index, num_segments - 1), num_segments)",
         *(ADD, MEAN, MAX, MIN, TOPK, GRAPH),
         likely="min_score",
     ),
@@ -56,11 +57,6 @@ FAULTS = (
         *("rows of 64 are masked where they are real", "ops._vectors:in_vectors"),
         *("real[:, None]", "(~real)[:, None]", ADD, MEAN),
         likely="wide",
-    ),
-    edit(
-        *("no segment for padding", f"{SEGMENT}_with_padding_segment"),
-        *("by_index(data, index, num_segments)[:-1]", "by_index(data, index, num_segments - 1)"),
-        ADD,
     ),
     edit(
         *("maximum of nothing is infinite", EXTREMUM, "jnp.where(filled, out, 0)", "out"),
@@ -144,16 +140,15 @@ FAULTS = (
         likely="saturated",
     ),
     edit(
-        "other eps of the softmax",
+        "softmax sums to less than 1",
         SOFTMAX,
-        "+ 1e-16",
-        "+ 1e-12",
+        "total = segment_sum(weight, index, num_segments)",
+        "total = segment_sum(weight, index, num_segments) + 1e-12",
         GAT,
         TOPK,
         SAG,
         likely="min_score",
     ),
-    edit("no eps in the softmax", SOFTMAX, "+ 1e-16", "+ 0", GAT),
     edit(
         *("softmax over all graphs", SOFTMAX, "gather(total, index)"),
         *("jnp.broadcast_to(jnp.sum(total, axis=0), data.shape)", GAT, TOPK, SAG),

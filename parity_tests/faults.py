@@ -5,7 +5,7 @@ some other way belongs here, too.
 """
 
 from . import _conv_faults, _norm_faults, _pool_faults, _reduction_faults
-from ._fault import ADD, GAT, GCN, GRAPH
+from ._fault import GAT, GCN, GRAPH
 
 FAULTS = (
     *_reduction_faults.FAULTS,
@@ -19,12 +19,8 @@ _PAST_THE_END = (
     "Padding edges point past the end, so what they carry is added outside and gets no gradient."
 )
 EQUIVALENT = {
-    ("no segment for padding", ADD): "JAX drops what is added outside. The segment is there for "
-    "the maximum, whose gradient some releases get wrong without it.",
     ("padding edges keep their attributes", GCN): _PAST_THE_END,
     ("padding edges keep their attributes", GRAPH): _PAST_THE_END,
-    ("no eps in the softmax", GAT): "The sum is at least 1, since the maximum is subtracted, and "
-    "1 + 1e-16 is 1 in float64.",
     ("other initial weights", GCN): "PyG's weights are loaded before anything is compared. "
     "`tests/nn/conv` looks at the initial ones.",
     ("gradient of a degree of 0", GCN): "It takes a node into which all edges have weight 0, "

@@ -44,9 +44,8 @@ class BatchVector(eqx.Module):
     @property
     def counts(self) -> Int[Array, " graphs"]:
         """The number of nodes of each graph."""
-        segments = jnp.minimum(self.index, self.num_graphs)
         ones = jnp.ones_like(self.index, dtype=jnp.int32)
-        return jax.ops.segment_sum(ones, segments, self.num_graphs + 1)[:-1]
+        return jax.ops.segment_sum(ones, self.index, self.num_graphs)
 
 
 def resolve_batch(

@@ -12,8 +12,8 @@ def descending_order(score: Float[Array, " nodes"], batch: BatchVector) -> Int[A
     NaN ranks first, whatever its sign bit, and -0.0 equals 0.0, as in a stable `torch.sort`.
 
     XLA sorts a single integer operand several times faster than anything else on a CPU, so graph,
-    score and position are packed into 64 bits. Where they do not fit, digits of the key are sorted
-    from the least significant to the most significant.
+    score and position are packed into 64 bits. Where they do not fit, the highest bits are sorted;
+    and where that is not yet the order, all digits, from the least to the most significant.
     """
     bits = 8 * score.dtype.itemsize
     with jax.enable_x64(True):
@@ -42,11 +42,23 @@ def _order(fields):
     """
     num_rows = fields[0][0].shape[0]
     position_bits = (num_rows - 1).bit_length()
-    least, *others = _digits(fields, 64 - position_bits)
+    room = 64 - position_bits
+    digits = list(_digits(fields, room))
+    order = _stable_argsort(_highest(fields, room), position_bits)
+    if len(digits) > 1:
+        is_right = _ascends([digit[order] for digit in digits])
+        order = jax.lax.cond(
+            is_right, lambda: order, lambda: _order_by_digits(digits, position_bits)
+        )
+    return order.astype(jnp.int32)
+
+
+def _order_by_digits(digits, position_bits):
+    least, *others = digits
     order = _stable_argsort(least, position_bits)
     for digit in others:
         order = order[_stable_argsort(digit[order], position_bits)]
-    return order.astype(jnp.int32)
+    return order
 
 
 def _stable_argsort(digit, position_bits):
@@ -65,6 +77,27 @@ def _digits(fields, room):
         else:
             digit, width = digit | (field << jnp.uint64(width)), width + bits
     yield digit
+
+
+def _highest(fields, room):
+    """The highest `room` bits of all the fields."""
+    excess = sum(bits for _, bits in fields) - room
+    kept = []
+    for field, bits in fields:
+        lost = min(max(excess, 0), bits)
+        excess -= lost
+        kept.append((field >> jnp.uint64(lost), bits - lost))
+    (digit,) = _digits(kept, room)
+    return digit
+
+
+def _ascends(digits):
+    """Whether no row is above the next, by its digits, least significant first."""
+    ascends = True
+    for digit in digits:
+        before, after = digit[:-1], digit[1:]
+        ascends = (before < after) | ((before == after) & ascends)
+    return jnp.all(ascends)
 
 
 def _descending_bits(score):

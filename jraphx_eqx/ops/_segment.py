@@ -98,7 +98,8 @@ def segment_softmax(
     data = jnp.where(mask, data, 0)
     largest = jax.lax.stop_gradient(segment_max(data, index, num_segments))
     weight = jnp.exp(data - gather(largest, index))
-    total = segment_sum(weight, index, num_segments) + 1e-16
+    # At least 1 where there are rows, so that the 1e-16 that PyG adds would round away.
+    total = segment_sum(weight, index, num_segments)
     # A gathered 0 would divide padding by zero, and its gradient is NaN even where masked.
     return jnp.where(mask, weight / jnp.where(mask, gather(total, index), 1), 0)
 
@@ -106,7 +107,7 @@ def segment_softmax(
 def segment_count(index: Int[Array, " rows"], num_segments: int) -> Int[Array, " segments"]:
     """The number of rows with each index. Indices past the end are not counted."""
     ones = jnp.ones(index.shape, jnp.int32)
-    return _with_padding_segment(_SUM, ones, index, num_segments)
+    return _reduced(_SUM, ones, index, num_segments)
 
 
 def aggregation(name: str, argument: str = "aggr") -> Callable[[Array, Array, int], Array]:
@@ -130,7 +131,7 @@ _AGGREGATIONS = {
 
 
 def _plain_sum(data, index, num_segments):
-    return _with_padding_segment(_SUM, data, index, num_segments)
+    return _reduced(_SUM, data, index, num_segments)
 
 
 _sum = jax.custom_jvp(_plain_sum, nondiff_argnums=(2,))
@@ -144,7 +145,7 @@ def _sum_jvp(num_segments, primals, tangents):
 
 
 def _filled_extremum(reduction, data, index, num_segments):
-    out = _with_padding_segment(reduction, data, index, num_segments)
+    out = _reduced(reduction, data, index, num_segments)
     filled = _as_column(segment_count(index, num_segments) > 0, out.ndim)
     return jnp.where(filled, out, 0)
 
@@ -168,26 +169,24 @@ def _extremum_jvp(reduction, num_segments, primals, tangents):
 _extremum.defjvp(_extremum_jvp)
 
 
-def _with_padding_segment(reduction, data, index, num_segments):
-    # Indices out of range inside a scatter give wrong gradients of max in some releases of JAX
-    # (jax-ml/jax#40626).
-    index = jnp.minimum(index, num_segments)
-    num_segments += 1
+def _reduced(reduction, data, index, num_segments):
+    """Where no row is, what the reduction starts from. Rows past the end are dropped."""
     copies = _copies(data.shape[0], num_segments)
     if copies == 1:
-        return reduction.by_index(data, index, num_segments)[:-1]
+        return reduction.by_index(data, index, num_segments)
     # Neighbouring rows are often of one segment, and go into different copies of it.
     copy = jnp.arange(data.shape[0], dtype=jnp.int32) % copies
-    parts = reduction.by_index(data, copy * num_segments + index, copies * num_segments)
-    parts = parts.reshape(copies, num_segments, *data.shape[1:])
-    return reduction.over_axis(parts, 0)[:-1]
+    total = copies * num_segments
+    place = jnp.where(index < num_segments, copy * num_segments + index, total)
+    parts = reduction.by_index(data, place, total)
+    return reduction.over_axis(parts.reshape(copies, num_segments, *data.shape[1:]), 0)
 
 
 def _copies(num_rows, num_segments):
     """How often to hold each segment, for the threads of a GPU not to wait for one another."""
     if jax.default_backend() != "gpu":
         return 1
-    return max(min(_APART, num_rows // _ROWS_APART) // num_segments, 1)
+    return max(min(_APART, num_rows // _ROWS_APART) // max(num_segments, 1), 1)
 
 
 def _widened(data):

@@ -44,6 +44,7 @@ def assert_ordered(score, index, num_graphs, dtype):
 @given(data=st.data())
 def test_order_is_that_of_a_stable_sort(dtype, num_graphs, data):
     finite = st.integers(-4, 4).map(lambda n: n / 4)
+    finite |= st.integers(0, 4).map(lambda n: 1 + n * 2**-52)
     scores = st.lists(st.sampled_from(SPECIAL) | finite, min_size=LENGTH, max_size=LENGTH)
     half = num_graphs // 2
     graphs = st.sampled_from([0, 1, 2, half, half + 2, num_graphs, num_graphs + 1, num_graphs - 1])
@@ -73,6 +74,20 @@ def test_scores_that_differ_in_one_bit_are_told_apart(dtype):
     step = float(jnp.finfo(dtype).eps)
     score = [1.0] + [1 + step * 2**bit for bit in range(jnp.finfo(dtype).nmant)]
     assert_ordered(score, [0] * len(score), 1, dtype)
+
+
+@pytest.mark.parametrize("vmapped", [False, True])
+def test_the_last_bits_of_float64_are_sorted_only_where_they_matter(vmapped, x64):
+    rng = np.random.default_rng(0)
+    apart = rng.normal(size=64)
+    score = jnp.asarray(np.stack([apart, 1 + rng.integers(0, 9, 64) * 2.0**-52, np.sign(apart)]))
+    batch = BatchVector(jnp.asarray(np.arange(64) // 16, jnp.int32), 4)
+    if vmapped:
+        orders = jax.vmap(lambda score: descending_order(score, batch))(score)
+    else:
+        orders = [compiled(row, batch) for row in score]
+    for row, order in zip(score, orders, strict=True):
+        np.testing.assert_array_equal(order, expected_order(row, batch))
 
 
 def test_a_graph_before_and_one_after_the_highest_bit_are_told_apart():

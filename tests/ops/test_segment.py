@@ -70,6 +70,17 @@ def test_ties_share_the_gradient_evenly(reduction, tied):
     np.testing.assert_allclose(gradient, [1 / 3, 0, 1 / 3, 1 / 3], rtol=1e-6)
 
 
+@pytest.mark.parametrize("reduction", [segment_max, segment_min])
+def test_forward_mode_follows_the_chosen_rows_alone(reduction):
+    sign = 1 if reduction is segment_max else -1
+    data = sign * jnp.array([1.0, 3.0, 3.0, 2.0, jnp.nan, 5.0])
+    index = jnp.array([0, 0, 0, 0, 2, 9], jnp.int32)
+    tangent = jnp.array([10.0, 20.0, 40.0, 80.0, 160.0, 320.0])
+    out, found = jax.jvp(lambda data: reduction(data, index, 3), (data,), (tangent,))
+    np.testing.assert_array_equal(out, [sign * 3, 0, jnp.nan])
+    np.testing.assert_array_equal(found, [30, 0, 0])
+
+
 def test_infinities_and_nan_stay_in_their_segment():
     data = jnp.array([-jnp.inf, jnp.nan, 1.0, 2.0])
     index = jnp.array([0, 1, 1, 2], jnp.int32)
