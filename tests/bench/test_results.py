@@ -143,7 +143,14 @@ def test_pictures_are_drawn_of_what_there_is_and_are_the_same_each_time(tmp_path
     assert _plots.draw([], tmp_path / "none") == []
 
 
-@pytest.mark.parametrize(("page", "folder"), [("benchmarks", FOLDER), ("on-a-gpu", FOLDER / "gpu")])
+@pytest.mark.parametrize(
+    ("page", "folder"),
+    [
+        ("benchmarks", FOLDER),
+        ("benchmarks-kept-memory", FOLDER / "kept"),
+        ("on-a-gpu", FOLDER / "gpu"),
+    ],
+)
 def test_the_documentation_shows_the_recorded_results(page, folder):
     results = json.loads((folder / "results.json").read_text())
     text = (ROOT / "docs" / f"{page}.md").read_text()
