@@ -23,11 +23,6 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "return jnp.where(mask, weight / jnp.where(mask, gather(total, index), 2), 0)",
     ): "what padding is divided by is masked afterwards",
     (
-        "nn.pool._global._by_graph",
-        "return jnp.moveaxis(out, 0, axis)",
-        "return jnp.moveaxis(out, axis, 0)",
-    ): "moving an axis by one place or its neighbour back is the same",
-    (
         "nn.pool._select_topk.SelectTopK.__init__",
         "self.weight = jax.random.uniform(key, (1, in_features), dtype, -bound, bound)",
         "self.weight = jax.random.uniform(key, (1, in_features), dtype, bound, -bound)",

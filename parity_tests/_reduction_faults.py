@@ -173,7 +173,7 @@ FAULTS = (
     edit(
         "sets stay first",
         f"{GLOBAL}_by_graph",
-        "jnp.moveaxis(out, 0, axis)",
+        "jnp.swapaxes(out, 0, axis)",
         "out",
         ADD,
         MAX,

@@ -160,3 +160,16 @@ def test_messages_of_a_large_graph_are_never_all_there():
     memory = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(x, weight).compile().memory_analysis()
     assert memory is not None
     assert memory.temp_size_in_bytes < edges * features * 4 / 2
+
+
+@on_a_cpu
+def test_rows_of_64_are_made_in_vectors():
+    rows, index = jnp.ones((8192, 64)), jnp.zeros(8192, jnp.int32)
+
+    def primitives(rows):
+        jaxpr = jax.make_jaxpr(
+            lambda rows: segment_reduce_by_block(lambda rows: rows, rows, index, 2)
+        )(rows)
+        return str(jaxpr)
+
+    assert " mul " in primitives(rows) and " mul " not in primitives(rows[:, :63])

@@ -97,10 +97,8 @@ def global_min_pool(
 def _by_graph(reduction, x, batch, size):
     axis = _node_axis(x)
     batch = resolve_batch(batch, x.shape[axis], size)
-    if axis == 0:
-        return reduction(x, batch.index, batch.num_graphs)
-    out = reduction(jnp.moveaxis(x, axis, 0), batch.index, batch.num_graphs)
-    return jnp.moveaxis(out, 0, axis)
+    out = reduction(jnp.swapaxes(x, 0, axis), batch.index, batch.num_graphs)
+    return jnp.swapaxes(out, 0, axis)
 
 
 def _whole(reduction, x, size):

@@ -49,12 +49,16 @@ def test_without_batch_there_is_one_graph(pool):
     np.testing.assert_array_equal(pool(x[:, 0]), WHOLE[pool][:1])
     np.testing.assert_array_equal(pool(jnp.stack([x, x])), [WHOLE[pool], WHOLE[pool]])
     np.testing.assert_array_equal(pool(x, size=1), [WHOLE[pool]])
+    assert pool(x[None]).shape == (1, 2) and pool(x[None, :, :1]).shape == (1, 1)
 
 
 @pytest.mark.parametrize("pool", WHOLE)
 def test_no_nodes_give_zeros(pool):
     empty = jnp.zeros((0, 2))
-    np.testing.assert_array_equal(pool(empty), np.zeros((1, 2)))
+    np.testing.assert_array_equal(pool(empty), np.zeros((1, 2), np.float32), strict=True)
+    np.testing.assert_array_equal(
+        pool(jnp.zeros((3, 0, 2))), np.zeros((3, 2), np.float32), strict=True
+    )
     np.testing.assert_array_equal(pool(empty, jnp.zeros(0, jnp.int32), 2), np.zeros((2, 2)))
     assert pool(empty, jnp.zeros(0, jnp.int32)).shape == (0, 2)
 

@@ -223,3 +223,10 @@ def test_the_weight_is_drawn_within_one_over_the_root_of_the_width(dtype):
     assert TopKPooling(4, dtype=dtype, key=jax.random.key(1)).select.weight.dtype == dtype
     largest = np.max(np.abs(np.asarray(weight, np.float32)))
     assert 0.045 < largest <= 0.05 * (1 + float(jnp.finfo(dtype).eps))
+
+
+def test_the_initial_weight_is_uniform_within_the_bounds_of_pyg():
+    weight = TopKPooling(400, key=jax.random.key(0)).select.weight
+    assert weight.shape == (1, 400) and weight.dtype == jnp.float32
+    assert -0.05 <= weight.min() < -0.045 and 0.045 < weight.max() <= 0.05
+    assert abs(weight.mean()) < 0.005
