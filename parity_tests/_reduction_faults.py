@@ -10,7 +10,7 @@ MEANS, SUMS, SOFTMAX = (
     f"{SEGMENT}segment_softmax",
 )
 EXTREMUM, GRADIENT = f"{SEGMENT}_filled_extremum", f"{SEGMENT}_extremum_jvp"
-REDUCE = "reduction(x, batch.index, batch.num_graphs)"
+REDUCE = "jnp.swapaxes(x, 0, axis)"
 
 FAULTS = (
     edit(
@@ -232,8 +232,8 @@ FAULTS = (
     edit(
         *("padding counts as nodes", f"{BATCH}BatchVector.counts"),
         *(
-            "jnp.minimum(self.index, self.num_graphs)",
-            "jnp.minimum(self.index, self.num_graphs - 1)",
+            "segment_sum(ones, self.index,",
+            "segment_sum(ones, jnp.minimum(self.index, self.num_graphs - 1),",
         ),
         *(TOPK, SAG),
     ),
