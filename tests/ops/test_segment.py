@@ -151,3 +151,12 @@ def test_aggregations_go_by_pygs_names():
     assert aggregation("add") is aggregation("sum") is segment_sum
     with pytest.raises(ValueError, match=r"aggr must be one of 'add', .* got 'median'"):
         aggregation("median")
+
+
+@pytest.mark.parametrize("reduction", [segment_sum, segment_mean])
+def test_64_bit_mode_does_not_widen_float32(reduction, x64):
+    # Beside 1, 2^-25 is lost in float32; 127 of them are not in float64.
+    data = jnp.asarray([1.0] + [2.0**-25] * 127, jnp.float32)
+    out = reduction(data, jnp.zeros(128, jnp.int32), 1)
+    assert out.dtype == jnp.float32
+    assert float(out[0]) == (1 if reduction is segment_sum else 1 / 128)

@@ -102,3 +102,10 @@ def test_the_gnn_sees_zeros_in_padding():
     batch = BatchVector(jnp.array([0, 1, 0, 1]), 1)
     SAGPooling(1, gnn=spy, key=KEY)(X.at[1].set(jnp.nan), EDGES, batch=batch)
     np.testing.assert_array_equal(seen[0], [[1], [0], [3], [0]])
+
+
+@pytest.mark.parametrize("gnn", ["gcn", "gat", "sage", "graph"])
+def test_all_parameters_are_of_the_dtype(gnn):
+    pool = SAGPooling(3, gnn=gnn, min_score=0.1, dtype=jnp.bfloat16, key=KEY)
+    arrays = [leaf for leaf in jax.tree.leaves(pool) if eqx.is_inexact_array(leaf)]
+    assert {array.dtype for array in arrays} == {jnp.dtype("bfloat16")}

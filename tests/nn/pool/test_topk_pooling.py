@@ -221,12 +221,17 @@ def test_the_weight_is_drawn_within_one_over_the_root_of_the_width(dtype):
     weight = SelectTopK(400, dtype=dtype, key=jax.random.key(1)).weight
     assert weight.shape == (1, 400) and weight.dtype == dtype
     assert TopKPooling(4, dtype=dtype, key=jax.random.key(1)).select.weight.dtype == dtype
+    assert abs(weight.mean()) < 0.005
     largest = np.max(np.abs(np.asarray(weight, np.float32)))
     assert 0.045 < largest <= 0.05 * (1 + float(jnp.finfo(dtype).eps))
 
 
-def test_the_initial_weight_is_uniform_within_the_bounds_of_pyg():
-    weight = TopKPooling(400, key=jax.random.key(0)).select.weight
-    assert weight.shape == (1, 400) and weight.dtype == jnp.float32
-    assert -0.05 <= weight.min() < -0.045 and 0.045 < weight.max() <= 0.05
-    assert abs(weight.mean()) < 0.005
+def test_a_selection_takes_bare_ids_and_their_number():
+    select = SelectTopK(1, 1, key=jax.random.key(0))
+    score, ids = jnp.array([1.0, 3.0, 2.0]), jnp.array([0, 0, 2])
+
+    def kept(score, ids):
+        return select(score, ids, size=3).node_index
+
+    np.testing.assert_array_equal(jax.jit(kept)(score, ids), [1, 2, 3])
+    np.testing.assert_array_equal(select(score).node_index, [1])
