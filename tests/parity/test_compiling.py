@@ -63,6 +63,8 @@ def test_gradients_are_compiled_quickly_in_float64_or_if_asked_for(lane, quick, 
 
 
 def test_values_alone_are_compiled_as_users_run_them(monkeypatch):
+    if candidates._options() is None:
+        pytest.skip("this XLA has no older emitters")
     monkeypatch.setattr(candidates, "_options", lambda: {"xla_no_such_option": True})
     oracle = REFERENCES.oracle(SPEC, CONFIG, CASE, 0)
     at = (SPEC, CONFIG, CASE, SPEC.eqx(**CONFIG.options), oracle.inputs, oracle.weights, "f32")
