@@ -38,8 +38,7 @@ FAULTS = (
     ),
     edit(
         *("padding counts to the last graph", f"{SEGMENT}_reduced"),
-        "return reduction.by_index(data, index, num_segments)",
-        "return reduction.by_index(data, jnp.minimum(index, num_segments - 1), num_segments)",
+        *("jnp.minimum(index, num_segments)", "jnp.minimum(index, num_segments - 1)"),
         *(ADD, MEAN, MAX, MIN, TOPK, GRAPH),
         likely="min_score",
     ),
