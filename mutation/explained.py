@@ -28,9 +28,9 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "self.weight = jax.random.uniform(key, (1, in_features), dtype, bound, -bound)",
     ): "the interval is symmetric",
     (
-        "nn.conv._gcn._inverse_root",
-        "positive = jnp.where(degree == 0, 1, degree)",
-        "positive = jnp.where(degree == 0, 2, degree)",
+        "nn.conv._gcn._divided_by_root",
+        "root = jnp.sqrt(jnp.where(degrees == 0, 1, degrees))",
+        "root = jnp.sqrt(jnp.where(degrees == 0, 2, degrees))",
     ): "the root of a degree of 0 is masked afterwards",
     (
         "ops._loops.remove_self_loops",
@@ -53,7 +53,7 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "is_loop = edge_index[0] == edge_index[2]",
     ): "an index past the end is that of the last row",
     (
-        "nn.conv._gcn.GCNConv._normalized",
+        "nn.conv._gcn.GCNConv._with_degrees",
         "degrees = degree(edge_index[1], num_nodes, edge_weight, wide)",
         "degrees = degree(edge_index[2], num_nodes, edge_weight, wide)",
     ): "an index past the end is that of the last row",

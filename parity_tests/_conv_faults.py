@@ -7,6 +7,7 @@ G, A, S, R = (f"nn.conv.{name}:" for name in ("_gcn", "_gat", "_sage", "_graph")
 CALLS = {name: f"{place}{name}." for name, place in ((GCN, G), (GAT, A), (SAGE, S), (GRAPH, R))}
 WEIGHTED = "edge_weight.reshape(edge_weight.shape + missing) * rows"
 PRODUCT = "x @ linear.weight.T"
+SCALED = "_divided_by_root"
 ALL = (GCN, GAT, SAGE, GRAPH)
 
 FAULTS = (
@@ -94,14 +95,14 @@ FAULTS = (
     ),
     edit(
         "degree of sources",
-        f"{CALLS[GCN]}_normalized",
+        f"{CALLS[GCN]}_with_degrees",
         "degree(edge_index[1],",
         "degree(edge_index[0],",
         GCN,
     ),
     edit(
         "degree without the weights",
-        f"{CALLS[GCN]}_normalized",
+        f"{CALLS[GCN]}_with_degrees",
         "degree(edge_index[1], num_nodes, edge_weight, wide)",
         "degree(edge_index[1], num_nodes, None, wide)",
         GCN,
@@ -109,29 +110,16 @@ FAULTS = (
     ),
     edit(
         "degree without the loop",
-        f"{CALLS[GCN]}_normalized",
-        "degrees if loop_weight is None else degrees + loop_weight",
-        "degrees",
+        f"{CALLS[GCN]}_with_degrees",
+        "degrees = degrees + loop_weight",
+        "pass",
         GCN,
     ),
-    edit(
-        "scale of the source twice",
-        f"{CALLS[GCN]}_normalized",
-        "source * target if",
-        "source * source if",
-        GCN,
-    ),
-    edit(
-        "one scale only",
-        f"{CALLS[GCN]}_normalized",
-        "source * edge_weight * target",
-        "source * edge_weight",
-        GCN,
-        likely="weight",
-    ),
+    edit("no scale of the source", f"{CALLS[GCN]}__call__", f"{SCALED}(x, degrees)", "x", GCN),
+    edit("no scale of the target", f"{CALLS[GCN]}__call__", f"{SCALED}(out, degrees)", "out", GCN),
     edit(
         "loops count twice",
-        f"{CALLS[GCN]}_normalized",
+        f"{CALLS[GCN]}_with_degrees",
         "edge_index, edge_weight = remove_self_loops(edge_index, edge_weight, num_nodes)",
         "edge_index, edge_weight = edge_index, edge_weight",
         GCN,
@@ -139,7 +127,7 @@ FAULTS = (
     ),
     edit(
         "loops always",
-        f"{CALLS[GCN]}_normalized",
+        f"{CALLS[GCN]}_with_degrees",
         "if self.add_self_loops:",
         "if True:",
         GCN,
@@ -156,7 +144,7 @@ FAULTS = (
     edit(
         "no loop of its own",
         f"{CALLS[GCN]}__call__",
-        "out = out + loop_weight[:, None] * x",
+        "out = out + loop_weight[:, None] * rows",
         "out = out * 1",
         GCN,
     ),
@@ -177,29 +165,21 @@ FAULTS = (
         GCN,
         likely="improved=True, bias",
     ),
-    edit(
-        "inverse of the degree", f"{G}_inverse_root", "1 / jnp.sqrt(positive)", "1 / positive", GCN
-    ),
-    edit(
-        "eps in the root of the degree",
-        f"{G}_inverse_root",
-        "jnp.sqrt(positive)",
-        "jnp.sqrt(positive + 1e-12)",
-        GCN,
-    ),
+    edit("inverse of the degree", f"{G}{SCALED}", "1 / root * x", "x / root**2", GCN),
+    edit("eps in the root of the degree", f"{G}{SCALED}", "sqrt(", "sqrt(1e-12 + ", GCN),
     edit(
         "scale 1 without neighbours",
-        f"{G}_inverse_root",
-        "jnp.where(degree == 0, 0, 1 / jnp.sqrt(positive))",
-        "1 / jnp.sqrt(positive)",
+        f"{G}{SCALED}",
+        "jnp.where(degrees == 0, 0, 1 / root * x)",
+        "1 / root * x",
         GCN,
         likely="add_self_loops=False",
     ),
     edit(
         "gradient of a degree of 0",
-        f"{G}_inverse_root",
-        "jnp.where(degree == 0, 1, degree)",
-        "degree",
+        f"{G}{SCALED}",
+        "jnp.where(degrees == 0, 1, degrees)",
+        "degrees",
         GCN,
         likely="add_self_loops=False",
     ),

@@ -6,7 +6,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ...ops import (
     degree,
     edge_mask,
-    gather,
     masked_edges,
     remove_self_loops,
     self_loop_weights,
@@ -117,18 +116,20 @@ class GCNConv(AbstractConv):
         x = apply_linear(self.lin, x, node_mask)
         if not self.normalize:
             return add_bias(self.propagate(x, edge_index, edge_weight), self.bias)
-        # Self-loops are a term of their own, instead of more edges.
-        edge_index, edge_weight, loop_weight = self._normalized(
+        # Self-loops are a term of their own, instead of more edges, and the weights 1 / sqrt(d_j d_i)
+        # are two factors of rows, instead of a number for each edge.
+        edge_index, edge_weight, loop_weight, degrees = self._with_degrees(
             edge_index, edge_weight, x.shape[0], x.dtype
         )
-        out = self.propagate(x, edge_index, edge_weight)
+        rows = _divided_by_root(x, degrees)
+        out = self.propagate(rows, edge_index, edge_weight)
         if loop_weight is not None:
-            out = out + loop_weight[:, None] * x
-        return add_bias(out, self.bias)
+            out = out + loop_weight[:, None] * rows
+        return add_bias(_divided_by_root(out, degrees).astype(x.dtype), self.bias)
 
-    def _normalized(self, edge_index, edge_weight, num_nodes, dtype):
-        """The edges without the self-loops, if these are added, then normalised weights of the
-        edges and of one self-loop per node. Half precision is normalised in float32."""
+    def _with_degrees(self, edge_index, edge_weight, num_nodes, dtype):
+        """The edges, without the self-loops if these are added, the weights of the edges and of one
+        self-loop per node, and the degrees. Half precision is normalised in float32."""
         mask = edge_mask(edge_index, num_nodes)
         edge_index, edge_weight = masked_edges(edge_index, edge_weight, mask, num_nodes)
         wide = wide_dtype(dtype)
@@ -138,12 +139,9 @@ class GCNConv(AbstractConv):
             loop_weight = self._loop_weights(edge_index, edge_weight, num_nodes, wide)
             edge_index, edge_weight = remove_self_loops(edge_index, edge_weight, num_nodes)
         degrees = degree(edge_index[1], num_nodes, edge_weight, wide)
-        scale = _inverse_root(degrees if loop_weight is None else degrees + loop_weight)
-        source, target = gather(scale, edge_index)
-        weight = source * target if edge_weight is None else source * edge_weight * target
         if loop_weight is not None:
-            loop_weight = (scale * loop_weight * scale).astype(dtype)
-        return edge_index, weight.astype(dtype), loop_weight
+            degrees = degrees + loop_weight
+        return edge_index, edge_weight, loop_weight, degrees
 
     def _loop_weights(self, edge_index, edge_weight, num_nodes, dtype):
         if edge_weight is None:
@@ -151,7 +149,14 @@ class GCNConv(AbstractConv):
         return self_loop_weights(edge_index, edge_weight, num_nodes, 2 if self.improved else 1)
 
 
-def _inverse_root(degree):
+def _divided_by_root(x, degrees):
+    """`x / sqrt(degrees)`, row by row, and 0 where the degree is 0.
+
+    The choice between the two comes last. A compiler may fuse a product with the sum that follows and
+    not round it in between, as it was rounded that came along an edge: then two nodes that are linked
+    and have the same other neighbours would no longer tie.
+    """
+    degrees = degrees[:, None]
     # Twice `where`: the gradient at 0 would be infinite, and NaN in the end.
-    positive = jnp.where(degree == 0, 1, degree)
-    return jnp.where(degree == 0, 0, 1 / jnp.sqrt(positive))
+    root = jnp.sqrt(jnp.where(degrees == 0, 1, degrees))
+    return jnp.where(degrees == 0, 0, 1 / root * x)
