@@ -148,7 +148,7 @@ FAULTS = (
         "out = out * 1",
         GCN,
     ),
-    edit("no bias", f"{CALLS[GCN]}__call__", "add_bias(out, self.bias)", "out", GCN),
+    edit("no bias", f"{CALLS[GCN]}__call__", ".astype(x.dtype), self.bias)", ", None)", GCN),
     edit(
         "improved is ignored",
         f"{CALLS[GCN]}_loop_weights",
@@ -166,7 +166,7 @@ FAULTS = (
         likely="improved=True, bias",
     ),
     edit("inverse of the degree", f"{G}{SCALED}", "1 / root * x", "x / root**2", GCN),
-    edit("eps in the root of the degree", f"{G}{SCALED}", "sqrt(", "sqrt(1e-12 + ", GCN),
+    edit("eps in the root of the degree", f"{G}{SCALED}", "jnp.sqrt(", "jnp.sqrt(1e-12 + ", GCN),
     edit(
         "scale 1 without neighbours",
         f"{G}{SCALED}",

@@ -38,7 +38,8 @@ FAULTS = (
     ),
     edit(
         *("padding counts to the last graph", f"{SEGMENT}_reduced"),
-        *("jnp.minimum(index, num_segments)", "jnp.minimum(index, num_segments - 1)"),
+        "return reduction.by_index(data, index, num_segments)",
+        "return reduction.by_index(data, jnp.minimum(index, num_segments - 1), num_segments)",
         *(ADD, MEAN, MAX, MIN, TOPK, GRAPH),
         likely="min_score",
     ),

@@ -170,28 +170,23 @@ _extremum.defjvp(_extremum_jvp)
 
 
 def _reduced(reduction, data, index, num_segments):
-    """With a segment for padding, which is cut off.
-
-    JAX would drop what is past the end. But XLA then fuses what follows into one loop with the
-    result, in which rows that are equal may round differently, and nodes that tie no longer do.
-    """
-    index = jnp.minimum(index, num_segments)
-    num_segments += 1
+    """Where no row is, what the reduction starts from. Rows past the end are dropped."""
     copies = _copies(data.shape[0], num_segments)
     if copies == 1:
-        return reduction.by_index(data, index, num_segments)[:-1]
+        return reduction.by_index(data, index, num_segments)
     # Neighbouring rows are often of one segment, and go into different copies of it.
     copy = jnp.arange(data.shape[0], dtype=jnp.int32) % copies
-    parts = reduction.by_index(data, copy * num_segments + index, copies * num_segments)
-    parts = parts.reshape(copies, num_segments, *data.shape[1:])
-    return reduction.over_axis(parts, 0)[:-1]
+    total = copies * num_segments
+    place = jnp.where(index < num_segments, copy * num_segments + index, total)
+    parts = reduction.by_index(data, place, total)
+    return reduction.over_axis(parts.reshape(copies, num_segments, *data.shape[1:]), 0)
 
 
 def _copies(num_rows, num_segments):
     """How often to hold each segment, for the threads of a GPU not to wait for one another."""
     if jax.default_backend() != "gpu":
         return 1
-    return max(min(_APART, num_rows // _ROWS_APART) // num_segments, 1)
+    return max(min(_APART, num_rows // _ROWS_APART) // max(num_segments, 1), 1)
 
 
 def _widened(data):

@@ -116,8 +116,8 @@ class GCNConv(AbstractConv):
         x = apply_linear(self.lin, x, node_mask)
         if not self.normalize:
             return add_bias(self.propagate(x, edge_index, edge_weight), self.bias)
-        # Self-loops are a term of their own, instead of more edges, and the weights 1 / sqrt(d_j d_i)
-        # are two factors of rows, instead of a number for each edge.
+        # Self-loops are a term of their own, instead of more edges, and 1 / sqrt(d_j d_i) is two
+        # factors of rows, instead of a weight of each edge.
         edge_index, edge_weight, loop_weight, degrees = self._with_degrees(
             edge_index, edge_weight, x.shape[0], x.dtype
         )
@@ -152,9 +152,9 @@ class GCNConv(AbstractConv):
 def _divided_by_root(x, degrees):
     """`x / sqrt(degrees)`, row by row, and 0 where the degree is 0.
 
-    The choice between the two comes last. A compiler may fuse a product with the sum that follows and
-    not round it in between, as it was rounded that came along an edge: then two nodes that are linked
-    and have the same other neighbours would no longer tie.
+    The choice between the two comes last. A compiler may fuse a product with the sum that follows
+    and not round it in between. What comes along an edge is rounded: two nodes that are linked and
+    have no other neighbours would no longer tie.
     """
     degrees = degrees[:, None]
     # Twice `where`: the gradient at 0 would be infinite, and NaN in the end.
