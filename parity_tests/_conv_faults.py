@@ -1,6 +1,6 @@
 """Faults in the convolutions."""
 
-from ._fault import DETACHED, GAT, GCN, GRAPH, SAGE, edit
+from ._fault import DETACHED, GAT, GCN, GRAPH, SAG, SAGE, edit
 
 LINEAR, LOOPS, PROPAGATE = "nn._linear:", "ops._loops:", "nn.conv._conv:AbstractConv.propagate"
 G, A, S, R = (f"nn.conv.{name}:" for name in ("_gcn", "_gat", "_sage", "_graph"))
@@ -174,6 +174,14 @@ FAULTS = (
         "1 / root * x",
         GCN,
         likely="add_self_loops=False",
+    ),
+    edit(
+        "product may be fused with the sum",
+        f"{G}{SCALED}",
+        "jnp.where(degrees == 0, 0, 1 / root * x)",
+        "jnp.where(degrees == 0, 0, 1 / root) * x",
+        SAG,
+        likely="gcn, ratio=0.5",
     ),
     edit(
         "gradient of a degree of 0",

@@ -8,6 +8,7 @@ from jraphx_eqx.parity import Edit, Fault
 ADD, MEAN, MAX, MIN = (f"global_{name}_pool" for name in ("add", "mean", "max", "min"))
 TOPK, SAG = "TopKPooling", "SAGPooling"
 GCN, GAT, SAGE, GRAPH, GIN = "GCNConv", "GATConv", "SAGEConv", "GraphConv", "GINConv"
+AUGMENT = "augment_edges"
 BATCH_NORM, GRAPH_NORM, LAYER_NORM = "BatchNorm", "GraphNorm", "LayerNorm"
 # For modules that do not import jax itself.
 DETACHED = '__import__("jax").lax.stop_gradient'

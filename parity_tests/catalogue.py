@@ -1,7 +1,7 @@
 """The specs of all operators."""
 
-from . import _convs, _global_pools, _norms, _pools
+from . import _convs, _edges, _global_pools, _norms, _pools
 
-ALL = (*_global_pools.SPECS, *_pools.SPECS, *_convs.SPECS, *_norms.SPECS)
+ALL = (*_global_pools.SPECS, *_pools.SPECS, *_convs.SPECS, *_norms.SPECS, *_edges.SPECS)
 SPECS = {spec.name: spec for spec in ALL}
 FEATURES = _pools.WIDTH

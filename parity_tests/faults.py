@@ -4,7 +4,7 @@ Each is a change of one line of the package, for as long as it is tried. Every b
 some other way belongs here, too.
 """
 
-from . import _conv_faults, _norm_faults, _pool_faults, _reduction_faults
+from . import _conv_faults, _edge_faults, _norm_faults, _pool_faults, _reduction_faults
 from ._fault import GAT, GCN, GRAPH
 
 FAULTS = (
@@ -12,6 +12,7 @@ FAULTS = (
     *_pool_faults.FAULTS,
     *_conv_faults.FAULTS,
     *_norm_faults.FAULTS,
+    *_edge_faults.FAULTS,
 )
 
 # Faults that no comparison can notice, and why. That all results are bit-equal is measured.

@@ -26,3 +26,8 @@ class Case:
 
     def __getitem__(self, name: str) -> np.ndarray | int:
         return self.arrays[name]
+
+    @property
+    def kind(self) -> str:
+        """The name up to the colon: that of the generator, for those of `graphs`."""
+        return self.name.partition(":")[0]

@@ -151,7 +151,10 @@ def pairs(
     if not cases:
         return []
     turns = range(max(len(cases), len(spec.grid)))
-    return [(spec.grid[turn % len(spec.grid)], cases[turn % len(cases)]) for turn in turns]
+    found = {(turn % len(spec.grid), turn % len(cases)): None for turn in turns}
+    for i, config in enumerate(spec.grid):
+        found |= {(i, j): None for j, case in enumerate(cases) if case.kind in config.cases}
+    return [(spec.grid[i], cases[j]) for i, j in found]
 
 
 def declare(record: Record, divergences: Iterable[Divergence], config: Config, case: Case) -> None:

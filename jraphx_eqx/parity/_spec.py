@@ -15,10 +15,13 @@ class Config:
 
     - `options`: handed to both constructors.
     - `inputs`: handed to `Spec.inputs`, for what varies in the call and not in the constructor.
+    - `cases`: kinds of cases that this configuration always meets, whatever the turn. The kind of
+        `"pairs:0"` is `"pairs"`.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    cases: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -47,6 +50,9 @@ class Decision:
         first rows in a stable descending order with NaN first, or all above the threshold.
     - `ties`: whether many equal scores are expected in every case. Otherwise too many rows at the
         cut make a comparison MISTRUSTED, unless the case is tagged `"ties"`.
+    - `symmetric`: whether the choice must be PyG's where the case is tagged `"symmetric"`: there
+        PyG's side gives some nodes exactly the same score, and so has ours to. Otherwise a TIE or
+        a NEAR-TIE passes there, too.
     """
 
     kind: Literal["topk", "threshold"]
@@ -58,6 +64,7 @@ class Decision:
     pad: Callable[[np.ndarray, Mapping[str, Any], int], np.ndarray]
     threshold: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     ties: bool = False
+    symmetric: bool = False
     harder: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
 

@@ -215,6 +215,10 @@ class Trial:
         record.gap_delta, record.near_ties = judgement.gap, judgement.pairs
         if "FAIL" in judgement.counts:
             record.verdict, record.message = FAIL, judgement.message
+        elif decision.symmetric and "symmetric" in self.case.tags:
+            if set(judgement.counts) - {"EXACT"}:
+                message = "scores that are equal by symmetry are not equal here, to the last bit"
+                record.verdict, record.message = FAIL, message
         elif decision.kind == "topk" and not decision.ties and "ties" not in self.case.tags:
             close = np.asarray(near_cut(chosen, groups, scores, deltas)) > 0.05
             if np.sum(close) > len(close) / 2:
