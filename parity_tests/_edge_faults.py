@@ -61,7 +61,6 @@ FAULTS = (
         "jnp.where(begin < num_labels, gather(leaving, target), 0)",
         "gather(leaving, target)",
         AUGMENT,
-        likely="some",
     ),
     edit(
         "second steps in the order of the edges",
@@ -69,7 +68,6 @@ FAULTS = (
         "first_true(end < num_labels, num_edges)",
         "(jnp.arange(num_edges), None)",
         AUGMENT,
-        likely="some",
     ),
     edit(
         "nodes keep their numbers",
@@ -77,7 +75,6 @@ FAULTS = (
         "jnp.arange(num_kept, dtype=jnp.int32)",
         "node_index",
         AUGMENT,
-        likely="some",
     ),
     edit("equal edges stay", COALESCE, "first = real & jnp.any", "first = real | jnp.any", AUGMENT),
     edit("mean of equal edges", COALESCE, "aggregation(aggr)", 'aggregation("mean")', AUGMENT),

@@ -3,13 +3,12 @@
 import numpy as np
 
 from jraphx_eqx.ops import augment_edges
-from jraphx_eqx.parity import Config, Spec
+from jraphx_eqx.parity import Spec
 
 from ._inputs import EDGE_CLASSES, edge_groups, pad_with, row_groups
 
 # There always is room for all paths, and for some more.
 MAX_PATHS = 2048
-GRID = (Config(), Config({}, {"some": True}))
 
 
 def _pyg():
@@ -18,22 +17,20 @@ def _pyg():
     return GraphUNet(1, 1, 1, 1).augment_adj
 
 
-def _inputs(case, *, some=False):
+def _inputs(case):
+    """With two thirds of the nodes, in another order, as a pooling keeps some."""
     names = ("x", "edge_index", "edge_weight", "batch", "num_graphs")
     arrays = {name: case[name] for name in names}
-    if some:  # two thirds of the nodes, in another order
-        nodes = np.random.default_rng(len(arrays["x"])).permutation(len(arrays["x"]))
-        arrays["nodes"] = nodes[: 2 * len(nodes) // 3]
-    return arrays
+    nodes = np.random.default_rng(len(arrays["x"])).permutation(len(arrays["x"]))
+    return {**arrays, "nodes": nodes[: 2 * len(nodes) // 3]}
 
 
 def _pad(inputs, case):
-    padded = dict(pad_with(np.nan)(inputs, case))
-    if "nodes" in inputs:
-        num_nodes = len(padded["x"])
-        padded["nodes"] = np.full(num_nodes, num_nodes, np.int32)
-        padded["nodes"][: len(inputs["nodes"])] = inputs["nodes"]
-    return padded
+    padded = pad_with(np.nan)(inputs, case)
+    num_nodes = len(padded["x"])
+    nodes = np.full(num_nodes, num_nodes, np.int32)
+    nodes[: len(inputs["nodes"])] = inputs["nodes"]
+    return {**padded, "nodes": nodes}
 
 
 def _call_pyg(augment, inputs):
@@ -43,15 +40,14 @@ def _call_pyg(augment, inputs):
 
     num_nodes = len(inputs["x"])
     edge_index, weight = augment(inputs["edge_index"], inputs["edge_weight"], num_nodes)
-    if "nodes" in inputs:
-        edge_index, weight = filter_adj(edge_index, weight, inputs["nodes"], num_nodes=num_nodes)
+    edge_index, weight = filter_adj(edge_index, weight, inputs["nodes"], num_nodes=num_nodes)
     order = torch.argsort(edge_index[0] * max(num_nodes, 1) + edge_index[1])
     return {"edge_index": edge_index[:, order], "edge_weight": weight[order]}
 
 
 def _call(augment, inputs, decide):
     at = (inputs["edge_index"], inputs["edge_weight"], inputs["x"].shape[0], MAX_PATHS)
-    edge_index, edge_weight, _ = augment(*at, inputs.get("nodes"))
+    edge_index, edge_weight, _ = augment(*at, inputs["nodes"])
     return {"edge_index": edge_index, "edge_weight": edge_weight}
 
 
@@ -61,8 +57,7 @@ def _real(inputs, outputs):
 
 
 def _blocks(inputs, outputs):
-    nodes = inputs.get("nodes", np.arange(len(inputs["x"])))
-    groups = edge_groups(outputs["edge_index"], inputs["batch"][nodes])
+    groups = edge_groups(outputs["edge_index"], inputs["batch"][inputs["nodes"]])
     return {**row_groups(inputs), "out.edge_weight": groups}
 
 
@@ -74,7 +69,6 @@ SPECS = (
         call_pyg=_call_pyg,
         call_eqx=_call,
         inputs=_inputs,
-        grid=GRID,
         pad=_pad,
         real=_real,
         blocks=_blocks,
