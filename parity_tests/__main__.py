@@ -140,12 +140,13 @@ def record_command(
     """Writes down what PyG computes. What exists is replaced only if PyG still gives it."""
     names = [str(name) for name in operator or SPECS]
     with Progress(*_columns(), console=_console()) as bar:
-        task = bar.add_task("0 of 0 operators", total=sum(map(_work.replay_size, names)))
-        for done, name in enumerate(names):
-            bar.update(task, description=f"{done} of {len(names)} operators")
+        text = f"0 of {len(names)} operators"
+        task = bar.add_task(text, total=sum(map(_work.replay_size, names)))
+        for done, name in enumerate(names, 1):
             with _references_or_exit():
                 at = {"bless": bless, "folder": references}
                 record_operator(name, **at, progress=lambda: bar.advance(task))
+            bar.update(task, description=f"{done} of {len(names)} operators")
 
 
 @app.command("check")
