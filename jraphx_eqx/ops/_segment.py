@@ -171,6 +171,8 @@ _extremum.defjvp(_extremum_jvp)
 
 def _reduced(reduction, data, index, num_segments):
     """Where no row is, what the reduction starts from. Rows past the end are dropped."""
+    if num_segments == 0:  # JAX cannot take the gradient of that.
+        return data[:0]
     copies = _copies(data.shape[0], num_segments)
     if copies == 1:
         return reduction.by_index(data, index, num_segments)
@@ -186,7 +188,7 @@ def _copies(num_rows, num_segments):
     """How often to hold each segment, for the threads of a GPU not to wait for one another."""
     if jax.default_backend() != "gpu":
         return 1
-    return max(min(_APART, num_rows // _ROWS_APART) // max(num_segments, 1), 1)
+    return max(min(_APART, num_rows // _ROWS_APART) // num_segments, 1)
 
 
 def _widened(data):
