@@ -107,7 +107,8 @@ def faults(session: nox.Session) -> None:
 def old_releases(session: nox.Session) -> None:
     """Records anew the checkpoints of older releases of PyG that the tests load."""
     install(session, "torch", "numpy", "pip", "setuptools<81", "psutil", "requests", "tqdm")
-    install(session, "jinja2", "pyparsing", "scipy", "scikit-learn", "aiohttp", "fsspec", "xxhash")
+    install(session, "jinja2", "pyparsing", "scipy", "scikit-learn", "matplotlib")
+    install(session, "aiohttp", "fsspec", "xxhash")
     for release in ("1.4.3", "1.5.0", "1.6.3", "1.7.2", "2.0.4", "2.3.1", "2.5.3"):
         folder = f"{session.create_tmp()}/{release}"
         session.install("--no-deps", "--target", folder, f"torch_geometric=={release}")

@@ -12,7 +12,7 @@ WIDTH, OUT = 3, 4
 WEIGHT, COLUMN = {"weight": "edge_weight"}, {"weight": "column"}
 ATTR, NUMBER = {"attr": 2}, {"attr": 1}
 GCN = (
-    Config({}),
+    Config({}, cases=("unsorted",)),
     Config({}, WEIGHT),
     Config({"improved": True}, WEIGHT),
     Config({"improved": True, "bias": False}),

@@ -56,17 +56,17 @@ FAULTS = (
         AUGMENT,
     ),
     edit(
-        "paths from nodes that are not kept",
+        "paths between nodes that are not kept",
         f"{SQUARE}_paths",
-        "jnp.where(begin < num_labels, gather(leaving, target), 0)",
-        "gather(leaving, target)",
+        "begin < num_labels",
+        "begin >= num_labels",
         AUGMENT,
     ),
     edit(
-        "second steps in the order of the edges",
+        "second steps to nodes that are not kept",
         f"{SQUARE}_paths",
-        "first_true(end < num_labels, num_edges)",
-        "(jnp.arange(num_edges), None)",
+        "first_true(end < num_labels",
+        "first_true(end >= num_labels",
         AUGMENT,
     ),
     edit(

@@ -24,8 +24,6 @@ EQUIVALENT = {
     ("padding edges keep their attributes", GRAPH): _PAST_THE_END,
     ("other initial weights", GCN): "PyG's weights are loaded before anything is compared. "
     "`tests/nn/conv` looks at the initial ones.",
-    ("gradient of a degree of 0", GCN): "It takes a node into which all edges have weight 0, "
-    "where PyG's own gradient is NaN. The test of that divergence notices it.",
     ("slope at 0 is 1", GAT): "It takes attention logits of exactly 0, which no recorded case "
     "has. `tests/nn/test_activation.py` notices it.",
 }

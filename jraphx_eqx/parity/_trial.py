@@ -11,7 +11,7 @@ from ._decisions import judge_groups, near_cut, rank
 from ._oracle import SCORES, AbstractOracle, Reference
 from ._profile import Profiler
 from ._record import FAIL, MISTRUSTED, NOT_VERIFIED, PASS, Record
-from ._spec import Config, Spec
+from ._spec import Config, Decision, Spec
 from ._tolerance import MORE_RUNS, Blocks, decision_margin
 from ._weights import WeightMismatch
 
@@ -134,6 +134,9 @@ class Trial:
             own = found[f"out.{oracle.decision.index}"]
             assert own is not None
             self.judge(oracle, reference, own)
+            if self.lane == "f32":  # As users run it for inference; it is compiled otherwise.
+                alone = candidate.values(None)[f"out.{oracle.decision.index}"]
+                self.judge(oracle, reference, alone, "without gradients: ")
             self._select(oracle, candidate, chosen)
             # A GPU adds in any order, so its next call may choose otherwise where scores tie.
             unsure = jax.default_backend() != "cpu"
@@ -215,7 +218,7 @@ class Trial:
         record.gap_delta, record.near_ties = judgement.gap, judgement.pairs
         if "FAIL" in judgement.counts:
             record.verdict, record.message = FAIL, judgement.message
-        elif decision.symmetric and "symmetric" in self.case.tags:
+        elif self._is_symmetric(decision):
             if set(judgement.counts) - {"EXACT"}:
                 message = "scores that are equal by symmetry are not equal here, to the last bit"
                 record.verdict, record.message = FAIL, message
@@ -224,6 +227,10 @@ class Trial:
             if np.sum(close) > len(close) / 2:
                 message = f"in {np.sum(close)} of {len(close)} groups the cut is within rounding"
                 record.verdict, record.message = MISTRUSTED, message
+
+    def _is_symmetric(self, decision: Decision) -> bool:
+        """Whether the choice must be the same. Among permuted nodes another one comes first."""
+        return decision.symmetric and "symmetric" in self.case.tags and self.lane != "metamorphic"
 
     def _select(self, oracle: AbstractOracle, candidate: Candidate, chosen: np.ndarray) -> None:
         """For given scores there is one right selection: PyG's scores, then our own."""

@@ -152,9 +152,9 @@ class GCNConv(AbstractConv):
 def _divided_by_root(x, degrees):
     """`x / sqrt(degrees)`, row by row, and 0 where the degree is 0.
 
-    The choice between the two comes last. A compiler may fuse a product with the sum that follows
-    and not round it in between. What comes along an edge is rounded: two nodes that are linked and
-    have no other neighbours would no longer tie.
+    The choice between the two comes last, so that no compiler can fuse the product with the sum
+    that follows, without rounding it in between. What comes along an edge is rounded: two nodes
+    that are linked, and to no other, would no longer tie.
     """
     degrees = degrees[:, None]
     # Twice `where`: the gradient at 0 would be infinite, and NaN in the end.
