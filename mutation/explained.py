@@ -151,4 +151,19 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "needed = path_capacity(num_edges, num_nodes, num_kept)",
         "needed = path_capacity(num_edges, num_kept, num_nodes)",
     ): "less room, still enough: a middle that is not kept has a b paths of a + b edges",
+    (
+        "nn.conv._conv.AbstractConv.propagate_and_project",
+        'if aggr in ("max", "min") or out_features >= in_features:',
+        'if aggr in ("max", "min") or out_features > in_features:',
+    ): "with as many features either way is as long",
+    (
+        "nn.conv._sage._unit_rows",
+        "square = jnp.sum(wide**2, axis=-1, keepdims=True)",
+        "square = jnp.sum(wide**2, axis=+1, keepdims=True)",
+    ): "rows have no axis but these two",
+    (
+        "nn.conv._sage._unit_rows",
+        "norm = jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))",
+        "norm = jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 2, square)))",
+    ): "the root of a square of 0 is masked afterwards",
 }
