@@ -138,7 +138,8 @@ def test_half_precision_is_added_in_float32(monkeypatch):
     # In float16 1 would be lost beside 2048.
     rows = jnp.asarray([2048.0] + [1.0] * 22, jnp.float16)
     index = jnp.zeros(ROWS, jnp.int32)
-    out = segment_reduce_by_block(lambda rows: rows, rows, index, 1)
+    with jax.numpy_dtype_promotion("strict"):
+        out = segment_reduce_by_block(lambda rows: rows, rows, index, 1)
     assert out.dtype == jnp.float16 and float(out[0]) == float(jnp.float16(2070))
 
 
