@@ -136,7 +136,7 @@ def test_min_score_in_half_precision_keeps_a_node_of_every_graph(dtype):
 
 def test_min_score_is_rounded_to_the_dtype_of_the_scores_where_64_bits_are_on(x64):
     # 0.1 is a little more in float32 than in float64.
-    assert mask_of(np.float32([0.1, 1]), [0, 0], 1, 0.1) == [False, True]
+    assert mask_of(np.array([0.1, 1], np.float32), [0, 0], 1, 0.1) == [False, True]
 
 
 def test_min_score_takes_what_is_nearer_to_the_maximum_than_the_tolerance():
