@@ -141,6 +141,13 @@ def test_there_is_room_for_as_many_paths_as_there_can_be_and_no_more():
     assert index.shape == (2, 3 * 3 + 3)
 
 
+def test_the_number_of_paths_is_limited_by_edges_ends_and_nodes():
+    assert path_capacity(3, 8) == 3 * 3
+    assert path_capacity(10, 8, 2) == 10 * 2
+    assert path_capacity(10, 3) == path_capacity(10, 3, 3) == 10 * 2
+    assert path_capacity(10, 1) == path_capacity(10, 0) == path_capacity(0, 8) == 0
+
+
 def test_the_number_of_paths_may_exceed_32_bits():
     """A hub of 50,000 edges in and as many out."""
     leaf = jnp.arange(1, 50_001, dtype=jnp.int32)
