@@ -16,7 +16,14 @@ import jraphx_eqx._warn
 
 from .mutants import FOLDER, SWITCH
 
-TESTS = ("tests/ops", "tests/nn", "tests/data", "tests/transformations", "tests/test_errors.py")
+TESTS = (
+    "tests/ops",
+    "tests/nn",
+    "tests/data",
+    "tests/transformations",
+    "tests/test_programs.py",
+    "tests/test_errors.py",
+)
 REACHED = FOLDER / "reached.json"
 FAILURES = FOLDER / "failures"
 COMPILED = FOLDER / "compiled"

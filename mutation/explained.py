@@ -4,11 +4,6 @@
 EXPLAINED: dict[tuple[str, str, str], str] = {
     (
         "ops._order.descending_order",
-        "if bits <= 32:",
-        "if bits < 32:",
-    ): "float32 in two digits of 32 bits is the same order by one more sort",
-    (
-        "ops._order.descending_order",
         "fields = [(key & jnp.uint64(2**32 - 1), 32), (key >> jnp.uint64(32), 32)]",
         "fields = [(key & (2**32 - 1), 32), (key >> jnp.uint64(32), 32)]",
     ): "the same program: a Python number takes the dtype of the array",
@@ -151,4 +146,154 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "needed = path_capacity(num_edges, num_nodes, num_kept)",
         "needed = path_capacity(num_edges, num_kept, num_nodes)",
     ): "less room, still enough: a middle that is not kept has a b paths of a + b edges",
+    (
+        "nn.conv._conv.AbstractConv.propagate_and_project",
+        'if aggr in ("max", "min") or out_features >= in_features:',
+        'if aggr in ("max", "min") or out_features > in_features:',
+    ): "with as many features either way is as long",
+    (
+        "nn.conv._sage._unit_rows",
+        "square = jnp.sum(wide**2, axis=-1, keepdims=True)",
+        "square = jnp.sum(wide**2, axis=+1, keepdims=True)",
+    ): "rows have no axis but these two",
+    (
+        "nn.conv._sage._unit_rows",
+        "norm = jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))",
+        "norm = jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 2, square)))",
+    ): "the root of a square of 0 is masked afterwards",
+    (
+        "ops._segment.segment_softmax",
+        "data = jnp.where(mask, data, 0)",
+        "data = jnp.where(mask, data, 1)",
+    ): "the weight of padding is masked afterwards",
+    (
+        "ops._by_block._vectorised",
+        "return in_vectors(make_rows(operands), index < num_segments)",
+        "return in_vectors(make_rows(operands), index <= num_segments)",
+    ): "rows of padding may become anything",
+    (
+        "ops._by_block._added",
+        'return total.at[index].add(rows.astype(total.dtype), mode="drop")',
+        "return total.at[index].add(rows.astype(total.dtype), )",
+    ): "updates past the end are dropped in any case",
+    (
+        "nn.pool._global._mean",
+        "return jnp.sum(x, axis, keepdims=True, dtype=jnp.mean(x[:0]).dtype)",
+        "return jnp.sum(x, axis, keepdims=True, dtype=jnp.mean(x[:1]).dtype)",
+    ): "only its dtype is used",
+    (
+        "nn.pool._global._node_axis",
+        "return max(x.ndim - 2, 0)",
+        "return (x.ndim - 2)",
+    ): "the last axis of a vector is its first",
+    (
+        "nn.pool._select_topk.SelectTopK.__init__",
+        "dtype = jnp.result_type(float) if dtype is None else dtype",
+        "dtype = jnp.result_type(float) if (dtype is None) and False else dtype",
+    ): "`None` stands for the default float dtype",
+    (
+        "nn.pool._select_topk.SelectTopK.__init__",
+        "dtype = jnp.result_type(float) if dtype is None else dtype",
+        "dtype = (float) if dtype is None else dtype",
+    ): "`float` stands for the default float dtype",
+    (
+        "nn.pool._select_topk.SelectTopK.score",
+        "projection = self.weight[0]",
+        "projection = self.weight[1]",
+    ): "an index past the end is that of the last row",
+    (
+        "nn.pool._select_topk.SelectTopK.score",
+        "return self.nonlinearity(jnp.where(batch.node_mask, score, 0))",
+        "return self.nonlinearity(jnp.where(batch.node_mask, score, 1))",
+    ): "the score of padding means nothing",
+    (
+        "nn.pool._select_topk._check_ratio",
+        "if ratio > 1 and (math.isinf(ratio) or ratio != int(ratio)):",
+        "if ratio >= 1 and (math.isinf(ratio) or ratio != int(ratio)):",
+    ): "1 is whole",
+    (
+        "ops._order.descending_order",
+        "if bits <= 32:",
+        "if bits <= 33:",
+    ): "no dtype has 33 bits",
+    (
+        "ops._order.descending_order",
+        "fields = [(key & jnp.uint64(2**32 - 1), 32), (key >> jnp.uint64(32), 32)]",
+        "fields = [(key & jnp.uint64(2**33 - 1), 32), (key >> jnp.uint64(32), 32)]",
+    ): "a bit that is in both parts, in its place: the same order, at most by more sorts",
+    (
+        "ops._order.descending_order",
+        "fields = [(key & jnp.uint64(2**32 - 1), 32), (key >> jnp.uint64(32), 32)]",
+        "fields = [(key & jnp.uint64(2**32 - 1), 33), (key >> jnp.uint64(32), 32)]",
+    ): "room for one bit more than there is: the same order, at most by more sorts",
+    (
+        "ops._order.descending_order",
+        "fields = [(key & jnp.uint64(2**32 - 1), 32), (key >> jnp.uint64(32), 32)]",
+        "fields = [(key & jnp.uint64(2**32 - 1), 32), (key >> (32), 32)]",
+    ): "the same program: a Python number takes the dtype of the array",
+    (
+        "ops._order.descending_order",
+        "fields = [(key & jnp.uint64(2**32 - 1), 32), (key >> jnp.uint64(32), 32)]",
+        "fields = [(key & jnp.uint64(2**32 - 1), 32), (key >> jnp.uint64(32), 33)]",
+    ): "room for one bit more than there is: the same order, at most by more sorts",
+    (
+        "ops._order._order",
+        "num_rows = fields[0][0].shape[0]",
+        "num_rows = fields[1][0].shape[0]",
+    ): "all fields have as many rows",
+    (
+        "ops._order._order",
+        "position_bits = (num_rows - 1).bit_length()",
+        "position_bits = (num_rows + 1).bit_length()",
+    ): "room for more rows than there are: the same order, at most by more sorts",
+    (
+        "ops._order._order",
+        "position_bits = (num_rows - 1).bit_length()",
+        "position_bits = (num_rows).bit_length()",
+    ): "room for more rows than there are: the same order, at most by more sorts",
+    (
+        "ops._order._stable_argsort",
+        "return packed & jnp.uint64((1 << position_bits) - 1)",
+        "return packed & ((1 << position_bits) - 1)",
+    ): "the same program: a Python number takes the dtype of the array",
+    (
+        "ops._order._digits",
+        "digit, width = digit | (field << jnp.uint64(width)), width + bits",
+        "digit, width = digit | (field << (width)), width + bits",
+    ): "the same program: a Python number takes the dtype of the array",
+    (
+        "ops._order._descending_bits",
+        "return jnp.where(is_nan, 0, jnp.where(negative, raw, ~raw & ~sign))",
+        "return jnp.where(is_nan, 1, jnp.where(negative, raw, ~raw & ~sign))",
+    ): "still before the infinite ones",
+    (
+        "ops._topk.top_k_capacity",
+        "return min(num_nodes, int(np.ceil(rounded * exact.type(num_nodes))))",
+        "return min(num_nodes, int(np.ceil(rounded * (num_nodes))))",
+    ): "NumPy takes a Python number into the dtype of the other",
+    (
+        "ops._order._highest",
+        "kept.append((field >> jnp.uint64(lost), bits - lost))",
+        "kept.append((field >> (lost), bits - lost))",
+    ): "the same program: a Python number takes the dtype of the array",
+    (
+        "nn.pool._global._by_graph",
+        "out = reduction(jnp.swapaxes(x, 0, axis), batch.index, batch.num_graphs)",
+        "out = reduction(jnp.swapaxes(x, axis, 0), batch.index, batch.num_graphs)",
+    ): "two axes are swapped either way",
+    (
+        "nn.pool._global._by_graph",
+        "return jnp.swapaxes(out, 0, axis)",
+        "return jnp.swapaxes(out, axis, 0)",
+    ): "two axes are swapped either way",
+    (
+        "ops._segment._reduced",
+        "if copies == 1:",
+        "if (copies == 1) and False:",
+    ): "the sum of one copy is that copy",
+    (
+        "ops._segment._reduced",
+        "copy = jnp.arange(data.shape[0], dtype=jnp.int32) % copies",
+        "copy = jnp.arange(data.shape[0], ) % copies",
+    ): "with 64 bits on a wider index, of the same values",
 }

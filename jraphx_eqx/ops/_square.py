@@ -56,7 +56,7 @@ def augment_edges(
     paths, path_weight, total = _paths(single, single_weight, num_nodes, labels, num_kept, capacity)
     joined = jnp.concatenate([direct, paths.astype(direct.dtype)], axis=1)
     joined, weight = _simple(joined, jnp.concatenate([2 * direct_weight, path_weight]), num_kept)
-    room = num_kept * max(num_kept - 1, 0)
+    room = num_kept * (num_kept - 1)
     return joined[:, :room], weight[:room], total
 
 

@@ -21,6 +21,12 @@ def test_new_self_loops_have_weight_1_in_the_dtype_of_the_others():
     np.testing.assert_array_equal(weight, [0.5, 1, 1])
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_new_self_loops_have_the_dtype_of_the_edges(dtype, x64):
+    found, _ = add_self_loops(jnp.array([[0], [1]], dtype), None, 2)
+    assert found.dtype == dtype
+
+
 @pytest.mark.parametrize("x64", [False, True])
 def test_degrees_are_of_the_default_float_dtype_or_of_the_one_asked_for(x64):
     with jax.enable_x64(x64):

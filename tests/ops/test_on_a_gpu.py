@@ -56,6 +56,26 @@ def test_a_gpu_holds_few_segments_of_many_rows_several_times(monkeypatch):
     assert _segment._copies(400_000, 2) == 1
 
 
+@pytest.mark.parametrize(
+    ("backend", "num_rows", "copies"), [("cpu", ROWS, 1), ("gpu", ROWS, 31), ("gpu", 64, 2)]
+)
+def test_neighbouring_rows_go_into_different_copies(backend, num_rows, copies, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    places = []
+
+    def by_index(data, index, number):
+        places.append((index, number))
+        return jax.ops.segment_sum(data, index, number)
+
+    data, index = (array[:num_rows] for array in rows(jnp.float32))
+    reduction = _segment._Reduction(by_index, jnp.sum)
+    out = _segment._reduced(reduction, data, index, SEGMENTS)
+    np.testing.assert_array_equal(out, segment_sum(data, index, SEGMENTS))
+    ((place, number),) = places
+    assert number == copies * (SEGMENTS + 1)
+    np.testing.assert_array_equal(place // (SEGMENTS + 1), np.arange(num_rows) % copies)
+
+
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float16, jnp.bfloat16, jnp.int32, jnp.int8])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_reductions_are_the_same(reduction, dtype, monkeypatch):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jraphx_eqx.data import BatchVector
-from jraphx_eqx.ops import descending_order
+from jraphx_eqx.ops import _order, descending_order
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -88,6 +88,30 @@ def test_the_last_bits_of_float64_are_sorted_only_where_they_matter(vmapped, x64
         orders = [compiled(row, batch) for row in score]
     for row, order in zip(score, orders, strict=True):
         np.testing.assert_array_equal(order, expected_order(row, batch))
+
+
+@pytest.mark.parametrize("num_graphs", [1, 3, 2**30])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_scores_that_are_apart_are_sorted_by_their_highest_bits_alone(
+    dtype, num_graphs, monkeypatch
+):
+    def wrong(digits, position_bits):
+        return jnp.zeros_like(digits[0])
+
+    monkeypatch.setattr(_order, "_order_by_digits", wrong)
+    rng = np.random.default_rng(0)
+    index = rng.choice([0, num_graphs // 2, num_graphs - 1, num_graphs], LENGTH)
+    with jax.enable_x64(dtype == "float64"):
+        score = jnp.asarray(rng.integers(-4, 5, LENGTH), dtype)
+        batch = BatchVector(jnp.asarray(index, jnp.int32), num_graphs)
+        np.testing.assert_array_equal(descending_order(score, batch), expected_order(score, batch))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_dtype_is_promoted_in_silence(dtype):
+    with jax.enable_x64(dtype == "float64"), jax.numpy_dtype_promotion("strict"):
+        order = descending_order(jnp.ones(3, dtype), BatchVector(jnp.zeros(3, jnp.int32), 1))
+    np.testing.assert_array_equal(order, [0, 1, 2])
 
 
 def test_a_graph_before_and_one_after_the_highest_bit_are_told_apart():

@@ -54,6 +54,13 @@ def test_no_dtype_is_promoted_in_silence(reduction, dtype):
 
 
 @pytest.mark.parametrize("reduction", EXPECTED)
+def test_no_dtype_is_promoted_in_silence_on_the_way_back(reduction):
+    with jax.numpy_dtype_promotion("strict"):
+        gradient = jax.grad(lambda data: reduction(data, INDEX, 3).sum())(DATA)
+    assert gradient.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("reduction", EXPECTED)
 def test_no_rows_and_no_segments(reduction):
     rows, index = jnp.zeros((0, 2)), jnp.zeros(0, jnp.int32)
     np.testing.assert_array_equal(reduction(rows, index, 3), np.zeros((3, 2)))

@@ -141,6 +141,13 @@ def test_there_is_room_for_as_many_paths_as_there_can_be_and_no_more():
     assert index.shape == (2, 3 * 3 + 3)
 
 
+def test_the_number_of_paths_is_limited_by_edges_ends_and_nodes():
+    assert path_capacity(3, 8) == 3 * 3
+    assert path_capacity(10, 8, 2) == 10 * 2
+    assert path_capacity(10, 3) == path_capacity(10, 3, 3) == 10 * 2
+    assert path_capacity(10, 1) == path_capacity(10, 0) == path_capacity(0, 8) == 0
+
+
 def test_the_number_of_paths_may_exceed_32_bits():
     """A hub of 50,000 edges in and as many out."""
     leaf = jnp.arange(1, 50_001, dtype=jnp.int32)
@@ -194,3 +201,20 @@ def test_the_default_room_is_reached_by_a_complete_graph():
     pairs = [(i, j) for i in range(4) for j in range(4) if i != j]
     _, total = square(pairs, [1] * 12)
     assert total == path_capacity(12, 4) == 4 * 3 * 3
+
+
+@pytest.mark.parametrize("num_nodes", [1, 3])
+def test_there_is_room_for_an_edge_from_each_node_to_every_other_and_no_more(num_nodes):
+    edge_index = np.indices((num_nodes, num_nodes)).reshape(2, -1)
+    weight = jnp.ones(edge_index.shape[1])
+    found, weight, _ = augment_edges(jnp.asarray(edge_index, jnp.int32), weight, num_nodes)
+    np.testing.assert_array_equal(found, edge_index[:, edge_index[0] != edge_index[1]])
+    np.testing.assert_array_equal(weight, np.full(num_nodes * (num_nodes - 1), num_nodes))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_no_dtype_is_promoted_in_silence(dtype, x64):
+    edge_index = jnp.array([[0, 1], [1, 2]], dtype)
+    with jax.numpy_dtype_promotion("strict"):
+        found, weight, _ = augment_edges(edge_index, jnp.ones(2, jnp.float32), 3)
+    assert found.dtype == dtype and weight.dtype == jnp.float32

@@ -79,10 +79,17 @@ def test_the_capacity_of_a_count_is_no_more_than_that_of_each_graph():
     assert capacities == [2, 6, 6, 10] and all(type(number) is int for number in capacities)
 
 
+def test_the_capacity_of_a_fraction_is_a_whole_number():
+    for num_graphs in (1, 2):
+        assert type(top_k_capacity(10, num_graphs, 0.5, jnp.dtype("float32"))) is int
+
+
 def test_the_capacity_is_that_of_the_formula():
     # Half of 2**30, grown by (1 + 2**-24)², and of 2**55, grown by (1 + 2**-53)²; and 1 a graph.
     assert top_k_capacity(2**30, 2, 0.5, jnp.float32) == 2**29 + 2**6 + 2
     assert top_k_capacity(2**55, 3, 0.5, jnp.float64) == 2**54 + 2**2 + 3
+    # What is left over of 2**55 + 2 would be lost in float64.
+    assert top_k_capacity(2**55 + 2, 3, 0.5, jnp.float64) == 2**54 + 1 + 2**2 + 3
     # 0.3 is 10066330 / 2**25 in float32, which is more than 0.3.
     assert top_k_capacity(2**25, 2, 0.3, jnp.float32) == 10066330 + 1 + 2
 
@@ -127,6 +134,11 @@ def test_min_score_in_half_precision_keeps_a_node_of_every_graph(dtype):
     assert above_min_score(score, batch, 2.0).tolist() == [False, True, True]
 
 
+def test_min_score_is_rounded_to_the_dtype_of_the_scores_where_64_bits_are_on(x64):
+    # 0.1 is a little more in float32 than in float64.
+    assert mask_of(np.array([0.1, 1], np.float32), [0, 0], 1, 0.1) == [False, True]
+
+
 def test_min_score_takes_what_is_nearer_to_the_maximum_than_the_tolerance():
     scores = [0.3, 0.3 - 0.5e-7, 0.3 - 1.5e-7, 0.0]
     assert mask_of(scores, [0] * 4, 1, 0.5) == [True, True, False, False]
@@ -137,6 +149,15 @@ def test_places_and_numbers_are_of_32_bits_where_64_are_on(x64):
     assert [array.dtype for array in first_true(mask, 1)] == [jnp.int32] * 2
     batch = BatchVector(jnp.zeros(2, jnp.int32), 1)
     assert top_k(jnp.ones(2), batch, 1, 1)[0].dtype == jnp.int32
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_no_dtype_is_promoted_in_silence(x64):
+    with jax.enable_x64(x64), jax.numpy_dtype_promotion("strict"):
+        score, batch = jnp.ones(2, jnp.float32), BatchVector(jnp.zeros(2, jnp.int32), 1)
+        perm, total = top_k(score, batch, 0.5, 1)
+        above = above_min_score(score, batch, 0.5)
+    assert perm.tolist() == [0] and int(total) == 1 and above.tolist() == [True, True]
 
 
 def test_first_true_counts_all_and_lists_as_many_as_fit():

@@ -47,6 +47,11 @@ def test_other_dtypes_and_backends_are_left_alone(x64, monkeypatch):
     assert not operations(jnp.ones((ROWS, 64), np.float32), REAL)
 
 
+def test_no_dtype_is_promoted_in_silence():
+    with jax.numpy_dtype_promotion("strict"):
+        assert in_vectors(rows(64), REAL).dtype == jnp.float32
+
+
 @on_a_cpu
 @pytest.mark.parametrize("reduction", [segment_sum, segment_mean])
 def test_the_gradient_of_a_sum_is_that_of_narrower_rows(reduction):

@@ -134,9 +134,29 @@ def test_propagate_serves_layers_of_ones_own():
     np.testing.assert_array_equal(out[2], [[1], [2]])
 
 
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("out_features", [2, 3, 4])
+@pytest.mark.parametrize("aggr", ["add", "mean", "max", "min"])
+def test_a_map_is_of_what_the_neighbours_give_however_wide_it_is(aggr, out_features, bias):
+    conv, _ = CONVS["graph"]
+    linear = eqx.nn.Linear(3, out_features, bias, key=KEY)
+    mask = jnp.arange(NUM_NODES) != 1
+    x, edge_index = jnp.asarray(X), jnp.asarray(EDGES)
+    found = conv.propagate_and_project(
+        linear, x.at[1].set(jnp.nan), edge_index, aggr=aggr, node_mask=mask
+    )
+    rows = conv.propagate(x.at[1].set(0), edge_index, aggr=aggr)
+    np.testing.assert_allclose(found, jax.vmap(linear)(rows), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "cls",
-    [GCNConv, GraphConv, SAGEConv, functools.partial(GATConv, edge_dim=2, residual=True)],
+    [
+        GCNConv,
+        GraphConv,
+        functools.partial(SAGEConv, project=True),
+        functools.partial(GATConv, edge_dim=2, residual=True),
+    ],
 )
 def test_parameters_have_the_dtype_asked_for(cls, x64):
     for dtype in (jnp.bfloat16, jnp.float32, jnp.float64, None):
@@ -225,6 +245,7 @@ def test_degrees_of_half_precision_may_be_larger_than_its_largest_number():
         conv = eqx.tree_at(lambda conv: conv.lin.weight, conv, jnp.ones((1, 1), dtype))
         return conv(jnp.ones((4, 1), dtype), edge_index, weight.astype(dtype))
 
+    assert out(jnp.float16).dtype == jnp.float16
     np.testing.assert_allclose(out(jnp.float16), out(jnp.float32), rtol=2e-3)
 
 

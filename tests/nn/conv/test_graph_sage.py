@@ -104,6 +104,26 @@ def test_sage_normalises_rows():
     np.testing.assert_allclose(out, [[0, 0], [0.6, 0.8]], rtol=1e-6)
 
 
+def unit_rows(x):
+    conv = SAGEConv(2, 2, normalize=True, bias=False, dtype=x.dtype, key=KEY)
+    conv = eqx.tree_at(lambda conv: conv.lin_r.weight, conv, jnp.eye(2, dtype=x.dtype))
+    return run(conv, x, jnp.zeros((2, 0), jnp.int32))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_sage_normalises_rows_of_half_precision_in_float32(dtype):
+    # In float16 the square of 300 is infinite, that of 2^-13 is 0, and so is eps.
+    x = jnp.array([[300.0, 400.0], [3 * 2.0**-13, 4 * 2.0**-13], [0, 0]], dtype)
+    out = unit_rows(x)
+    assert out.dtype == dtype
+    np.testing.assert_array_equal(out, jnp.array([[0.6, 0.8], [0.6, 0.8], [0, 0]], dtype))
+
+
+def test_sage_normalises_float32_in_float32_where_64_bits_are_on(x64):
+    # The square of 1e30 is infinite in float32.
+    np.testing.assert_array_equal(unit_rows(jnp.full((1, 2), 1e30, jnp.float32)), [[0, 0]])
+
+
 def test_sage_has_the_gradient_of_torch_where_a_row_is_zero():
     conv = SAGEConv(1, 1, normalize=True, bias=False, key=KEY)
     conv = eqx.tree_at(lambda conv: conv.lin_r.weight, conv, column(1.0))
@@ -111,6 +131,12 @@ def test_sage_has_the_gradient_of_torch_where_a_row_is_zero():
         jnp.zeros((1, 1))
     )
     np.testing.assert_allclose(gradient, [[1e12]], rtol=1e-6)
+
+
+def test_sage_has_the_gradient_of_torch_where_a_row_is_as_long_as_eps():
+    # That of x / |x|, which is 0 but for rounding; that of x / eps would be 1e12.
+    gradient = jax.grad(lambda x: unit_rows(jnp.stack([x, 0 * x])[None])[0, 0])(jnp.float32(1e-12))
+    assert abs(gradient) < 1e6
 
 
 @pytest.mark.parametrize("cls", [GraphConv, SAGEConv])

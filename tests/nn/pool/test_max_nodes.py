@@ -40,8 +40,11 @@ def test_an_exact_fit_is_what_trim_gives(mode):
     assert not limited.overflow
 
 
-def test_more_room_than_needed_changes_nothing():
-    limited, free = pooled(MODES["fraction"], max_nodes=9, max_edges=9), pooled(MODES["fraction"])
+@pytest.mark.parametrize("limits", [(9, 9), (3, 5)])
+def test_room_for_as_many_as_there_can_be_changes_nothing(limits):
+    nodes, edges = limits
+    free = pooled(MODES["fraction"])
+    limited = pooled(MODES["fraction"], max_nodes=nodes, max_edges=edges)
     jax.tree.map(np.testing.assert_array_equal, limited, free)
 
 

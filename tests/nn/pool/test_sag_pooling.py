@@ -104,6 +104,15 @@ def test_the_gnn_sees_zeros_in_padding():
     np.testing.assert_array_equal(seen[0], [[1], [0], [3], [0]])
 
 
+def test_scores_are_given_for_bare_ids_and_under_jit_with_their_number():
+    pool = SAGPooling(1, gnn=lambda x, edge_index: jnp.log(x), min_score=0.1, key=KEY)
+    ids, expected = jnp.array([0, 1, 1, 0]), [1 / 5, 2 / 5, 3 / 5, 4 / 5]
+    np.testing.assert_allclose(pool.score(X, EDGES, ids), expected, rtol=1e-6)
+    traced = jax.jit(lambda ids: pool.score(X, EDGES, ids, size=2))(ids)
+    np.testing.assert_allclose(traced, expected, rtol=1e-6)
+    np.testing.assert_allclose(pool.score(X, EDGES), X[:, 0] / 10, rtol=1e-6)
+
+
 @pytest.mark.parametrize("gnn", ["gcn", "gat", "sage", "graph"])
 def test_all_parameters_are_of_the_dtype(gnn):
     pool = SAGPooling(3, gnn=gnn, min_score=0.1, dtype=jnp.bfloat16, key=KEY)
