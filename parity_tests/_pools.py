@@ -36,7 +36,7 @@ TOPK = (
 )
 SAG = (
     Config({"gnn": "graph", "ratio": 0.5}),
-    Config({"gnn": "gcn", "ratio": 0.5}, cases=("pairs",)),
+    Config({"gnn": "gcn", "ratio": 0.5}, cases=("linked_pairs",)),
     Config({"gnn": "gat", "ratio": 0.3, "multiplier": 2.0}, {"edges": 1}),
     Config({"gnn": "sage", "ratio": 0.8, "nonlinearity": "sigmoid"}),
     Config({"gnn": "graph", "ratio": 4}, {"edges": None}),

@@ -16,7 +16,7 @@ class Config:
     - `options`: handed to both constructors.
     - `inputs`: handed to `Spec.inputs`, for what varies in the call and not in the constructor.
     - `cases`: kinds of cases that this configuration always meets, whatever the turn. The kind of
-        `"pairs:0"` is `"pairs"`.
+        `"linked_pairs:0"` is `"linked_pairs"`.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)

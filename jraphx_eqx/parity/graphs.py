@@ -139,13 +139,13 @@ def unsorted(seed: int, *, features: int = 4) -> Case:
     return _replace(case, case.name, ["unsorted"], edge_index=edge_index, **nodes)
 
 
-def pairs(seed: int, *, features: int = 4) -> Case:
-    """Nodes in pairs, linked both ways and to no other node. What is the sum over a node and its
-    neighbours is the same for both, to the last bit, as it has only two terms."""
+def linked_pairs(seed: int, *, features: int = 4) -> Case:
+    """Nodes in pairs, linked both ways and to no other: a sum over a node and its neighbours is the
+    same for both, to the last bit, as it has only two terms."""
     rng = np.random.default_rng(seed)
     sizes = 2 * rng.integers(1, 7, 6)
     nodes = rng.permutation(sizes.sum())
-    case = assemble(f"pairs:{seed}", rng, sizes, features=features, degree=0)
+    case = assemble(f"linked_pairs:{seed}", rng, sizes, features=features, degree=0)
     more = np.stack([nodes, nodes ^ 1])
     return _replace(_with_edges(case, case.name, more, seed), case.name, ["symmetric"])
 
@@ -165,7 +165,7 @@ CORNERS: tuple[Callable[..., Case], ...] = (
     double_edges,
     asymmetric,
     unsorted,
-    pairs,
+    linked_pairs,
 )
 
 

@@ -35,8 +35,8 @@ def test_corner_cases_have_their_corner():
     assert np.sum(np.equal(*graphs.self_loops(0)["edge_index"])) > 10
     assert np.any(np.diff(graphs.unsorted(0)["batch"]) < 0)
     assert set(counts(graphs.unsorted(0))) == {0, 3, 5, 6, 9}
-    other = dict(graphs.pairs(0)["edge_index"].T.tolist())
-    assert sorted(other) == list(range(len(graphs.pairs(0)["x"])))
+    other = dict(graphs.linked_pairs(0)["edge_index"].T.tolist())
+    assert sorted(other) == list(range(len(graphs.linked_pairs(0)["x"])))
     assert all(other[node] != node and other[other[node]] == node for node in other)
     double = graphs.double_edges(0)["edge_index"].T
     assert len(np.unique(double, axis=0)) <= len(double) // 2
