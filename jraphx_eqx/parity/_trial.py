@@ -131,12 +131,14 @@ class Trial:
         found = candidate.run(None, reference.cotangents)
         if chosen is not None:
             assert oracle.decision is not None
-            own = found[f"out.{oracle.decision.index}"]
+            index = f"out.{oracle.decision.index}"
+            own = found[index]
             assert own is not None
             self.judge(oracle, reference, own)
             if self.lane == "f32":  # As users run it for inference; it is compiled otherwise.
-                alone = candidate.values(None)[f"out.{oracle.decision.index}"]
-                self.judge(oracle, reference, alone, "without gradients: ")
+                inferred = candidate.values(None)[index]
+                assert inferred is not None
+                self.judge(oracle, reference, inferred, "without gradients: ")
             self._select(oracle, candidate, chosen)
             # A GPU adds in any order, so its next call may choose otherwise where scores tie.
             unsure = jax.default_backend() != "cpu"
