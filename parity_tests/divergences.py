@@ -93,14 +93,6 @@ def _half_precision_count():
     return len(theirs), int((select(jnp.arange(50.0, dtype=jnp.float16)).node_index < 50).sum())
 
 
-def _saturation():
-    import torch
-
-    with jax.enable_x64(True):
-        ours = float(jnp.tanh(jnp.asarray(19.5)))
-    return torch.tanh(torch.tensor(19.5, dtype=torch.float64)).item() == 1.0, ours == 1.0
-
-
 def _deviation():
     """Whether the deviation of 12,000 numbers is right in float64, but for four roundings."""
     import torch
@@ -209,16 +201,6 @@ DIVERGENCES = (
         "done in float32 at least.",
         link="https://pytorch-geometric.readthedocs.io/en/latest/modules/nn.html#pooling-layers",
         probe=_half_precision_count,
-    ),
-    Divergence(
-        "tanh-saturation",
-        ("TopKPooling", "SAGPooling"),
-        condition="float64 scores before tanh between 19.06 and 20",
-        pyg=True,
-        ours=False,
-        reason="The two implementations of tanh round to 1 at different places.",
-        link="https://docs.jax.dev/en/latest/_autosummary/jax.numpy.tanh.html",
-        probe=_saturation,
     ),
     Divergence(
         "deviation-of-many",

@@ -426,3 +426,8 @@ def test_a_network_of_another_dtype_or_width_is_refused_with_every_name():
     message = str(caught.value)
     assert message.count("must have dtype float32, got float64") == 6
     assert "'conv2.lin.weight' must have shape (8, 8), got (8, 9)" in message
+
+
+def test_the_tanh_of_jax_is_that_of_torch():
+    ours = TopKPooling(2, nonlinearity=jnp.tanh, key=jax.random.key(0))
+    assert isinstance(to_pyg(ours).select.act, torch.nn.Tanh)

@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
+
 from ..nn._activation import activation
 from ._twins import qualified_name
 
@@ -61,6 +63,8 @@ def nonlinearity_to_pyg(nonlinearity: Callable) -> Any:
     """
     import torch
 
+    if nonlinearity is jnp.tanh:  # Not what the name stands for, but the same function.
+        return torch.nn.Tanh()
     for class_name in TORCH_FUNCTIONS:
         if nonlinearity is activation(class_name):
             return getattr(torch.nn, class_name)()

@@ -64,6 +64,23 @@ def test_softplus_becomes_the_identity_at_20_as_in_torch(x64):
     np.testing.assert_array_equal(jax.vmap(jax.grad(softplus))(x)[1:], [1, 1])
 
 
+@pytest.mark.parametrize(("dtype", "one"), [("float32", 9.011), ("float64", 19.062)])
+def test_tanh_is_right_to_the_last_bit_near_1(dtype, one, x64):
+    x = np.append(np.linspace(2, 25, 4001), one).astype(dtype)
+    exact = np.tanh(x.astype(np.longdouble))
+    found = np.asarray(jax.jit(activation("tanh"))(jnp.stack([x, -x])))
+    np.testing.assert_array_equal(found[1], -found[0])
+    assert np.all(np.abs(found[0] - exact) <= 0.51 * np.spacing(exact.astype(dtype) - 1e-3))
+    assert found[0, -1] == 1 and found[0, x < one - 0.01].max() < 1
+
+
+def test_tanh_of_what_is_no_finite_number():
+    x = jnp.array([jnp.inf, -jnp.inf, jnp.nan, -0.0])
+    value, slope = jax.jvp(activation("tanh"), (x,), (jnp.ones(4),))
+    np.testing.assert_array_equal(value, [1, -1, np.nan, 0])
+    np.testing.assert_array_equal(slope, [0, 0, np.nan, 1])
+
+
 def test_callables_are_returned_as_they_are():
     prelu = eqx.nn.PReLU()
     assert activation(prelu) is prelu
