@@ -1,5 +1,7 @@
 """The augmentation of Graph U-Nets, which is not part of any other operator."""
 
+import warnings
+
 import numpy as np
 
 from jraphx_eqx.ops import augment_edges
@@ -7,8 +9,8 @@ from jraphx_eqx.parity import Spec
 
 from ._inputs import EDGE_CLASSES, edge_groups, pad_with, row_groups
 
-# There always is room for all paths, and for some more.
-MAX_PATHS = 2048
+# Of two edges, for each edge: in no case are there more, and a pixel has 8 neighbours.
+PATHS = 8
 
 
 def _pyg():
@@ -39,15 +41,20 @@ def _call_pyg(augment, inputs):
     from torch_geometric.nn.pool.connect.filter_edges import filter_adj
 
     num_nodes = len(inputs["x"])
-    edge_index, weight = augment(inputs["edge_index"], inputs["edge_weight"], num_nodes)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse", UserWarning)  # PyTorch's, of its own.
+        edge_index, weight = augment(inputs["edge_index"], inputs["edge_weight"], num_nodes)
     edge_index, weight = filter_adj(edge_index, weight, inputs["nodes"], num_nodes=num_nodes)
     order = torch.argsort(edge_index[0] * max(num_nodes, 1) + edge_index[1])
     return {"edge_index": edge_index[:, order], "edge_weight": weight[order]}
 
 
 def _call(augment, inputs, decide):
-    at = (inputs["edge_index"], inputs["edge_weight"], inputs["x"].shape[0], MAX_PATHS)
-    edge_index, edge_weight, _ = augment(*at, inputs["nodes"])
+    edges, num_nodes = inputs["edge_index"], inputs["x"].shape[0]
+    room = PATHS * edges.shape[1]
+    edge_index, edge_weight, _ = augment(
+        edges, inputs["edge_weight"], num_nodes, room, inputs["nodes"]
+    )
     return {"edge_index": edge_index, "edge_weight": edge_weight}
 
 
