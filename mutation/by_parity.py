@@ -1,8 +1,10 @@
 """Which mutants the recorded references see, in one process.
 
 A mutant is switched on, and the programs of every configuration that runs the changed line are
-traced again, in float64. Where the program is the same, operation for operation, so are its
-results, and nothing runs. Where it is another one, it is compiled and compared with what PyG gave.
+traced again, in float64, and if none differs there, in float32. Where the program is the same,
+operation for operation, so are its results, and nothing runs. Where it is another one, it is
+compiled and compared with what PyG gave. Properties are no part of a program, so one result of each
+operator is kept and they are asked of it again.
 """
 
 import contextlib
@@ -12,7 +14,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +33,7 @@ from . import mutants
 
 # A lane of its own notices what another cannot: float64 most, float32 what overflows.
 BY_POWER = sorted(LANES, key=("f64", "f32", "exact").index)
+TRACED = BY_POWER[:2]
 SECONDS = 300  # of computing
 PACKAGE = f"{mutants.FOLDER}/jraphx_eqx/"
 
@@ -45,12 +48,13 @@ class Noticed(Exception):
 
 @dataclass
 class Point:
-    """One configuration of one operator, on the cases for which it was recorded."""
+    """One configuration of one operator, on the cases for which it was recorded, in one lane."""
 
     spec: Spec
     config: Config
     references: References
     cases: list[Case]
+    lane: str
     programs: list[Any] = field(default_factory=list)  # without any mutant
     lines: set[tuple[str, int]] = field(default_factory=set)  # of the package, that it runs
     shapes: dict[Any, Any] = field(default_factory=dict)  # of outputs
@@ -59,6 +63,10 @@ class Point:
 
     def __str__(self) -> str:
         return f"{self.spec.name} ({self.config.name})"
+
+    def of(self, other: "Point") -> bool:
+        """Whether it is of the same operator and lane."""
+        return self.spec is other.spec and self.lane == other.lane
 
     def traced(self) -> list[Any]:
         """The programs as text, one for each set of shapes that the cases have."""
@@ -72,12 +80,9 @@ class Point:
 
     def remember(self) -> None:
         """Notes what it is without any mutant."""
-        self.lines, trace = _lines()
         candidates._SHAPES.clear()
         began = time.perf_counter()
-        sys.settrace(trace)
-        self.programs = self.traced()
-        sys.settrace(None)
+        self.programs, self.lines = _watched(self.traced)
         self.seconds = time.perf_counter() - began
         self.shapes = dict(candidates._SHAPES)
 
@@ -108,17 +113,34 @@ class Point:
                         told = f"{lane}, {case.name}, {record.tensor}: {record.message}"
                         raise Noticed(f"{self}: {told}")
 
+    def result(self) -> Callable[[], None]:
+        """Computes one result without any mutant. What is returned raises `Noticed` if a property
+        of it does not hold."""
+        candidate = self._candidate(self.cases[0])
+        candidate.run(None, {})
+
+        def ask():
+            try:
+                problems = candidate.problems()
+            except Exception as error:
+                raise Noticed(f"{self}: {type(error).__name__}: {error}") from error
+            for name, problem in problems.items():
+                if problem is not None:
+                    raise Noticed(f"{self}: {name}: {problem}")
+
+        return ask
+
     def _candidate(self, case: Case) -> candidates.Candidate:
         spec, config = self.spec, self.config
         oracle = self.references.oracle(spec, config, case, 0)
         module = spec.eqx(**config.options)
-        at = (spec, config, case, module, oracle.inputs, oracle.weights, "f64")
+        at = (spec, config, case, module, oracle.inputs, oracle.weights, self.lane)
         return candidates.Candidate(*at)
 
 
 def _program(candidate: candidates.Candidate) -> tuple[str, list[Any]]:
     candidate.compiled = False
-    with candidates.precision("f64"):
+    with candidates.precision(candidate.lane):
         program, zeros = candidate._program(None)
         traced = eqx.filter_make_jaxpr(program.func)(*program.args, zeros)[0]
     text = re.sub(r"0x[0-9a-f]+|name=\S*", "", str(traced.jaxpr))
@@ -136,32 +158,42 @@ class Judge:
         gc.freeze()
         self.points.sort(key=lambda point: point.seconds)
         for place, point in enumerate(self.points):
-            point.number = sum(other.spec is point.spec for other in self.points[:place])
+            point.number = sum(other.of(point) for other in self.points[:place])
+        quickest = [p for p in self.points if p.number == 0 and p.lane == TRACED[-1]]
+        asks = [point.result() for point in quickest if point.spec.properties]
+        self.properties = [(ask, _watched(ask)[1]) for ask in asks]
         # Every operator once, then every operator twice, and so on.
-        self.points.sort(key=lambda point: point.number)
+        self.points.sort(key=lambda point: (TRACED.index(point.lane), point.number))
 
     def verdict(self, mutant: str) -> tuple[str, str]:
         """`("killed", by what)`; `("passed", where)` for other programs with the same results;
         `("same", "")` for the same programs; `("not reached", "")`."""
         changed = mutants.lines(mutant)
         points = [point for point in self.points if changed & point.lines]
-        if not points:
+        asks = [ask for ask, lines in self.properties if changed & lines]
+        if not points and not asks:
             return "not reached", ""
         signal.signal(signal.SIGPROF, _too_slow)
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         os.environ[mutants.SWITCH] = mutant
         try:
-            return self._verdict(points)
+            return self._verdict(points, asks)
         except Slow:
             return "killed", f"more than {SECONDS} s"
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
             os.environ[mutants.SWITCH] = ""
 
-    def _verdict(self, points: Sequence[Point]) -> tuple[str, str]:
+    def _verdict(
+        self, points: Sequence[Point], asks: Sequence[Callable[[], None]]
+    ) -> tuple[str, str]:
         differing, looked_at = [], []
         try:
+            for ask in asks:
+                ask()
             for point in points:
+                if any(other.lane != point.lane for other in differing):
+                    break
                 if not point.is_changed():
                     continue
                 differing.append(point)
@@ -187,11 +219,12 @@ def _points(spec: Spec) -> Iterator[Point]:
     recorded = list(pairs(spec, references.cases, references.manifest["pairing"]))
     for config in spec.grid:
         cases = [case for where, case in recorded if where is config]
-        yield Point(spec, config, references, cases)
+        for lane in TRACED:
+            yield Point(spec, config, references, cases, lane)
 
 
-def _lines() -> tuple[set[tuple[str, int]], Any]:
-    """A set, and a trace function that adds to it every line of the package that is run."""
+def _watched(call: Callable[[], Any]) -> tuple[Any, set[tuple[str, int]]]:
+    """What it returns, and every line of the package that it runs."""
     found = set()
 
     def of_line(frame, event, arg):
@@ -205,7 +238,11 @@ def _lines() -> tuple[set[tuple[str, int]], Any]:
         found.add((code.co_filename, code.co_firstlineno))
         return of_line
 
-    return found, of_call
+    sys.settrace(of_call)
+    try:
+        return call(), found
+    finally:
+        sys.settrace(None)
 
 
 def _too_slow(*_: Any) -> None:

@@ -6,15 +6,15 @@ from jraphx_eqx.nn import conv
 from jraphx_eqx.nn.models import MLP
 from jraphx_eqx.parity import Config, Rows, Spec
 
-from ._inputs import EDGE_CLASSES, ROWS, one_graph, pad_with, row_groups, undrawn
+from ._inputs import EDGE_CLASSES, ROWS, one_graph, pad_with, row_groups, small_blocks, undrawn
 
 WIDTH, OUT = 3, 4
 WEIGHT, COLUMN = {"weight": "edge_weight"}, {"weight": "column"}
-ATTR, NUMBER = {"attr": 2}, {"attr": 1}
+ATTR, NUMBER, BY_BLOCK = {"attr": 2}, {"attr": 1}, {"by_block": True}
 GCN = (
     Config({}, cases=("unsorted",)),
     Config({}, WEIGHT),
-    Config({"improved": True}, WEIGHT),
+    Config({"improved": True}, {**WEIGHT, **BY_BLOCK}),
     Config({"improved": True, "bias": False}),
     Config({"add_self_loops": False}, COLUMN),
     Config({"normalize": False}, WEIGHT),
@@ -25,7 +25,7 @@ GAT = (
     Config({}),
     Config({"heads": 3}),
     Config({"heads": 2, "concat": False, "bias": False}),
-    Config({"heads": 2, "edge_dim": 2}, ATTR),
+    Config({"heads": 2, "edge_dim": 2}, {**ATTR, **BY_BLOCK}),
     Config({"edge_dim": 1, "fill_value": 0.5, "negative_slope": 0.5}, NUMBER),
     Config({"edge_dim": 2, "fill_value": "max", "residual": True}, ATTR),
     Config({"edge_dim": 2, "fill_value": "add", "add_self_loops": False}, ATTR),
@@ -39,7 +39,7 @@ SAGE = (
     Config({}),
     Config({"aggr": "max"}),
     Config({"aggr": "min", "bias": False}),
-    Config({"aggr": "add", "project": True}),
+    Config({"aggr": "add", "project": True}, BY_BLOCK),
     Config({"aggr": "sum", "root_weight": False}),
     Config({"normalize": True, "project": True}),
     Config({"normalize": True, "root_weight": False, "bias": False}, {"batched": False}),
@@ -47,7 +47,7 @@ SAGE = (
 GRAPH = (
     Config({}),
     Config({}, WEIGHT),
-    Config({"aggr": "mean", "bias": False}, COLUMN),
+    Config({"aggr": "mean", "bias": False}, {**COLUMN, **BY_BLOCK}),
     Config({"aggr": "max"}, WEIGHT),
     Config({"aggr": "min"}),
     Config({"aggr": "sum"}, {**WEIGHT, "batched": False}),
@@ -55,15 +55,16 @@ GRAPH = (
 
 GIN = (
     Config({"train_eps": True, "eps": 0.3}),
-    Config({"aggr": "mean", "act": "tanh"}),
+    Config({"aggr": "mean", "act": "tanh"}, BY_BLOCK),
     Config({"aggr": "max", "train_eps": True}),
     Config({"aggr": "min"}, {"batched": False}),
 )
 
 
-def _inputs(case, *, weight=None, attr=None, batched=True):
+def _inputs(case, *, weight=None, attr=None, batched=True, by_block=False):
     arrays = {name: case[name] for name in ("x", "edge_index", "batch", "num_graphs")}
     arrays.update({"edge_weight": None, "edge_attr": None, "batched": batched})
+    arrays.update({"by_block": True} if by_block else {})
     if weight == "edge_weight":
         arrays["edge_weight"] = case["edge_weight"]
     elif weight == "column":
@@ -81,7 +82,8 @@ def _call(module, inputs, decide=None):
     """The same on both sides."""
     features = inputs["edge_weight"] if inputs["edge_attr"] is None else inputs["edge_attr"]
     more = () if features is None else (features,)
-    return {"x": module(inputs["x"], inputs["edge_index"], *more)}
+    with small_blocks(inputs):
+        return {"x": module(inputs["x"], inputs["edge_index"], *more)}
 
 
 def _real(inputs, outputs):

@@ -1,13 +1,16 @@
 """What the specs of all operators share: padding by our own `Batch`, and the graph of each row."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest import mock
 
 import equinox as eqx
 import jax
 import numpy as np
 
 from jraphx_eqx.data import Batch, BatchVector
+from jraphx_eqx.ops import _by_block, _masked_matmul
 from jraphx_eqx.parity import Case, Rows
 
 NODE, EDGE = ("x", "attn"), ("edge_attr", "edge_weight")
@@ -117,6 +120,16 @@ def _capacity(case: Case, name: str, size: int) -> int:
     while capacity < size + (name != "num_graphs"):
         capacity *= 2
     return capacity
+
+
+@contextmanager
+def small_blocks(inputs: Mapping[str, Any]) -> Iterator[None]:
+    """Where `inputs["by_block"]`, rows are made a few at a time, as those of large graphs are."""
+    few = {(_by_block, "_BLOCK_BYTES"): 128, (_masked_matmul, "_BLOCK"): 8}
+    with ExitStack() as stack:
+        for (module, name), size in few.items() if inputs.get("by_block") else ():
+            stack.enter_context(mock.patch.object(module, name, size))
+        yield
 
 
 def undrawn(make: Callable[[], Any]) -> Any:

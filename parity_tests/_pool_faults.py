@@ -3,6 +3,7 @@
 from ._fault import DETACHED, SAG, TOPK, edit, entry
 
 ORDER, TOP, EDGES = "ops._order:", "ops._topk:", "ops._edges:"
+MATMUL = "ops._masked_matmul:"
 POOL, SELECT, SAGS = "nn.pool._pool:AbstractScorePool.", "nn.pool._select_topk:", "nn.pool._sag:"
 SCORE = f"{SELECT}SelectTopK.score"
 NORM, GATE = "jnp.sqrt(jnp.sum(projection**2))", "* select.weight[:, None]"
@@ -64,6 +65,28 @@ FAULTS = (
         ")",
         TOPK,
         likely="metamorphic",
+    ),
+    edit(
+        *("room for a node more", f"{TOP}top_k_capacity"),
+        *("math.floor(bound) + num_graphs", "math.floor(bound) + num_graphs + 1", *BOTH),
+    ),
+    edit(
+        *("room for every node", f"{TOP}top_k_capacity"),
+        *("min(num_nodes, int(ratio) * num_graphs)", "num_nodes", *BOTH),
+        likely="ratio=",
+    ),
+    edit(
+        *("a row of padding after trim()", "nn.pool._output:PoolOutput.trim"),
+        *("int(np.sum(", "1 + int(np.sum(", *BOTH),
+    ),
+    edit(
+        *("edges of padding after trim()", "nn.pool._output:PoolOutput.trim"),
+        *("< out.x.shape[0]", "<= out.x.shape[0]"),
+        *BOTH,
+    ),
+    edit(
+        *("edges that are gone keep their attributes", f"{EDGES}masked_edges"),
+        *("edge_attr = jnp.where(rows, edge_attr, jnp.zeros_like(edge_attr))", "pass", *BOTH),
     ),
     edit("lowest scores", f"{ORDER}_descending_bits", BITS, f"~{BITS}", *BOTH),
     edit(
@@ -240,21 +263,26 @@ FAULTS = (
     ),
     edit(
         "padding is scored",
-        "ops._masked_matmul:mask_rows",
+        f"{MATMUL}mask_rows",
         "jnp.where(mask[:, None], x, 0)",
         "x + 0",
         *BOTH,
     ),
     edit(
         "no gradient of the projection",
-        "ops._masked_matmul:_masked_matmul_jvp",
+        f"{MATMUL}_masked_matmul_jvp",
         "_by_block(x, weight_tangent, mask)",
         "0 * _by_block(x, weight_tangent, mask)",
         *BOTH,
     ),
     edit(
+        *("the last rows do not count in the gradient of a scorer", f"{MATMUL}_by_block"),
+        *("blocks.rest()", "0 * blocks.rest()", *BOTH),
+        likely="by_block",
+    ),
+    edit(
         "no gradient of what is projected",
-        "ops._masked_matmul:_masked_matmul_jvp",
+        f"{MATMUL}_masked_matmul_jvp",
         "mask_rows(x_tangent, mask) @ weight + ",
         "",
         *BOTH,

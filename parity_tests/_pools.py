@@ -11,11 +11,21 @@ from jraphx_eqx.nn.conv import GATConv
 from jraphx_eqx.nn.pool import SAGPooling, SelectTopK, TopKPooling, select_nodes
 from jraphx_eqx.parity import Config, Decision, Rows, Spec, Stage, watch_topk
 
-from ._inputs import EDGE_CLASSES, ROWS, edge_groups, one_graph, pad_with, row_groups, undrawn
+from ._inputs import (
+    EDGE_CLASSES,
+    ROWS,
+    edge_groups,
+    one_graph,
+    pad_with,
+    row_groups,
+    small_blocks,
+    undrawn,
+)
+from ._properties import PROPERTIES
 
 WIDTH = 3
 TOPK = (
-    Config({"ratio": 0.5}),
+    Config(),
     Config({"ratio": 0.28, "multiplier": 2.0}, {"edges": 1}),
     Config({"ratio": 3}, {"edges": None}),
     Config({"ratio": 0.7, "nonlinearity": "sigmoid"}, {"attn": True}),
@@ -24,7 +34,7 @@ TOPK = (
     Config({"min_score": 2.0}, {"attn": True}),
     Config({"ratio": 1, "multiplier": 0.5}),
     Config({"min_score": 0.02}, {"room": True, "edges": 3}),
-    Config({"ratio": 0.8, "nonlinearity": "sin"}, {"edges": 3}),
+    Config({"ratio": 0.8, "nonlinearity": "sin"}, {"edges": 3, "by_block": True}),
     Config({"ratio": 0.9}, {"room": True}),
     Config({"min_score": 0.05}, {"batched": False, "edges": 1}),
     # Of the 38 nodes of the random cases this keeps 21 in float32 and 22 in float64.
@@ -35,12 +45,12 @@ TOPK = (
     Config({"ratio": 0.5, "nonlinearity": "softshrink"}, {"edges": None}),
 )
 SAG = (
-    Config({"gnn": "graph", "ratio": 0.5}),
+    Config({"gnn": "graph"}),
     Config({"gnn": "gcn", "ratio": 0.5}, cases=("linked_pairs",)),
     Config({"gnn": "gat", "ratio": 0.3, "multiplier": 2.0}, {"edges": 1}),
     Config({"gnn": "sage", "ratio": 0.8, "nonlinearity": "sigmoid"}),
     Config({"gnn": "graph", "ratio": 4}, {"edges": None}),
-    Config({"gnn": "graph", "min_score": 0.2}, {"attn": True}),
+    Config({"gnn": "graph", "min_score": 0.2}, {"attn": True, "by_block": True}),
     Config({"gnn": "gcn", "min_score": 0.1, "multiplier": 3.0}),
     Config({"gnn": "gat", "min_score": 0.3}),
     Config({"gnn": "sage", "min_score": 0.05}, {"edges": None}),
@@ -66,25 +76,30 @@ TOPK_CLASSES = {**EDGE_CLASSES, "room for no node": lambda inputs: inputs.get("m
 OUTPUTS = ("x", "edge_index", "edge_attr", "batch", "perm", "score")
 
 
-def _pyg_activation(nonlinearity="tanh"):
+def _with_function(options, functions):
+    """The options, with a function in the place of the name of a nonlinearity."""
+    name = options.get("nonlinearity")
+    return {**options, "nonlinearity": functions[name]} if name in functions else options
+
+
+def _pyg_options(options):
     import torch
 
-    return {"sin": torch.sin, "identity": torch.nn.Identity()}.get(nonlinearity, nonlinearity)
+    return _with_function(options, {"sin": torch.sin, "identity": torch.nn.Identity()})
 
 
-def _activation(nonlinearity="tanh"):
-    return jnp.sin if nonlinearity == "sin" else nonlinearity
+def _options(options):
+    return _with_function(options, {"sin": jnp.sin})
 
 
-def _pyg_topk(nonlinearity="tanh", **options):
+def _pyg_topk(**options):
     from torch_geometric.nn import TopKPooling as PyGTopKPooling
 
-    return PyGTopKPooling(WIDTH, nonlinearity=_pyg_activation(nonlinearity), **options)
+    return PyGTopKPooling(WIDTH, **_pyg_options(options))
 
 
-def _topk(nonlinearity="tanh", **options):
-    options["nonlinearity"] = _activation(nonlinearity)
-    return undrawn(lambda: TopKPooling(WIDTH, **options, key=jax.random.key(0)))
+def _topk(**options):
+    return undrawn(lambda: TopKPooling(WIDTH, **_options(options), key=jax.random.key(0)))
 
 
 class _Linear(eqx.Module):
@@ -113,20 +128,18 @@ def _pyg_linear(in_channels, out_channels):
     return Linear()
 
 
-def _pyg_sag(gnn, nonlinearity="tanh", **options):
+def _pyg_sag(gnn, **options):
     import torch_geometric.nn as pyg
 
     name, *heads = gnn.split(", ")
     names = {"graph": "GraphConv", "gcn": "GCNConv", "gat": "GATConv", "sage": "SAGEConv"}
     scorer = _pyg_linear if name == "linear" else getattr(pyg, names[name])
     options.update({"heads": 2} if heads else {})
-    activation = _pyg_activation(nonlinearity)
-    return pyg.SAGPooling(WIDTH, GNN=scorer, nonlinearity=activation, **options)
+    return pyg.SAGPooling(WIDTH, GNN=scorer, **_pyg_options(options))
 
 
-def _sag(gnn, nonlinearity="tanh", **options):
-    options["nonlinearity"] = _activation(nonlinearity)
-    return undrawn(lambda: _drawn_sag(gnn, jax.random.key(0), **options))
+def _sag(gnn, **options):
+    return undrawn(lambda: _drawn_sag(gnn, jax.random.key(0), **_options(options)))
 
 
 def _drawn_sag(gnn, key, **options):
@@ -137,7 +150,7 @@ def _drawn_sag(gnn, key, **options):
     return SAGPooling(WIDTH, gnn=gnn, **options, key=key)
 
 
-def _inputs(case, *, edges=2, attn=False, batched=True, bare=False, room=False, lift=False):
+def _inputs(case, *, edges=2, attn=False, batched=True, room=False, **flags):
     arrays = {name: case[name] for name in ("x", "edge_index", "batch", "num_graphs")}
     if edges == 1:
         arrays["edge_attr"] = case["edge_weight"]
@@ -147,11 +160,7 @@ def _inputs(case, *, edges=2, attn=False, batched=True, bare=False, room=False, 
     if attn:
         arrays["attn"] = case["attn"]
     # Absent inputs are None on both sides, and are not differentiated.
-    arrays = {"edge_attr": None, "attn": None, **arrays, "batched": batched}
-    if bare:  # a batch vector that holds no padding, so nothing is padded
-        arrays["bare"] = True
-    if lift:
-        arrays["lift"] = True
+    arrays = {"edge_attr": None, "attn": None, **arrays, "batched": batched, **flags}
     if room:  # for all that is real, which is less than there could be
         arrays["max_nodes"] = len(case["x"])
         arrays["max_edges"] = case["edge_index"].shape[1]
@@ -159,6 +168,7 @@ def _inputs(case, *, edges=2, attn=False, batched=True, bare=False, room=False, 
 
 
 def _pad(inputs, case):
+    # A bare batch vector holds no padding.
     return inputs if inputs.get("bare") else pad_with(np.nan)(inputs, case)
 
 
@@ -178,7 +188,8 @@ def _batch(inputs):
 
 def _score(module, inputs):
     features = inputs["x"] if inputs["attn"] is None else inputs["attn"]
-    return module.score(features, inputs["edge_index"], _batch(inputs))
+    with small_blocks(inputs):
+        return module.score(features, inputs["edge_index"], _batch(inputs))
 
 
 def _select(module, scores, inputs):
@@ -213,7 +224,8 @@ def _call(module, inputs, decide):
     if inputs.get("bare"):
         batch, more["size"] = inputs["batch"], inputs["num_graphs"]
     module = eqx.tree_at(lambda module: module.select, module, _Decided(module.select, decide))
-    out = module(x, edge_index, edge_attr, batch, inputs["attn"], **more)
+    with small_blocks(inputs):
+        out = module(x, edge_index, edge_attr, batch, inputs["attn"], **more)
     found = _outputs(out.x, out.edge_index, out.edge_attr, out.batch, out.perm, out.score)
     return {**found, "lifted": out.lift(out.x)} if inputs.get("lift") else found
 
@@ -345,6 +357,7 @@ def _pool_spec(name, pyg, eqx_pool, grid, classes=EDGE_CLASSES):
         exact=_exact,
         rows=lambda inputs: POOL_ROWS,
         stages=STAGES,
+        properties=PROPERTIES,
         input_classes=classes,
     )
 

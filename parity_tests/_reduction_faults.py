@@ -1,6 +1,21 @@
 """Faults in what reduces rows by graph or by node."""
 
-from ._fault import ADD, DETACHED, GAT, GCN, GRAPH, MAX, MEAN, MIN, SAG, SAGE, TOPK, edit, entry
+from ._fault import (
+    ADD,
+    DETACHED,
+    GAT,
+    GCN,
+    GIN,
+    GRAPH,
+    MAX,
+    MEAN,
+    MIN,
+    SAG,
+    SAGE,
+    TOPK,
+    edit,
+    entry,
+)
 
 SEGMENT, GLOBAL, BATCH = "ops._segment:", "nn.pool._global:", "data._batch_vector:"
 COUNT, TIES = "segment_count(index, num_segments)", "jnp.maximum(ties, 1).astype(total.dtype)"
@@ -10,6 +25,7 @@ MEANS, SUMS, SOFTMAX = (
     f"{SEGMENT}segment_softmax",
 )
 EXTREMUM, GRADIENT = f"{SEGMENT}_filled_extremum", f"{SEGMENT}_extremum_jvp"
+BY_BLOCK = "ops._by_block:segment_reduce_by_block"
 REDUCE = "jnp.swapaxes(x, 0, axis)"
 
 FAULTS = (
@@ -57,6 +73,20 @@ FAULTS = (
         *("rows of 64 are masked where they are real", "ops._vectors:in_vectors"),
         *("real[:, None]", "(~real)[:, None]", ADD, MEAN),
         likely="wide",
+    ),
+    edit(
+        *("a sum by block without its last rows", BY_BLOCK, "blocks.rest_of(index)"),
+        *("jnp.full_like(blocks.rest_of(index), num_segments)", GCN, GAT, SAGE, GRAPH, SAG),
+        likely="by_block",
+    ),
+    edit(
+        *("every block is the first", "ops._blocks:Blocks.part", "number * self.size"),
+        *("0 * number", GCN, GAT, SAGE, GRAPH, GIN, SAG, TOPK),
+        likely="by_block",
+    ),
+    edit(
+        *("a mean by block is a sum", BY_BLOCK, 'if aggr == "mean":', "if False:", GRAPH, GIN),
+        likely="by_block",
     ),
     edit(
         *("maximum of nothing is infinite", EXTREMUM, "jnp.where(filled, out, 0)", "out"),

@@ -77,6 +77,13 @@ class Candidate:
             self.module = load(module, named, DTYPES[lane])
             self.arrays = {name: _array(value, lane) for name, value in self.padded.items()}
         self._scores: Any = None
+        self._outputs: Mapping[str, Any] = {}
+
+    def problems(self) -> dict[str, str | None]:
+        """What is wrong with the outputs of the last `run`, for each property of the spec."""
+        at = self.module, self.padded, self._outputs
+        with precision(self.lane):
+            return {name: problem(*at) for name, problem in self.spec.properties.items()}
 
     def scores(self) -> np.ndarray:
         """The scores of the real rows in the last `run`."""
@@ -116,7 +123,7 @@ class Candidate:
         with precision(self.lane):
             program, zeros = self._program(chosen)
             outputs, _, self._scores = program(zeros)
-            outputs = _numpy(outputs)
+            self._outputs = outputs = _numpy(outputs)
             real = self.spec.real(self.padded, outputs)
             found = self._real(outputs)
             for direction, parts in cotangents.items():

@@ -136,6 +136,9 @@ class Spec:
         the lane `"metamorphic"`. The inputs `"batch"` and `"num_graphs"` must be the graph of each
         node and the number of graphs.
     - `stages`: the steps of the operator, for `bisect`.
+    - `properties`: what has to be true of the Equinox side alone, for example how it marks padding:
+        `properties[name](module, inputs, outputs)`, given the padded inputs and outputs, returns
+        what is wrong, or `None`. They are looked at in the lane `"f32"`.
     - `input_classes`: kinds of inputs that must be drawn: `input_classes[name](inputs)`.
     """
 
@@ -156,6 +159,7 @@ class Spec:
     exact: Callable[[Config], Sequence[str]] = lambda config: ()
     rows: Callable[[Mapping[str, Any]], Mapping[str, Rows]] | None = None
     stages: Sequence[Stage] = ()
+    properties: Mapping[str, Callable[..., str | None]] = field(default_factory=dict)
     input_classes: Mapping[str, Callable[[Mapping[str, Any]], bool]] = field(default_factory=dict)
 
 

@@ -129,6 +129,8 @@ class Trial:
     ) -> None:
         chosen = reference.chosen
         found = candidate.run(None, reference.cotangents)
+        if self.lane == "f32":
+            self._properties(candidate)
         if chosen is not None:
             assert oracle.decision is not None
             index = f"out.{oracle.decision.index}"
@@ -157,6 +159,12 @@ class Trial:
             if name in reference.arrays:
                 self.book.vacuum(self.lane, name, is_vacuous(reference.arrays[name]))
                 self._profile(record, found.get(name), reference)
+
+    def _properties(self, candidate: Candidate) -> None:
+        for name, problem in candidate.problems().items():
+            record = self.record(name, "structure")
+            if problem is not None:
+                record.verdict, record.message = FAIL, problem
 
     def _profile(self, record: Record, ours: Any, reference: Reference) -> None:
         name = record.tensor

@@ -3,10 +3,10 @@ from collections.abc import Iterator
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from ...data import BatchVector, is_traced, register_serialization
-from ...ops import edge_mask
+from ...data import BatchVector, is_traced, on_device, register_serialization
 from ._select import SelectOutput, lift
 
 
@@ -69,17 +69,19 @@ class PoolOutput(eqx.Module):
                 "trim() needs one pooled batch, and this one is several stacked ones (by vmap, "
                 "say): take one first, jax.tree.map(lambda array: array[i], out)"
             )
-        kept = int(self.num_kept)
-        edges = edge_mask(self.edge_index, self.x.shape[0])
+        # An eager slice of a JAX array would compile a program for each number of nodes.
+        out = jax.tree.map(np.asarray, self)
+        kept = int(np.sum(out.select.node_index < out.select.num_nodes))
+        edges = np.all(out.edge_index < out.x.shape[0], axis=0)
         return PoolOutput(
-            x=self.x[:kept],
-            edge_index=self.edge_index[:, edges],
-            edge_attr=None if self.edge_attr is None else self.edge_attr[edges],
-            batch=BatchVector(self.batch.index[:kept], self.batch.num_graphs),
+            x=on_device(out.x[:kept]),
+            edge_index=on_device(out.edge_index[:, edges]),
+            edge_attr=None if out.edge_attr is None else on_device(out.edge_attr[edges]),
+            batch=BatchVector(on_device(out.batch.index[:kept]), self.batch.num_graphs),
             select=SelectOutput(
-                self.select.node_index[:kept],
-                self.select.cluster_index[:kept],
-                self.select.weight[:kept],
+                on_device(out.select.node_index[:kept]),
+                on_device(out.select.cluster_index[:kept]),
+                on_device(out.select.weight[:kept]),
                 num_nodes=self.select.num_nodes,
                 num_clusters=kept,
                 overflow=self.select.overflow,
