@@ -34,14 +34,16 @@ TOPK = (
     Config({"min_score": 2.0}, {"attn": True}),
     Config({"ratio": 1, "multiplier": 0.5}),
     Config({"min_score": 0.02}, {"room": True, "edges": 3}),
-    Config({"ratio": 0.8, "nonlinearity": "sin"}, {"edges": 3, "by_block": True}),
-    Config({"ratio": 0.9}, {"room": True}),
+    Config(
+        {"ratio": 0.8, "nonlinearity": "sin"},
+        {"edges": 3, "by_block": True, "room": True},
+        cases=("no_nodes",),
+    ),
     Config({"min_score": 0.05}, {"batched": False, "edges": 1}),
     # Of the 38 nodes of the random cases this keeps 21 in float32 and 22 in float64.
     Config({"ratio": 21 / 38}, {"batched": False}),
     Config({"ratio": 0.6, "nonlinearity": "relu"}),
-    Config({"ratio": 0.4}, {"bare": True}),
-    Config({"ratio": 0.5, "multiplier": 2.0}, {"lift": True}),
+    Config({"ratio": 0.4, "multiplier": 2.0}, {"bare": True, "lift": True}),
     Config({"ratio": 0.5, "nonlinearity": "softshrink"}, {"edges": None}),
 )
 SAG = (

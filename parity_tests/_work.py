@@ -95,8 +95,7 @@ def by_operator(
             yield name, work(name, progress)
         return
     context = multiprocessing.get_context("spawn")
-    # What is imported stays until the end; the collector need not look at it again and again.
-    with ProcessPoolExecutor(min(jobs, len(names)), context, gc.freeze) as pool:
+    with ProcessPoolExecutor(min(jobs, len(names)), context, _collect_rarely) as pool:
         futures = {pool.submit(work, name, _silent): name for name in sorted(names, key=_by_time)}
         for future in as_completed(futures):
             for _ in range(length(futures[future])):
@@ -152,7 +151,7 @@ def by_portion(
         os.environ.update({**COMPILER, "JAX_COMPILATION_CACHE_DIR": cache})
         try:
             context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(min(jobs, len(portions)), context, gc.freeze) as pool:
+            with ProcessPoolExecutor(min(jobs, len(portions)), context, _collect_rarely) as pool:
                 futures = [pool.submit(_mutate, *portion, tuple(lanes)) for portion in portions]
                 for future in as_completed(futures):
                     yield future.result()
@@ -186,6 +185,12 @@ def explain_equivalents(result: Result) -> None:
 
 def _by_time(name: str) -> int:
     return ORDER.index(name) if name in ORDER else len(ORDER)
+
+
+def _collect_rarely() -> None:
+    """What is imported or compiled stays, so there is little garbage among what is looked at."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
 
 
 def _silent() -> None:
