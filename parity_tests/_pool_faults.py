@@ -6,7 +6,8 @@ ORDER, TOP, EDGES = "ops._order:", "ops._topk:", "ops._edges:"
 MATMUL = "ops._masked_matmul:"
 POOL, SELECT, SAGS = "nn.pool._pool:AbstractScorePool.", "nn.pool._select_topk:", "nn.pool._sag:"
 SCORE = f"{SELECT}SelectTopK.score"
-NORM, GATE = "jnp.sqrt(jnp.sum(projection**2))", "* select.weight[:, None]"
+NORM, KEPT = "jnp.sqrt(jnp.sum(projection**2))", "gather_once(x, select.node_index)"
+GATED = f"scale_rows({KEPT}, select.weight)"
 ACTIVATED = "self.nonlinearity(jnp.where(batch.node_mask, score, 0))"
 PRODUCT = "masked_matmul(x, projection, batch.node_mask)"
 SOFTMAX = "segment_softmax(score, batch.index, batch.num_graphs)"
@@ -318,15 +319,20 @@ FAULTS = (
         *BOTH,
         likely="min_score",
     ),
-    edit("no gate", f"{POOL}reduce", GATE, "", *BOTH),
-    edit("gate is detached", f"{POOL}reduce", GATE, f"* {DETACHED}(select.weight[:, None])", *BOTH),
+    edit("no gate", f"{POOL}reduce", GATED, KEPT, *BOTH),
     edit(
-        "features are detached",
-        f"{POOL}reduce",
-        "gather_once(x, select.node_index)",
-        f"{DETACHED}(gather_once(x, select.node_index))",
-        *BOTH,
+        *("gate is detached", f"{POOL}reduce", "select.weight"),
+        *(f"{DETACHED}(select.weight)", *BOTH),
     ),
+    edit(
+        *("gradient of the gate is a mean", "ops._scale_rows:_scale_rows_jvp"),
+        *("jnp.ones((1, x.shape[1]), x.dtype)", "jnp.full((1, x.shape[1]), 1 / x.shape[1])", *BOTH),
+    ),
+    edit(
+        *("gate of its own gradient", "ops._scale_rows:_scale_rows_jvp"),
+        *("scale_rows(x_tangent, weight)", "x_tangent", *BOTH),
+    ),
+    edit("features are detached", f"{POOL}reduce", KEPT, f"{DETACHED}({KEPT})", *BOTH),
     edit(
         "gradients of the kept go to others",
         "ops._gather:_gather_once_jvp",
@@ -334,19 +340,19 @@ FAULTS = (
         "at[jnp.roll(place, 1)]",
         *BOTH,
     ),
-    edit("gate twice", f"{POOL}reduce", GATE, f"{GATE} ** 2", *BOTH),
+    edit("gate twice", f"{POOL}reduce", "select.weight", "select.weight ** 2", *BOTH),
     edit(
         "features of the first nodes",
         f"{POOL}reduce",
-        "gather_once(x, select.node_index)",
+        KEPT,
         "gather_once(x, select.cluster_index)",
         *BOTH,
     ),
     edit(
         "no multiplier",
         f"{POOL}reduce",
-        "self.multiplier * (gather_once",
-        "(gather_once",
+        "self.multiplier * ",
+        "",
         *BOTH,
         likely="multiplier",
     ),

@@ -120,12 +120,12 @@ def test_a_scorer_moves_one_number_along_each_edge(gnn):
 # Bytes that a compiled program reads and writes on a CPU, as a multiple of the bytes of `x`, by
 # XLA's own analysis, which follows the program and not the machine: forward, there and back.
 TRAFFIC = {
-    "topk": (4.03, 8.28),
-    "topk min_score": (4.73, 11.06),
-    "sag gcn": (6.14, 10.39),
-    "sag graph": (5.83, 10.35),
-    "sag sage": (6.06, 10.67),
-    "sag gat": (7.59, 16.02),
+    "topk": (4.03, 7.2),
+    "topk min_score": (4.73, 9.03),
+    "sag gcn": (5.73, 8.87),
+    "sag graph": (5.83, 9.28),
+    "sag sage": (6.06, 9.59),
+    "sag gat": (7.59, 14.94),
     "mean": (1.22, 2.21),
     "max": (1.22, 6.14),
 }
@@ -148,5 +148,5 @@ def test_compiled_programs_move_no_more_bytes_than_they_did(name, backward, monk
     compiled = jax.jit(gradient if backward else function).lower(*arguments).compile()
     moved = compiled.cost_analysis()["bytes accessed"]
     # Other releases of XLA fuse and count otherwise. JAX 0.12 takes as long as 0.10.
-    more = 1.05 if jax.__version_info__ < (0, 11) else 1.4
+    more = 1.05 if jax.__version_info__ < (0, 11) else 1.6
     assert moved / arguments[1].nbytes < more * TRAFFIC[name][backward]

@@ -15,6 +15,7 @@ from ._masked_matmul import mask_rows as mask_rows
 from ._masked_matmul import masked_matmul as masked_matmul
 from ._order import descending_order as descending_order
 from ._order import edge_order as edge_order
+from ._scale_rows import scale_rows as scale_rows
 from ._segment import Aggregation as Aggregation
 from ._segment import aggregation as aggregation
 from ._segment import segment_count as segment_count

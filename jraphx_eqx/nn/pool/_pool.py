@@ -4,7 +4,7 @@ import equinox as eqx
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from ...data import BatchVector, resolve_batch
-from ...ops import compact_edges, filter_edges, gather, gather_once
+from ...ops import compact_edges, filter_edges, gather, gather_once, scale_rows
 from .._check import check_edge_attr, check_edge_index, check_features, check_rows
 from ._output import PoolOutput
 from ._select import SelectOutput, lift
@@ -64,7 +64,7 @@ class AbstractScorePool(AbstractPool):
         `select` must keep each node at most once, as this pooling's own does.
         """
         check_rows(x, select.num_nodes, "x", "nodes of select")
-        return self.multiplier * (gather_once(x, select.node_index) * select.weight[:, None])
+        return self.multiplier * scale_rows(gather_once(x, select.node_index), select.weight)
 
     def connect(
         self,
