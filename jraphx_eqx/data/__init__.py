@@ -4,7 +4,6 @@ from ._batch_vector import is_traced as is_traced
 from ._batch_vector import resolve_batch as resolve_batch
 from ._data import Data as Data
 from ._export import register_serialization as register_serialization
-from ._transfer import on_device as on_device
 from ._validate import validate as validate
 
 register_serialization(BatchVector, "jraphx_eqx.BatchVector")

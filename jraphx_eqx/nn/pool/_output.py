@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from ...data import BatchVector, is_traced, on_device, register_serialization
+from ...data import BatchVector, is_traced, register_serialization
+from ...data._transfer import on_device
 from ._select import SelectOutput, lift
 
 
