@@ -11,14 +11,16 @@ from ._inputs import EDGE_CLASSES, ROWS, one_graph, pad_with, row_groups, small_
 WIDTH, OUT = 3, 4
 WEIGHT, COLUMN = {"weight": "edge_weight"}, {"weight": "column"}
 ATTR, NUMBER, BY_BLOCK = {"attr": 2}, {"attr": 1}, {"by_block": True}
+# Without padding the rows after the last whole block are real ones.
+UNPADDED = {**BY_BLOCK, "batched": False}
 GCN = (
     Config({}, cases=("unsorted",)),
     Config({}, WEIGHT),
-    Config({"improved": True}, {**WEIGHT, **BY_BLOCK}),
+    Config({"improved": True}, WEIGHT),
     Config({"improved": True, "bias": False}),
     Config({"add_self_loops": False}, COLUMN),
     Config({"normalize": False}, WEIGHT),
-    Config({"normalize": False, "bias": False}, {"batched": False}),
+    Config({"normalize": False, "bias": False}, UNPADDED),
     Config({"add_self_loops": False}),
 )
 GAT = (
@@ -39,18 +41,18 @@ SAGE = (
     Config({}),
     Config({"aggr": "max"}),
     Config({"aggr": "min", "bias": False}),
-    Config({"aggr": "add", "project": True}, BY_BLOCK),
+    Config({"aggr": "add", "project": True}),
     Config({"aggr": "sum", "root_weight": False}),
     Config({"normalize": True, "project": True}),
-    Config({"normalize": True, "root_weight": False, "bias": False}, {"batched": False}),
+    Config({"normalize": True, "root_weight": False, "bias": False}, UNPADDED),
 )
 GRAPH = (
     Config({}),
     Config({}, WEIGHT),
-    Config({"aggr": "mean", "bias": False}, {**COLUMN, **BY_BLOCK}),
+    Config({"aggr": "mean", "bias": False}, COLUMN),
     Config({"aggr": "max"}, WEIGHT),
     Config({"aggr": "min"}),
-    Config({"aggr": "sum"}, {**WEIGHT, "batched": False}),
+    Config({"aggr": "sum"}, {**WEIGHT, **UNPADDED}),
 )
 
 GIN = (

@@ -58,7 +58,7 @@ SAG = (
     Config({"gnn": "sage", "min_score": 0.05}, {"edges": None}),
     Config({"gnn": "gcn", "ratio": 0.6}, {"attn": True}),
     Config({"gnn": "gat, 2 heads", "ratio": 0.5}),
-    Config({"gnn": "graph", "ratio": 0.5}, {"batched": False}),
+    Config({"gnn": "graph", "ratio": 0.5}, {"batched": False, "by_block": True}),
     Config({"gnn": "graph", "ratio": 0.5, "nonlinearity": "identity", "multiplier": 2.0}),
     Config({"gnn": "linear", "ratio": 0.6}),
 )

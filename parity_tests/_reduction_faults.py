@@ -85,7 +85,7 @@ FAULTS = (
         likely="by_block",
     ),
     edit(
-        *("a mean by block is a sum", BY_BLOCK, 'if aggr == "mean":', "if False:", GRAPH, GIN),
+        *("a mean by block is a sum", BY_BLOCK, 'if aggr == "mean":', "if False:", GIN),
         likely="by_block",
     ),
     edit(

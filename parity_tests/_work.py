@@ -151,7 +151,8 @@ def by_portion(
         os.environ.update({**COMPILER, "JAX_COMPILATION_CACHE_DIR": cache})
         try:
             context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(min(jobs, len(portions)), context, _collect_rarely) as pool:
+            # Not `_collect_rarely`: what is frozen cannot be found, to be changed.
+            with ProcessPoolExecutor(min(jobs, len(portions)), context) as pool:
                 futures = [pool.submit(_mutate, *portion, tuple(lanes)) for portion in portions]
                 for future in as_completed(futures):
                     yield future.result()
