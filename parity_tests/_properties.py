@@ -84,10 +84,11 @@ def trim(module: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> 
     }
     if attr is not None:
         found["edge_attr"] = attr, outputs["edge_attr"][edges]
-    wrong = [name for name, arrays in found.items() if not np.array_equal(*arrays)]
+    wrong = [name for name, arrays in found.items() if not np.array_equal(*arrays, equal_nan=True)]
     sizes = (trimmed.select.num_nodes, trimmed.select.num_clusters, batch.num_graphs)
     wrong += ["sizes"] if sizes != (len(inputs["x"]), np.sum(real), graphs) else []
-    wrong += ["overflow"] if trimmed.overflow else []
+    # `trimmed.overflow` would compile a program.
+    wrong += ["overflow"] if trimmed.select.overflow or trimmed.edge_overflow else []
     return f"trim() does not leave what is real of {', '.join(wrong)}" if wrong else None
 
 
