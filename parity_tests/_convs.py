@@ -12,7 +12,7 @@ WIDTH, OUT = 3, 4
 WEIGHT, COLUMN = {"weight": "edge_weight"}, {"weight": "column"}
 ATTR, NUMBER, BY_BLOCK = {"attr": 2}, {"attr": 1}, {"by_block": True}
 # Without padding the rows after the last whole block are real ones.
-UNPADDED = {**BY_BLOCK, "batched": False}
+REST_BY_BLOCK = {**BY_BLOCK, "batched": False}
 GCN = (
     Config({}, cases=("unsorted",)),
     Config({}, WEIGHT),
@@ -20,7 +20,7 @@ GCN = (
     Config({"improved": True, "bias": False}),
     Config({"add_self_loops": False}, COLUMN),
     Config({"normalize": False}, WEIGHT),
-    Config({"normalize": False, "bias": False}, UNPADDED),
+    Config({"normalize": False, "bias": False}, REST_BY_BLOCK),
     Config({"add_self_loops": False}),
 )
 GAT = (
@@ -44,7 +44,7 @@ SAGE = (
     Config({"aggr": "add", "project": True}),
     Config({"aggr": "sum", "root_weight": False}),
     Config({"normalize": True, "project": True}),
-    Config({"normalize": True, "root_weight": False, "bias": False}, UNPADDED),
+    Config({"normalize": True, "root_weight": False, "bias": False}, REST_BY_BLOCK),
 )
 GRAPH = (
     Config({}),
@@ -52,7 +52,7 @@ GRAPH = (
     Config({"aggr": "mean", "bias": False}, COLUMN),
     Config({"aggr": "max"}, WEIGHT),
     Config({"aggr": "min"}),
-    Config({"aggr": "sum"}, {**WEIGHT, **UNPADDED}),
+    Config({"aggr": "sum"}, {**WEIGHT, **REST_BY_BLOCK}),
 )
 
 GIN = (

@@ -74,22 +74,24 @@ class PoolOutput(eqx.Module):
         out = jax.tree.map(np.asarray, self)
         kept = int(np.sum(out.select.node_index < out.select.num_nodes))
         edges = np.all(out.edge_index < out.x.shape[0], axis=0)
-        return PoolOutput(
-            x=on_device(out.x[:kept]),
-            edge_index=on_device(out.edge_index[:, edges]),
-            edge_attr=None if out.edge_attr is None else on_device(out.edge_attr[edges]),
-            batch=BatchVector(on_device(out.batch.index[:kept]), self.batch.num_graphs),
-            select=SelectOutput(
-                on_device(out.select.node_index[:kept]),
-                on_device(out.select.cluster_index[:kept]),
-                on_device(out.select.weight[:kept]),
-                num_nodes=self.select.num_nodes,
-                num_clusters=kept,
-                overflow=self.select.overflow,
-            ),
-            loss=self.loss,
-            edge_overflow=self.edge_overflow,
-        )
+        # What was computed with 64-bit types keeps them, though they be switched off now.
+        with jax.enable_x64(True):
+            return PoolOutput(
+                x=on_device(out.x[:kept]),
+                edge_index=on_device(out.edge_index[:, edges]),
+                edge_attr=None if out.edge_attr is None else on_device(out.edge_attr[edges]),
+                batch=BatchVector(on_device(out.batch.index[:kept]), self.batch.num_graphs),
+                select=SelectOutput(
+                    on_device(out.select.node_index[:kept]),
+                    on_device(out.select.cluster_index[:kept]),
+                    on_device(out.select.weight[:kept]),
+                    num_nodes=self.select.num_nodes,
+                    num_clusters=kept,
+                    overflow=self.select.overflow,
+                ),
+                loss=self.loss,
+                edge_overflow=self.edge_overflow,
+            )
 
 
 register_serialization(PoolOutput, "jraphx_eqx.nn.pool.PoolOutput")

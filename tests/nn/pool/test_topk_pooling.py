@@ -167,6 +167,16 @@ def test_lift_brings_kept_nodes_back_and_gives_0_to_the_others():
     np.testing.assert_array_equal(trimmed.lift(jnp.arange(1.0, 4)[:, None]), lifted)
 
 
+def test_trim_keeps_64_bit_types_that_are_switched_off_by_then():
+    out = pooling()(X, EDGES, ATTRS, BATCH)
+    with jax.enable_x64(True):
+        wide = out.x.astype("float64") / 3, out.edge_attr.astype("int64")
+        out = eqx.tree_at(lambda out: (out.x, out.edge_attr), out, wide)
+    trimmed = out.trim()
+    assert trimmed.x.dtype == "float64" and trimmed.edge_attr.dtype == "int64"
+    np.testing.assert_array_equal(trimmed.x, np.asarray(out.x)[:3])
+
+
 def test_the_selection_takes_a_bare_batch_vector_or_none():
     select, score = pooling(ratio=1).select, jnp.array([1.0, 3.0, 2.0])
     np.testing.assert_array_equal(select(score).node_index, [1])
