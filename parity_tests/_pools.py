@@ -303,7 +303,8 @@ def _decision(config):
         threshold=threshold,
         harder=functools.partial(_harder, threshold=threshold),
         ties=_has_ties(config.options),
-        symmetric=True,
+        # Only GCN, in PyG, gives both nodes of a linked pair the same score to the last bit.
+        symmetric=config.options.get("gnn") == "gcn",
     )
 
 
