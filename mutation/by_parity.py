@@ -4,7 +4,7 @@ A mutant is switched on, and the programs of every configuration that runs the c
 traced again, in float64, and if none differs there, in float32. Where the program is the same,
 operation for operation, so are its results, and nothing runs. Where it is another one, it is
 compiled and compared with what PyG gave. Properties are no part of a program, so one result of each
-operator is kept and they are asked of it again.
+operator is kept, of a configuration that is given all there is, and they are asked of it again.
 """
 
 import contextlib
@@ -99,6 +99,11 @@ class Point:
         except Exception as error:
             raise Noticed(f"{self}: {type(error).__name__}: {error}") from error
 
+    def given(self) -> int:
+        """How many inputs are not left out."""
+        inputs = self._candidate(self.cases[0]).padded
+        return sum(value is not None for value in inputs.values())
+
     def compare(self) -> None:
         """Raises `Noticed` at the first check that fails."""
         candidates.forget()  # programs of another mutant must not be run in place of this one's
@@ -159,11 +164,15 @@ class Judge:
         self.points.sort(key=lambda point: point.seconds)
         for place, point in enumerate(self.points):
             point.number = sum(other.of(point) for other in self.points[:place])
-        quickest = [p for p in self.points if p.number == 0 and p.lane == TRACED[-1]]
-        asks = [point.result() for point in quickest if point.spec.properties]
+        asks = [self._fullest(spec).result() for spec in ALL if spec.properties]
         self.properties = [(ask, _watched(ask)[1]) for ask in asks]
         # Every operator once, then every operator twice, and so on.
         self.points.sort(key=lambda point: (TRACED.index(point.lane), point.number))
+
+    def _fullest(self, spec: Spec) -> Point:
+        """The quickest of the configurations that are given the most inputs, in float32."""
+        mine = [point for point in self.points if point.spec is spec and point.lane == TRACED[-1]]
+        return max(mine, key=lambda point: point.given())
 
     def verdict(self, mutant: str) -> tuple[str, str]:
         """`("killed", by what)`; `("passed", where)` for other programs with the same results;
