@@ -5,12 +5,14 @@ import warnings
 import numpy as np
 
 from jraphx_eqx.ops import augment_edges
-from jraphx_eqx.parity import Spec
+from jraphx_eqx.parity import Config, Spec
 
 from ._inputs import EDGE_CLASSES, edge_groups, pad_with, row_groups
 
 # Of two edges, for each edge: in no case are there more, and a pixel has 8 neighbours.
 PATHS = 8
+# No more are made where the room is not limited.
+MOST_PATHS = 2**18
 
 
 def _pyg():
@@ -19,16 +21,18 @@ def _pyg():
     return GraphUNet(1, 1, 1, 1).augment_adj
 
 
-def _inputs(case):
-    """With two thirds of the nodes, in another order, as a pooling keeps some."""
+def _inputs(case, *, some=True):
+    """With two thirds of the nodes, in another order, as a pooling keeps some, or with all."""
     names = ("x", "edge_index", "edge_weight", "batch", "num_graphs")
     arrays = {name: case[name] for name in names}
     nodes = np.random.default_rng(len(arrays["x"])).permutation(len(arrays["x"]))
-    return {**arrays, "nodes": nodes[: 2 * len(nodes) // 3]}
+    return {**arrays, "nodes": nodes[: 2 * len(nodes) // 3] if some else None}
 
 
 def _pad(inputs, case):
     padded = pad_with(np.nan)(inputs, case)
+    if inputs["nodes"] is None:
+        return padded
     num_nodes = len(padded["x"])
     nodes = np.full(num_nodes, num_nodes, np.int32)
     nodes[: len(inputs["nodes"])] = inputs["nodes"]
@@ -44,18 +48,22 @@ def _call_pyg(augment, inputs):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse", UserWarning)  # PyTorch's, of its own.
         edge_index, weight = augment(inputs["edge_index"], inputs["edge_weight"], num_nodes)
-    edge_index, weight = filter_adj(edge_index, weight, inputs["nodes"], num_nodes=num_nodes)
+    if inputs["nodes"] is not None:
+        edge_index, weight = filter_adj(edge_index, weight, inputs["nodes"], num_nodes=num_nodes)
     order = torch.argsort(edge_index[0] * max(num_nodes, 1) + edge_index[1])
     return {"edge_index": edge_index[:, order], "edge_weight": weight[order]}
 
 
 def _call(augment, inputs, decide):
-    edges, num_nodes = inputs["edge_index"], inputs["x"].shape[0]
-    room = PATHS * edges.shape[1]
-    edge_index, edge_weight, _ = augment(
-        edges, inputs["edge_weight"], num_nodes, room, inputs["nodes"]
-    )
+    at = inputs["edge_index"], inputs["edge_weight"], inputs["x"].shape[0]
+    edge_index, edge_weight, _ = augment(*at, _max_paths(inputs), inputs["nodes"])
     return {"edge_index": edge_index, "edge_weight": edge_weight}
+
+
+def _max_paths(inputs):
+    num_nodes, num_edges = len(inputs["x"]), inputs["edge_index"].shape[1]
+    limited = inputs["nodes"] is not None or num_nodes * num_edges > MOST_PATHS
+    return PATHS * num_edges if limited else None
 
 
 def _real(inputs, outputs):
@@ -63,8 +71,22 @@ def _real(inputs, outputs):
     return {"edge_index": np.s_[:, edges], "edge_weight": edges}
 
 
+def _room(augment, inputs, outputs):
+    """For all single steps and as many paths as were asked for, or as there can be; and not for
+    more edges than the nodes have pairs."""
+    num_nodes, num_edges = len(inputs["x"]), inputs["edge_index"].shape[1]
+    ends = num_nodes if inputs["nodes"] is None else len(inputs["nodes"])
+    paths = num_edges * min(num_edges, ends, num_nodes - 1)
+    limit = _max_paths(inputs)
+    expected = num_edges + (paths if limit is None else min(paths, limit))
+    expected = min(expected, ends * (ends - 1))
+    found = outputs["edge_index"].shape[1]
+    return None if found == expected else f"room for {found} edges, expected {expected}"
+
+
 def _blocks(inputs, outputs):
-    groups = edge_groups(outputs["edge_index"], inputs["batch"][inputs["nodes"]])
+    batch, nodes = inputs["batch"], inputs["nodes"]
+    groups = edge_groups(outputs["edge_index"], batch if nodes is None else batch[nodes])
     return {**row_groups(inputs), "out.edge_weight": groups}
 
 
@@ -75,12 +97,14 @@ SPECS = (
         eqx=lambda: augment_edges,
         call_pyg=_call_pyg,
         call_eqx=_call,
+        grid=(Config(), Config({}, {"some": False})),
         inputs=_inputs,
         pad=_pad,
         real=_real,
         blocks=_blocks,
         differentiate=("edge_weight",),
         exact=lambda config: ("out.edge_weight", "d.edge_weight"),
+        properties={"room": _room},
         input_classes=EDGE_CLASSES,
     ),
 )
