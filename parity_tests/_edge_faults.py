@@ -51,8 +51,8 @@ FAULTS = (
     edit(
         "last path is lost",
         f"{SQUARE}_paths",
-        "edge = jnp.where(slot < total, edge, num_edges)",
-        "edge = jnp.where(slot < total - 1, edge, num_edges)",
+        "step = jnp.where(slot < total, step, num_edges)",
+        "step = jnp.where(slot < total - 1, step, num_edges)",
         AUGMENT,
     ),
     edit(

@@ -95,22 +95,19 @@ def _paths(edge_index, edge_weight, num_nodes, labels, num_labels, capacity):
     begin, end = (gather(labels, node, fill_value=num_labels) for node in edge_index)
     # The second steps, still ordered by source, so that those from one node are neighbours.
     second, _ = first_true(end < num_labels, num_edges)
-    end, end_weight = gather(end, second, fill_value=num_labels), gather(edge_weight, second)
+    end, end_weight = gather(end, second), gather(edge_weight, second)
     leaving = segment_count(gather(source, second, fill_value=num_nodes), num_nodes)
     first_leaving = jnp.cumsum(leaving) - leaving
     branches = jnp.where(begin < num_labels, gather(leaving, target), 0)
     with jax.enable_x64(True):
-        total = jnp.minimum(jnp.sum(branches.astype(jnp.int64)), jnp.iinfo(jnp.int32).max)
+        total = jnp.minimum(jnp.sum(branches, dtype=jnp.int64), jnp.iinfo(jnp.int32).max)
         total = total.astype(jnp.int32)
-    if capacity == 0:
-        return jnp.zeros((2, 0), jnp.int32), jnp.zeros(0, edge_weight.dtype), total
     slot = jnp.arange(capacity, dtype=jnp.int32)
     edge = jnp.arange(num_edges, dtype=jnp.int32)
     edge = jnp.repeat(edge, branches, total_repeat_length=capacity)
-    edge = jnp.where(slot < total, edge, num_edges)
     branch = slot - gather(jnp.cumsum(branches) - branches, edge)
-    step = gather(first_leaving, gather(target, edge, fill_value=num_nodes)) + branch
+    step = gather(first_leaving, gather(target, edge)) + branch
+    # After the last path there is none: padding, wherever it begins.
     step = jnp.where(slot < total, step, num_edges)
-    begin = gather(begin, edge, fill_value=num_labels)
-    end = gather(end, step, fill_value=num_labels)
+    begin, end = gather(begin, edge), gather(end, step, fill_value=num_labels)
     return jnp.stack([begin, end]), gather(edge_weight, edge) * gather(end_weight, step), total

@@ -135,6 +135,18 @@ def test_too_many_paths_for_the_room_are_counted():
     assert dict(zip(places, found[: len(places)].tolist(), strict=True)) == expected
 
 
+def test_without_room_for_paths_there_are_the_edges_alone():
+    index, weight, total = augment_edges(edges((0, 1), (1, 2)), jnp.array([3.0, 5.0]), 3, 0)
+    assert listed(index, 3) == [(0, 1), (1, 2)] and int(total) == 1
+    np.testing.assert_array_equal(weight, [6, 10])
+
+
+def test_a_weight_that_is_not_finite_stays_with_its_edge_and_paths():
+    joined, _ = square([(0, 1), (1, 2), (3, 4), (4, 5)], [1, 2, 4, np.inf])
+    assert joined.pop((4, 5)) == joined.pop((3, 5)) == np.inf
+    assert joined == {(0, 1): 2, (0, 2): 2, (1, 2): 4, (3, 4): 8}
+
+
 def test_there_is_room_for_as_many_paths_as_there_can_be_and_no_more():
     # Three edges and five ends: three paths over each edge at most, and the edges themselves.
     index, _, _ = augment_edges(edges((0, 1), (1, 2), (2, 3)), jnp.ones(3), 10, None, jnp.arange(5))

@@ -167,6 +167,12 @@ def test_lift_brings_kept_nodes_back_and_gives_0_to_the_others():
     np.testing.assert_array_equal(trimmed.lift(jnp.arange(1.0, 4)[:, None]), lifted)
 
 
+def test_trim_leaves_arrays_of_jax():
+    out = pooling()(X, EDGES, ATTRS, BATCH).trim()
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(out))
+    assert type(out.select.num_clusters) is int
+
+
 def test_trim_keeps_64_bit_types_that_are_switched_off_by_then():
     out = pooling()(X, EDGES, ATTRS, BATCH)
     with jax.enable_x64(True):
