@@ -147,6 +147,26 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "needed = path_capacity(num_edges, num_kept, num_nodes)",
     ): "less room, still enough: a middle that is not kept has a b paths of a + b edges",
     (
+        "ops._square._labels",
+        'return labels.at[node_index].set(jnp.arange(num_kept, dtype=jnp.int32), mode="drop")',
+        "return labels.at[node_index].set(jnp.arange(num_kept, dtype=jnp.int32), )",
+    ): "it is the default",
+    (
+        "ops._square._paths",
+        "begin, end = (gather(labels, node, fill_value=num_labels) for node in edge_index)",
+        "begin, end = (gather(labels, node, ) for node in edge_index)",
+    ): "no edge leaves the end of a padding edge, and none is counted that begins past the end",
+    (
+        "ops._square._paths",
+        "total = jnp.minimum(jnp.sum(branches, dtype=jnp.int64), jnp.iinfo(jnp.int32).max)",
+        "total = jnp.minimum(jnp.sum(branches, ), jnp.iinfo(jnp.int32).max)",
+    ): "with 64 bits on, integers are added up in int64",
+    (
+        "ops._square._paths",
+        "edge = jnp.arange(num_edges, dtype=jnp.int32)",
+        "edge = jnp.arange(num_edges, )",
+    ): "with 64 bits on a wider index, of the same values",
+    (
         "nn.conv._conv.AbstractConv.propagate_and_project",
         'if aggr in ("max", "min") or out_features >= in_features:',
         'if aggr in ("max", "min") or out_features > in_features:',

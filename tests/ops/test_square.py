@@ -141,6 +141,20 @@ def test_without_room_for_paths_there_are_the_edges_alone():
     np.testing.assert_array_equal(weight, [6, 10])
 
 
+CYCLE = {(0, 1): 2, (0, 2): 1, (1, 2): 2, (1, 3): 1, (2, 0): 1, (2, 3): 2, (3, 0): 2, (3, 1): 1}
+LINE = {(0, 1): 2, (0, 2): 1, (1, 2): 2, (1, 3): 1, (2, 3): 2}
+
+
+@pytest.mark.parametrize("expected", [CYCLE, LINE], ids=["cycle", "line"])
+def test_nothing_follows_the_last_path_where_no_edge_is_padding(expected):
+    single = [place for place, weight in expected.items() if weight == 2]
+    index, weight, total = augment_edges(edges(*single), jnp.ones(len(single)), 4)
+    assert path_capacity(len(single), 4) > int(total) == len(expected) - len(single)
+    places = listed(index, 4)
+    assert dict(zip(places, weight[: len(places)].tolist(), strict=True)) == expected
+    assert not np.any(weight[len(places) :])
+
+
 def test_a_weight_that_is_not_finite_stays_with_its_edge_and_paths():
     joined, _ = square([(0, 1), (1, 2), (3, 4), (4, 5)], [1, 2, 4, np.inf])
     assert joined.pop((4, 5)) == joined.pop((3, 5)) == np.inf
