@@ -103,7 +103,7 @@ SPECS = (
         real=_real,
         blocks=_blocks,
         differentiate=("edge_weight",),
-        exact=lambda config: ("out.edge_weight", "d.edge_weight"),
+        exact=lambda config: () if config.inputs else ("out.edge_weight", "d.edge_weight"),
         properties={"room": _room},
         input_classes=EDGE_CLASSES,
     ),
