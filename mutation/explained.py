@@ -147,11 +147,6 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "needed = path_capacity(num_edges, num_kept, num_nodes)",
     ): "less room, still enough: a middle that is not kept has a b paths of a + b edges",
     (
-        "ops._square._labels",
-        'return labels.at[node_index].set(jnp.arange(num_kept, dtype=jnp.int32), mode="drop")',
-        "return labels.at[node_index].set(jnp.arange(num_kept, dtype=jnp.int32), )",
-    ): "it is the default",
-    (
         "ops._square._paths",
         "begin, end = (gather(labels, node, fill_value=num_labels) for node in edge_index)",
         "begin, end = (gather(labels, node, ) for node in edge_index)",

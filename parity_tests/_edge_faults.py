@@ -71,9 +71,9 @@ FAULTS = (
     ),
     edit(
         "nodes keep their numbers",
-        f"{SQUARE}_labels",
-        "jnp.arange(num_kept, dtype=jnp.int32)",
-        "node_index",
+        f"{SQUARE}augment_edges",
+        "labels = positions(node_index, num_nodes, jnp.int32)",
+        "labels = jnp.arange(num_nodes, dtype=jnp.int32)",
         AUGMENT,
     ),
     edit(

@@ -4,7 +4,7 @@ from jaxtyping import Array, Float, Int
 
 from ._coalesce import coalesce
 from ._edges import filter_edges
-from ._gather import gather
+from ._gather import gather, positions
 from ._loops import remove_self_loops
 from ._segment import segment_count
 from ._topk import first_true
@@ -49,7 +49,7 @@ def augment_edges(
     num_kept, num_edges = node_index.shape[0], edge_index.shape[1]
     needed = path_capacity(num_edges, num_nodes, num_kept)
     capacity = needed if max_paths is None else min(needed, max_paths)
-    labels = _labels(node_index, num_nodes)
+    labels = positions(node_index, num_nodes, jnp.int32)
     single, single_weight = _simple(edge_index, edge_weight, num_nodes)
     direct, direct_weight = filter_edges(single, single_weight, node_index, num_nodes)
     assert direct_weight is not None
@@ -76,13 +76,6 @@ def _simple(edge_index, edge_weight, num_nodes):
     edge_index, weight = coalesce(edge_index, weight, num_nodes)
     assert weight is not None
     return edge_index, weight
-
-
-def _labels(node_index, num_nodes):
-    """The position of each node in `node_index`; its length for the others."""
-    num_kept = node_index.shape[0]
-    labels = jnp.full(num_nodes, num_kept, jnp.int32)
-    return labels.at[node_index].set(jnp.arange(num_kept, dtype=jnp.int32), mode="drop")
 
 
 def _paths(edge_index, edge_weight, num_nodes, labels, num_labels, capacity):
