@@ -12,6 +12,13 @@ def x64():
         yield
 
 
+@pytest.fixture
+def adds_in_order():
+    """For tests of sums that depend on the order in which a CPU adds."""
+    if jax.default_backend() != "cpu":
+        pytest.skip("adds in another order than a CPU")
+
+
 @pytest.fixture(scope="module")
 def quick_compile():
     """For tests whose time is all spent in the compiler: LLVM is told to hurry.

@@ -19,9 +19,16 @@ class _Reduction(NamedTuple):
     over_axis: Callable[[Array, int], Array]
 
 
+def _least(data, index, num_segments):
+    # XLA has an atomic maximum of float32 for GPUs; a minimum is a loop of compare-and-swap there.
+    if data.dtype == jnp.float32 and jax.default_backend() == "gpu":
+        return -jax.ops.segment_max(-data, index, num_segments)
+    return jax.ops.segment_min(data, index, num_segments)
+
+
 _SUM = _Reduction(jax.ops.segment_sum, lambda x, axis: jnp.sum(x, axis, dtype=x.dtype))
 _MAX = _Reduction(jax.ops.segment_max, jnp.max)
-_MIN = _Reduction(jax.ops.segment_min, jnp.min)
+_MIN = _Reduction(_least, jnp.min)
 
 # A GPU adds rows to so many segments without waiting for one another, and from so many rows for
 # each of them on it gains by that.

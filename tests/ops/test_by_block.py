@@ -143,7 +143,7 @@ def test_half_precision_is_added_in_float32(monkeypatch):
     assert out.dtype == jnp.float16 and float(out[0]) == float(jnp.float16(2070))
 
 
-def test_64_bit_mode_does_not_widen_float32(x64, monkeypatch):
+def test_64_bit_mode_does_not_widen_float32(x64, adds_in_order, monkeypatch):
     monkeypatch.setattr(_by_block, "_BLOCK_BYTES", 8)
     # Beside 1, 2^-25 is lost in float32; 22 of them are not in float64.
     rows = jnp.asarray([1.0] + [2.0**-25] * 22, jnp.float32)

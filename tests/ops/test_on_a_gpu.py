@@ -112,6 +112,19 @@ def test_infinities_and_nan_stay_in_their_segment(reduction, monkeypatch):
     assert np.isfinite(other[0]).all() and np.isnan(other[1, 1]) and not np.any(other[2])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+def test_minima_of_float32_are_maxima_of_the_negated(dtype, monkeypatch):
+    at = rows(jnp.dtype(dtype))
+
+    def scatters():
+        program = str(jax.make_jaxpr(segment_min, static_argnums=2)(*at, SEGMENTS))
+        return {name for name in ("scatter-max", "scatter-min") if name in program}
+
+    one, other = both_ways(monkeypatch, scatters)
+    assert one == {"scatter-min"}
+    assert other == ({"scatter-max"} if dtype == "float32" else one)
+
+
 def test_several_sets_at_once(monkeypatch):
     data, index = rows(jnp.float32)
     sets = jnp.stack([data, -data])

@@ -161,7 +161,7 @@ def test_aggregations_go_by_pygs_names():
 
 
 @pytest.mark.parametrize("reduction", [segment_sum, segment_mean])
-def test_64_bit_mode_does_not_widen_float32(reduction, x64):
+def test_64_bit_mode_does_not_widen_float32(reduction, x64, adds_in_order):
     # Beside 1, 2^-25 is lost in float32; 127 of them are not in float64.
     data = jnp.asarray([1.0] + [2.0**-25] * 127, jnp.float32)
     out = reduction(data, jnp.zeros(128, jnp.int32), 1)
