@@ -50,8 +50,8 @@ class Candidate:
     - `weights`: the PyTorch weights by their PyTorch names.
     - `lane`: one of `LANES`.
     - `watch`: receives all that the module gives, by name.
-    - `quick`: compile all but `values` without optimizations, and those by XLA's older emitters.
-        In float64 always: it is there to show wrong numbers, whatever compiles them.
+    - `quick`: compile without optimizations, and by XLA's older emitters. In float64 always: it is
+        there to show wrong numbers, whatever compiles them.
     """
 
     def __init__(
@@ -202,8 +202,11 @@ class Candidate:
 
 # The newer emitters take longer, and without optimizations their float32 `tanh` does not reach 1
 # where it saturates.
-_OLDER = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
-_QUICKLY = {"xla_backend_optimization_level": 0, **_OLDER}
+_QUICKLY = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
 
 
 @functools.cache
@@ -245,10 +248,11 @@ def _own(choice: Any) -> Any:
 
 
 def _built(call: Any, *at: Any) -> Callable[..., Any]:
-    """The program of a jitted function, with all optimizations, but by XLA's older emitters."""
+    """The program of a jitted function, compiled quickly. What was traced for shapes is used again,
+    which JAX allows of no function with options of its own."""
     key = _key(call, at)
     if key not in _BUILT:
-        _BUILT[key] = call.lower(*at).compile(_options() and _OLDER)
+        _BUILT[key] = call.lower(*at).compile(_options())
     return _BUILT[key]
 
 

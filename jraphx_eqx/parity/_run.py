@@ -52,9 +52,8 @@ def run(
     - `configs`: the configurations; by default all of the spec's `grid`.
     - `force`: hand PyG's decision to the Equinox side always, and not only where its own differs.
     - `complete`: fail if one of the spec's `input_classes` is in none of the cases.
-    - `quick`: in the lanes `"f32"` and `"exact"`, too, compile gradients and selections without
-        optimizations, as those of `"f64"` always are, and what computes values alone with them, but
-        by XLA's older emitters.
+    - `quick`: in the lanes `"f32"` and `"exact"`, too, compile without optimizations, as `"f64"`
+        always does.
     - `divergences`: the declared ones.
     - `vacuous`: for several runs that are judged together: it takes down which comparisons said
         nothing, and the verdict is left to [`vacuity`][jraphx_eqx.parity.vacuity].
