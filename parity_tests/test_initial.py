@@ -1,0 +1,159 @@
+"""New layers start as PyG's do: each parameter is drawn from the same distribution."""
+
+import functools
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+import torch
+import torch_geometric.nn as pyg
+
+from jraphx_eqx import nn
+from jraphx_eqx.interop import from_pyg
+
+DRAWS = 200
+# Two samples of one distribution are further apart once in a million times.
+UNLIKELY = np.sqrt(np.log(2e6) / 2)
+WIDTH, OUT = 12, 10
+ATTENTION = {"heads": 2, "edge_dim": 3, "residual": True}
+
+
+def mlp(cls, **options):
+    return cls([WIDTH, 8, OUT], norm="graph_norm", **options)
+
+
+# The same layer twice: PyG's, and ours for a key.
+LAYERS = {
+    "GCNConv": (
+        lambda: pyg.GCNConv(WIDTH, OUT),
+        lambda key: nn.conv.GCNConv(WIDTH, OUT, key=key),
+    ),
+    "GATConv": (
+        lambda: pyg.GATConv(WIDTH, OUT, **ATTENTION),
+        lambda key: nn.conv.GATConv(WIDTH, OUT, **ATTENTION, key=key),
+    ),
+    "SAGEConv": (
+        lambda: pyg.SAGEConv(WIDTH, OUT, project=True),
+        lambda key: nn.conv.SAGEConv(WIDTH, OUT, project=True, key=key),
+    ),
+    "GraphConv": (
+        lambda: pyg.GraphConv(WIDTH, OUT),
+        lambda key: nn.conv.GraphConv(WIDTH, OUT, key=key),
+    ),
+    "GINConv": (
+        lambda: pyg.GINConv(mlp(pyg.MLP), eps=0.3, train_eps=True),
+        lambda key: nn.conv.GINConv(
+            WIDTH, OUT, mlp(nn.models.MLP, key=key), eps=0.3, train_eps=True
+        ),
+    ),
+    "TopKPooling": (
+        lambda: pyg.TopKPooling(WIDTH),
+        lambda key: nn.pool.TopKPooling(WIDTH, key=key),
+    ),
+    "SAGPooling": (
+        lambda: pyg.SAGPooling(WIDTH),
+        lambda key: nn.pool.SAGPooling(WIDTH, gnn="graph", key=key),
+    ),
+    "BatchNorm": (lambda: pyg.BatchNorm(WIDTH), lambda key: nn.norm.BatchNorm(WIDTH)),
+    "GraphNorm": (lambda: pyg.GraphNorm(WIDTH), lambda key: nn.norm.GraphNorm(WIDTH)),
+    "LayerNorm": (lambda: pyg.LayerNorm(WIDTH), lambda key: nn.norm.LayerNorm(WIDTH)),
+    "torch LayerNorm": (lambda: torch.nn.LayerNorm(WIDTH), lambda key: nn.LayerNorm(WIDTH)),
+    "Linear": (
+        lambda: torch.nn.Linear(WIDTH, OUT),
+        lambda key: nn.Linear(WIDTH, OUT, key=key),
+    ),
+    "Embedding": (
+        lambda: torch.nn.Embedding(WIDTH, OUT, padding_idx=1),
+        lambda key: nn.Embedding(WIDTH, OUT, padding_idx=1, key=key),
+    ),
+    "GRUCell": (
+        lambda: torch.nn.GRUCell(WIDTH, OUT),
+        lambda key: nn.GRUCell(WIDTH, OUT, key=key),
+    ),
+    "LSTMCell": (
+        lambda: torch.nn.LSTMCell(WIDTH, OUT),
+        lambda key: nn.LSTMCell(WIDTH, OUT, key=key),
+    ),
+    "PReLU": (lambda: torch.nn.PReLU(WIDTH), lambda key: nn.PReLU(WIDTH)),
+    "GraphUNet": (
+        lambda: pyg.GraphUNet(WIDTH, 8, OUT, depth=2),
+        lambda key: nn.models.GraphUNet(WIDTH, 8, OUT, depth=2, key=key),
+    ),
+    "JumpingKnowledge": (
+        lambda: pyg.JumpingKnowledge("lstm", WIDTH, 3),
+        lambda key: nn.models.JumpingKnowledge("lstm", WIDTH, 3, key=key),
+    ),
+    "GCN": (
+        lambda: pyg.GCN(WIDTH, 8, 2, OUT, norm="batch_norm", jk="cat"),
+        lambda key: nn.models.GCN(WIDTH, 8, 2, OUT, norm="batch_norm", jk="cat", key=key),
+    ),
+}
+# What is not drawn as PyG does, by choice; the page "From PyG" has the reason.
+OTHERWISE = {("SAGPooling", ".select.weight")}
+
+
+def parameters(module):
+    return eqx.filter(module, eqx.is_inexact_array)
+
+
+@functools.cache
+def drawn(name):
+    """Each parameter by its path: all draws of PyG's, and all of ours."""
+    theirs, ours = LAYERS[name]
+    torch.manual_seed(0)
+    made = [parameters(from_pyg(theirs())) for _ in range(DRAWS)]
+    theirs = jax.tree.map(lambda *leaves: np.stack(leaves), *made)
+    keys = jax.random.split(jax.random.key(0), DRAWS)
+    ours = eqx.filter_vmap(lambda key: parameters(ours(key)), axis_size=DRAWS)(keys)
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    pairs = zip(jax.tree.leaves(theirs), jax.tree_util.tree_leaves_with_path(ours), strict=True)
+    return {jax.tree_util.keystr(path): (one, np.asarray(other)) for one, (path, other) in pairs}
+
+
+def distance(one, other):
+    """By Kolmogorov and Smirnov: the largest difference of the shares of numbers up to a value."""
+    one, other = np.sort(one, axis=None), np.sort(other, axis=None)
+    values = np.concatenate([one, other])
+    shares = [np.searchsorted(sample, values, "right") / sample.size for sample in (one, other)]
+    return np.max(np.abs(shares[0] - shares[1]))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_parameters_are_drawn_from_pygs_distributions(name):
+    for path, (theirs, ours) in drawn(name).items():
+        assert theirs.shape == ours.shape and theirs.dtype == ours.dtype, path
+        if (name, path) in OTHERWISE:
+            assert np.all(ours == 1) and theirs.min() < -0.9 and theirs.max() > 0.9
+        elif np.all(theirs == theirs[0]):
+            np.testing.assert_array_equal(ours, theirs, err_msg=path)
+        else:
+            assert distance(theirs, ours) < UNLIKELY * np.sqrt(2 / theirs.size), path
+            # Bounds show more sharply than all that is between them.
+            edges = [np.quantile(np.abs(sample), 0.999) for sample in (theirs, ours)]
+            assert abs(edges[0] / edges[1] - 1) < 0.05, path
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_no_parameter_repeats_the_random_numbers_of_another(name):
+    numbers = []
+    for _, ours in drawn(name).values():
+        ours = ours.reshape(DRAWS, -1)[:, :8]
+        numbers += list(ours[:, np.ptp(ours, axis=0) > 0].T)
+    if numbers:
+        related = np.abs(np.atleast_2d(np.corrcoef(numbers))) - np.eye(len(numbers))
+        assert np.max(related) < 6 / np.sqrt(DRAWS)
+
+
+def test_other_bounds_and_other_shapes_of_distributions_are_seen():
+    rng = np.random.default_rng(0)
+    limit = UNLIKELY * np.sqrt(2 / 4000)
+    uniform = rng.uniform(-1, 1, 4000)
+    assert distance(uniform, rng.uniform(-1, 1, 4000)) < limit
+    for other in (
+        rng.uniform(-0.8, 0.8, 4000),
+        rng.normal(0, 1 / np.sqrt(3), 4000),
+        rng.uniform(0, 1, 4000),
+        np.zeros(4000),
+    ):
+        assert distance(uniform, other) > limit
