@@ -125,6 +125,7 @@ class Point:
         candidate.run(None, {})
 
         def ask():
+            candidates.forget()  # one of them traces programs
             try:
                 problems = candidate.problems()
             except Exception as error:

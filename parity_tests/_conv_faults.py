@@ -429,4 +429,20 @@ FAULTS = (
         GAT,
         likely="heads=3",
     ),
+    edit(
+        "half precision comes back in float32",
+        f"{CALLS[GCN]}__call__",
+        f"{SCALED}(out, degrees).astype(x.dtype)",
+        f"{SCALED}(out, degrees)",
+        GCN,
+        SAG,
+    ),
+    edit(
+        "unit rows of half precision in float32",
+        f"{S}_unit_rows",
+        "jnp.where(norm < eps, eps, norm)).astype(x.dtype)",
+        "jnp.where(norm < eps, eps, norm))",
+        SAGE,
+        likely="normalize",
+    ),
 )

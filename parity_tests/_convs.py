@@ -7,6 +7,7 @@ from jraphx_eqx.nn.models import MLP
 from jraphx_eqx.parity import Config, Rows, Spec
 
 from ._inputs import EDGE_CLASSES, ROWS, one_graph, pad_with, row_groups, small_blocks, undrawn
+from ._properties import keeps_dtypes
 
 WIDTH, OUT = 3, 4
 WEIGHT, COLUMN = {"weight": "edge_weight"}, {"weight": "column"}
@@ -142,6 +143,7 @@ def _conv_spec(name, grid, exact=lambda config: ()):
         differentiate=("x", "edge_weight", "edge_attr"),
         exact=exact,
         rows=lambda inputs: {**ROWS, "out.x": Rows("node")},
+        properties={"dtypes": keeps_dtypes(_call)},
         input_classes=EDGE_CLASSES,
     )
 

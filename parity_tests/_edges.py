@@ -8,6 +8,7 @@ from jraphx_eqx.ops import augment_edges
 from jraphx_eqx.parity import Config, Spec
 
 from ._inputs import EDGE_CLASSES, edge_groups, pad_with, row_groups
+from ._properties import keeps_dtypes
 
 # Of two edges, for each edge: in no case are there more, and a pixel has 8 neighbours.
 PATHS = 8
@@ -104,7 +105,7 @@ SPECS = (
         blocks=_blocks,
         differentiate=("edge_weight",),
         exact=lambda config: () if config.inputs else ("out.edge_weight", "d.edge_weight"),
-        properties={"room": _room},
+        properties={"room": _room, "dtypes": keeps_dtypes(_call)},
         input_classes=EDGE_CLASSES,
     ),
 )

@@ -7,6 +7,7 @@ from jraphx_eqx.nn import pool
 from jraphx_eqx.parity import Config, Rows, Spec
 
 from ._inputs import INPUT_CLASSES, ROWS, pad_with
+from ._properties import keeps_dtypes
 
 PLAIN, COLUMN, SETS = {"rank": 2}, {"rank": 1}, {"rank": 3}
 BARE, WIDE = {"rank": 2, "batch": "array"}, {"rank": 2, "wide": True}
@@ -130,6 +131,7 @@ def _global_spec(name, grid):
         differentiate=("x",),
         exact=functools.partial(_exact, name),
         rows=_rows,
+        properties={"dtypes": keeps_dtypes(_call)},
         input_classes=INPUT_CLASSES,
     )
 

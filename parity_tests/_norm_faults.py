@@ -148,4 +148,11 @@ FAULTS = (
         "self.propagate(jax.lax.stop_gradient(x),",
         GIN,
     ),
+    edit(
+        "normalised rows of half precision in float32",
+        "nn.norm._norm:leaving",
+        "normalised.astype(x.dtype)",
+        "normalised",
+        *ALL,
+    ),
 )

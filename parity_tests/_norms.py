@@ -8,6 +8,7 @@ from jraphx_eqx.nn import norm
 from jraphx_eqx.parity import Config, Rows, Spec
 
 from ._inputs import INPUT_CLASSES, ROWS, pad_with, row_groups
+from ._properties import keeps_dtypes
 
 WIDTH = 3
 # Several graphs of one node each would otherwise have a variance of 0, and a slope of 1/√eps.
@@ -96,6 +97,7 @@ def _norm_spec(name, grid):
         # One graph may not be taken out of a batch whose nodes all count together.
         rows=None if name == "BatchNorm" else _rows,
         expect_zero=_no_gradient,
+        properties={"dtypes": keeps_dtypes(_call)},
         input_classes=INPUT_CLASSES,
     )
 

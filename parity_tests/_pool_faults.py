@@ -462,4 +462,12 @@ FAULTS = (
         SAG,
     ),
     entry("another scorer", "nn.pool._sag._SCORERS", "sage", "graph", SAG, likely="gnn=sage"),
+    edit(
+        "indices of 64 bits above a threshold",
+        f"{TOP}first_true",
+        "index.astype(jnp.int32)",
+        "index",
+        *BOTH,
+        likely="min_score",
+    ),
 )

@@ -21,7 +21,7 @@ from ._inputs import (
     small_blocks,
     undrawn,
 )
-from ._properties import PROPERTIES
+from ._properties import POOLING, keeps_dtypes
 
 WIDTH = 3
 TOPK = (
@@ -360,7 +360,7 @@ def _pool_spec(name, pyg, eqx_pool, grid, classes=EDGE_CLASSES):
         exact=_exact,
         rows=lambda inputs: POOL_ROWS,
         stages=STAGES,
-        properties=PROPERTIES,
+        properties={**POOLING, "dtypes": keeps_dtypes(_call)},
         input_classes=classes,
     )
 

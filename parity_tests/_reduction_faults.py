@@ -267,4 +267,12 @@ FAULTS = (
         ),
         *(TOPK, SAG),
     ),
+    edit("sum of half precision in float32", SUMS, "total.astype(data.dtype)", "total", ADD),
+    edit(
+        "mean of half precision in float32",
+        f"{SEGMENT}segment_mean",
+        "mean.astype(data.dtype) if inexact else mean",
+        "mean",
+        MEAN,
+    ),
 )

@@ -23,7 +23,7 @@ EQUIVALENT = {
     ("padding edges keep their attributes", GCN): _PAST_THE_END,
     ("padding edges keep their attributes", GRAPH): _PAST_THE_END,
     ("other initial weights", GCN): "PyG's weights are loaded before anything is compared. "
-    "`tests/nn/conv` looks at the initial ones.",
+    "`test_initial.py` compares the initial ones.",
     ("slope at 0 is 1", GAT): "It takes attention logits of exactly 0, which no recorded case "
     "has. `tests/nn/test_activation.py` notices it.",
 }

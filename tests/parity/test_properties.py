@@ -1,16 +1,19 @@
-"""What has to be true of our side alone: room, padding, `trim`."""
+"""What has to be true of our side alone: room, padding, `trim`, other dtypes."""
 
 import dataclasses
 import pathlib
 import sys
 
+import numpy as np
 import pytest
 
 sys.path.append(str(pathlib.Path(__file__).parents[2]))
 
-from jraphx_eqx.parity import run
+from jraphx_eqx.parity import _candidate as candidates
+from jraphx_eqx.parity import pairs, run
 from jraphx_eqx.parity._fault import injected
 from jraphx_eqx.parity._references import trusted
+from parity_tests._properties import keeps_dtypes
 from parity_tests.catalogue import SPECS
 from parity_tests.divergences import DIVERGENCES
 from parity_tests.faults import FAULTS
@@ -26,9 +29,11 @@ FAULTY = {
 }
 
 
-def records(spec=SPEC, lanes=("f32",)):
-    at = {"lanes": lanes, "configs": spec.grid[:1], "oracle": REFERENCES.oracle}
-    case = next(case for case in REFERENCES.cases if case.kind == "random")
+def records(spec=SPEC, lanes=("f32",), references=REFERENCES, of=""):
+    """Of the first recorded case of a configuration whose name contains `of`."""
+    recorded = pairs(spec, references.cases, "rotate")
+    config, case = next(pair for pair in recorded if of in pair[0].name)
+    at = {"lanes": lanes, "configs": [config], "oracle": references.oracle}
     return run(spec, [case], quick=True, **at).records
 
 
@@ -42,6 +47,7 @@ def test_properties_are_records_of_the_lane_f32():
         ("f32", "room", "PASS"),
         ("f32", "padding", "PASS"),
         ("f32", "trim", "PASS"),
+        ("f32", "dtypes", "PASS"),
     ]
 
 
@@ -51,6 +57,49 @@ def test_only_a_property_sees_it(name):
     with injected(fault):
         assert failed(records()) == FAULTY[name]
         assert failed(records(dataclasses.replace(SPEC, properties={}))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "operator", "message"),
+    [
+        (
+            "sum of half precision in float32",
+            "global_add_pool",
+            "in bfloat16, x has dtype float32, expected bfloat16",
+        ),
+        (
+            "half precision comes back in float32",
+            "GCNConv",
+            "in bfloat16, x has dtype float32, expected bfloat16",
+        ),
+        (
+            "indices of 64 bits above a threshold",
+            "TopKPooling",
+            "in float32 with 64 bits, perm has dtype int64, expected int32",
+        ),
+    ],
+)
+def test_other_dtypes_are_seen_though_no_case_has_them(name, operator, message):
+    [fault] = (fault for fault in FAULTS if fault.name == name)
+    at = SPECS[operator], ["f32"], trusted(SPECS[operator], FOLDER, DIVERGENCES), fault.likely
+    assert {record.verdict for record in records(*at)} == {"PASS"}
+    candidates.forget()
+    with injected(fault):
+        found = records(*at)
+    candidates.forget()
+    [record] = [record for record in found if record.verdict == "FAIL"]
+    assert (record.tensor, record.message) == ("dtypes", message)
+
+
+def test_what_cannot_run_in_another_dtype_is_told():
+    def call(module, inputs, decide):
+        if inputs["x"].dtype != "float32":
+            raise TypeError("float32 alone")
+        return {"x": inputs["x"]}
+
+    x = np.ones((3, 2))
+    dtypes = keeps_dtypes(call)
+    assert dtypes(None, {"x": x}, {"x": np.float32(x)}) == "in bfloat16: TypeError: float32 alone"
 
 
 def test_a_property_gets_the_module_its_padded_inputs_and_outputs_and_says_what_is_wrong():
