@@ -1,6 +1,5 @@
 """What ours promise beyond PyG's results: dtypes; of poolings the room and what is padding."""
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -8,45 +7,42 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.pool import PoolOutput, SelectOutput
 
-# Half precision, and float32 with 64 bits switched on.
-OTHER_DTYPES = (("bfloat16", False), ("float32", True))
-
 
 def keeps_dtypes(call: Callable[..., Mapping[str, Any]]) -> Callable[..., str | None]:
-    """A property of all operators: in other dtypes, too, floats come back in that of the inputs and
-    parameters, and indices in the same as ever. Nothing is computed. `call` is `Spec.call_eqx`."""
+    """A property of all operators: in bfloat16, with 64 bits switched on, floats come back in
+    bfloat16 and indices in the same dtype as without. Nothing is computed. `call` is
+    `Spec.call_eqx`."""
     call = eqx.filter_jit(call)  # so that it is traced once for all inputs of the same shapes
 
     def dtypes(module: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> str | None:
-        for dtype, x64 in OTHER_DTYPES:
-            where = f"{dtype} with 64 bits" if x64 else dtype
-            at = jax.tree.map(functools.partial(_as_shape, dtype), (module, dict(inputs)))
-            with jax.enable_x64(x64):
-                try:
-                    found = eqx.filter_eval_shape(call, *at, _own)
-                except Exception as error:
-                    return f"in {where}: {type(error).__name__}: {error}"
-            for name, value in outputs.items():
-                if value is None:
-                    continue
-                expected = dtype if value.dtype.kind == "f" else value.dtype
-                if found[name].dtype != expected:
-                    return f"in {where}, {name} has dtype {found[name].dtype}, expected {expected}"
+        at = jax.tree.map(_in_bfloat16, (module, dict(inputs)))
+        with jax.enable_x64(True):
+            try:
+                found = eqx.filter_eval_shape(call, *at, _own)
+            except Exception as error:
+                return f"in bfloat16: {type(error).__name__}: {error}"
+        for name, value in outputs.items():
+            if value is None:
+                continue
+            expected = "bfloat16" if value.dtype.kind == "f" else value.dtype
+            if found[name].dtype != expected:
+                return f"in bfloat16, {name} has dtype {found[name].dtype}, expected {expected}"
         return None
 
     return dtypes
 
 
-def _as_shape(dtype, leaf):
+def _in_bfloat16(leaf):
     if not isinstance(leaf, jax.Array | np.ndarray):
         return leaf
-    kept = leaf.dtype if leaf.dtype.kind == "b" else np.int32
-    return jax.ShapeDtypeStruct(leaf.shape, dtype if leaf.dtype.kind == "f" else kept)
+    kinds = {"f": jnp.bfloat16, "b": bool}
+    return jax.ShapeDtypeStruct(leaf.shape, kinds.get(leaf.dtype.kind, jnp.int32))
 
 
 def _own(choice):

@@ -75,7 +75,7 @@ def test_only_a_property_sees_it(name):
         (
             "indices of 64 bits above a threshold",
             "TopKPooling",
-            "in float32 with 64 bits, perm has dtype int64, expected int32",
+            "in bfloat16, perm has dtype int64, expected int32",
         ),
     ],
 )
