@@ -96,6 +96,32 @@ def test_trim_does_not_care_where_padding_sits(spec, room, seed):
     assert_same(grow(moved, room).trim(), batch)
 
 
+def test_rows_of_many_graphs_in_any_order_split_into_each_graphs_own_order():
+    """From 17 rows on, NumPy's default sort no longer keeps the order of equal keys."""
+    rng = np.random.default_rng(0)
+    rows = {name: ((2,), np.float32) for name in FIELDS}
+    graphs = build_graphs(1, [(40, 90), (30, 60), (50, 80)], rows, set(), True)
+    batch = jax.tree.map(np.asarray, Batch.from_data_list(graphs))
+    order = {
+        "node": mixed_order(rng, batch.batch.index),
+        "edge": mixed_order(rng, batch.batch.index[batch.edge_index[0]]),
+        "graph": np.arange(3),
+    }
+    mixed = move_rows(batch, order)
+    assert np.any(np.diff(mixed.batch.index.__array__()) < 0)
+    assert_same(mixed.to_data_list(), graphs)
+    assert_same(grow(mixed, (9, 9, 2)).to_data_list(), graphs)
+    assert_same(grow(mixed, (9, 9, 2)).trim(), mixed)
+
+
+def mixed_order(rng, graph):
+    """An order of rows that mixes the graphs and keeps the order within each."""
+    mixed = rng.permutation(graph)
+    order = np.empty(len(graph), int)
+    order[np.argsort(mixed, kind="stable")] = np.argsort(graph, kind="stable")
+    return order
+
+
 def spread_order(rng, real, capacity):
     """A permutation of rows that puts padding anywhere and keeps the order of the real rows."""
     order = np.full(capacity, -1)

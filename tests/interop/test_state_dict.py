@@ -165,6 +165,20 @@ def test_all_problems_are_listed_at_once_with_similar_names():
     assert len(lines) == 7
 
 
+def test_an_integer_that_does_not_fit_into_32_bits_is_refused():
+    count = {"count": jnp.zeros((), jnp.int32)}
+    loaded = load_state_dict(count, {"count": np.array(2**31 - 1)})["count"]
+    assert loaded.dtype == jnp.int32 and loaded == 2**31 - 1
+    for value in (2**31, 2**33 + 5, -(2**31) - 1):
+        with pytest.raises(ValueError, match="'count' must have dtype int32, got int64"):
+            load_state_dict(count, {"count": np.array(value)})
+
+
+def test_integers_of_64_bits_arrive_where_they_are_switched_on(x64):
+    count = {"count": jnp.zeros((), jnp.int64)}
+    assert load_state_dict(count, {"count": np.array(2**33 + 5)})["count"] == 2**33 + 5
+
+
 def test_float32_does_not_go_into_a_float64_module(x64):
     layer = GCNConv(3, 2, dtype=jnp.float64, key=KEY)
     weights = state_dict(GCNConv(3, 2, dtype=jnp.float32, key=KEY))

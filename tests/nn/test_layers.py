@@ -15,6 +15,7 @@ from jraphx_eqx.nn.pool import TopKPooling, global_mean_pool
 KEY = jax.random.key(0)
 X = jnp.array([[1.0, -2.0], [3.0, 4.0], [0.0, 1.0]])
 EDGES = jnp.array([[0, 1], [1, 2]])
+NO_EDGES = jnp.zeros((2, 0), jnp.int32)
 
 
 def test_gin_adds_the_neighbours_to_one_plus_epsilon_times_the_node():
@@ -44,6 +45,75 @@ def test_jumping_knowledge_puts_layers_side_by_side_or_takes_the_largest():
     np.testing.assert_array_equal(largest([X, -X]), jnp.abs(X))
     slope = jax.grad(lambda x: jnp.sum(largest([x, x])))(X)
     np.testing.assert_array_equal(slope, jnp.ones_like(X))
+
+
+def test_of_equal_layers_the_first_gets_the_gradient_of_the_largest():
+    first, second = jax.grad(lambda xs: jnp.sum(JumpingKnowledge("max")(xs)))([X, X])
+    np.testing.assert_array_equal(first, jnp.ones_like(X))
+    np.testing.assert_array_equal(second, jnp.zeros_like(X))
+
+
+def identity_maps(model):
+    """`model` with weights that change nothing, so that only dropout does."""
+    maps = [leaf for leaf in jax.tree.leaves(model, is_leaf=is_linear) if is_linear(leaf)]
+    return eqx.tree_at(lambda model: weights(model), model, [jnp.eye(len(m.weight)) for m in maps])
+
+
+def is_linear(leaf):
+    return isinstance(leaf, nn.Linear | eqx.nn.Linear)
+
+
+def weights(model):
+    return [m.weight for m in jax.tree.leaves(model, is_leaf=is_linear) if is_linear(m)]
+
+
+def mlp():
+    return MLP([64] * 3, dropout=[0.5, 0.5], norm=None, act=None, bias=False, key=KEY)
+
+
+DROPPING = {  # and how often each entry meets dropout
+    "mlp": (lambda: identity_maps(mlp()), (), 2),
+    "sequential": (lambda: nn.Sequential([eqx.nn.Dropout(0.5)] * 2), (), 2),
+    "nested": (lambda: nn.Sequential([identity_maps(mlp()), eqx.nn.Dropout(0.5)]), (), 3),
+    "graph sequential": (
+        lambda: GraphSequential("x", [(eqx.nn.Dropout(0.5), "x -> x")] * 2),
+        (),
+        2,
+    ),
+    "gnn": (lambda: identity_maps(GCN(64, 64, 3, dropout=0.5, key=KEY)), (NO_EDGES,), 2),
+    # Attention, features, attention: those of the attention take whole rows.
+    "gat": (lambda: identity_maps(GAT(64, 64, 2, dropout=0.5, key=KEY)), (NO_EDGES,), 3),
+}
+
+
+@pytest.mark.parametrize("name", DROPPING)
+def test_each_dropout_of_a_model_draws_numbers_of_its_own(name):
+    make, rest, times = DROPPING[name]
+    out = eqx.filter_jit(make())(jnp.ones((400, 64)), *rest, key=KEY)
+    assert set(np.unique(out)) == {0, 2**times}
+    # Rows that are dropped whole are 400 draws: a deviation of at most 0.025.
+    assert abs(np.mean(np.asarray(out) > 0) - 0.5**times) < 0.08
+
+
+WIDTHS = {
+    "as wide as hidden": ({}, [(16, 8, True), (16, 16, True)], None),
+    "averaged heads": ({"concat": False}, [(32, 8, False), (32, 16, False)], None),
+    "other width": ({"out_features": 6}, [(16, 8, True), (12, 16, False)], None),
+    "the same width, said": ({"out_features": 16}, [(16, 8, True), (32, 16, False)], None),
+    "last": ({"out_features": 6, "jk": "last"}, [(16, 8, True), (16, 16, True)], (6, 16)),
+    "cat": ({"out_features": 6, "jk": "cat"}, [(16, 8, True), (16, 16, True)], (6, 32)),
+    "max": ({"jk": "max"}, [(16, 8, True), (16, 16, True)], (16, 16)),
+}
+
+
+@pytest.mark.parametrize("name", WIDTHS)
+def test_only_a_last_layer_that_makes_out_features_averages_its_heads(name):
+    options, convs, lin = WIDTHS[name]
+    model = GAT(8, 16, 2, heads=2, **options, key=KEY)
+    assert [(*conv.lin.weight.shape, conv.concat) for conv in model.convs] == convs
+    assert (None if model.lin is None else model.lin.weight.shape) == lin
+    out = model(jnp.ones((3, 8)), EDGES)
+    assert out.shape == (3, model.out_features) == (3, options.get("out_features", 16))
 
 
 def test_a_sequence_keeps_its_order_under_jit_whatever_its_names():

@@ -4,10 +4,12 @@ import pytest
 
 from jraphx_eqx.ops import (
     add_self_loops,
+    coalesce,
     compact_edges,
     degree,
     edge_mask,
     filter_edges,
+    masked_edges,
     remove_self_loops,
     self_loop_weights,
 )
@@ -85,6 +87,21 @@ def test_the_last_of_several_self_loops_gives_the_weight():
     edges = jnp.array([[0, 1, 0, 1, 3], [0, 1, 0, 2, 3]], jnp.int32)
     weights = jnp.array([10.0, 5.0, 20.0, 7.0, jnp.nan])
     np.testing.assert_array_equal(self_loop_weights(edges, weights, 3, 1), [20, 5, 1])
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_edges_keep_their_dtype_whatever_that_of_the_nodes(dtype, x64):
+    index = EDGES.astype(dtype)
+    kept = jnp.array([2, 0, 4], "int32" if dtype == "int64" else "int64")
+    for edges in (
+        masked_edges(index, None, edge_mask(index, 4), 4)[0],
+        filter_edges(index, ATTRS, kept, 4)[0],
+        compact_edges(index, ATTRS, 4, 3)[0],
+        remove_self_loops(index, ATTRS, 4)[0],
+        add_self_loops(index, ATTRS, 4, 1)[0],
+        coalesce(index, ATTRS, 4)[0],
+    ):
+        assert edges.dtype == dtype
 
 
 def test_degree_counts_or_adds_weights():

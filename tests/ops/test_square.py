@@ -36,6 +36,15 @@ def test_equal_edges_become_one_with_the_sum_of_their_weights():
     np.testing.assert_array_equal(weight, [3, 2, 11, 0, 0])
 
 
+def test_an_edge_that_only_one_end_makes_padding_is_left_out():
+    index = edges((2, 0), (1, 4), (9, 0), (0, 7), (2, 0))
+    merged, weight = coalesce(index, jnp.array([1.0, 2.0, 4.0, 8.0, 16.0]), 4)
+    assert listed(merged, 4) == [(2, 0)]
+    np.testing.assert_array_equal(weight, [17, 0, 0, 0, 0])
+    joined, total = square([(0, 1), (1, 6), (7, 1), (1, 2)], [3, np.nan, np.nan, 5])
+    assert joined == {(0, 1): 6, (0, 2): 15, (1, 2): 10} and total == 1
+
+
 @pytest.mark.parametrize(("aggr", "expected"), [("mean", 5.5), ("max", 10), ("min", 1)])
 def test_equal_edges_become_one_by_other_reductions(aggr, expected):
     _, weight = coalesce(edges((2, 0), (2, 0)), jnp.array([1.0, 10.0]), 4, aggr)

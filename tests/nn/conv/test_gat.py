@@ -148,6 +148,16 @@ def test_dropout_drops_coefficients_and_scales_the_others():
     assert set(np.asarray(out).ravel()) == {0.0, 2.0}
 
 
+def test_dropout_drops_each_head_of_each_edge_on_its_own():
+    conv = GATConv(1, 1, heads=2, bias=False, dropout=0.5, key=KEY)
+    conv = eqx.tree_at(lambda conv: conv.lin.weight, conv, jnp.ones((2, 1)))
+    out = run(conv, jnp.ones((400, 1)), jnp.zeros((2, 0), jnp.int32), key=KEY)
+    kept = np.asarray(out) > 0
+    # Binomial, 400 and 1/2: 200 within 4.5 deviations of 10.
+    for number in (*kept.sum(axis=0), np.sum(kept[:, 0] != kept[:, 1])):
+        assert 155 < number < 245
+
+
 def test_dropout_is_off_in_inference_and_needs_a_key_in_training():
     conv = gat(dropout=0.5)
     with pytest.raises(ValueError, match=r"key must be given in training with dropout=0\.5"):

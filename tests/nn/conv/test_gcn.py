@@ -114,6 +114,13 @@ def test_a_weight_of_zero_into_degree_zero_has_a_finite_gradient():
     np.testing.assert_array_equal(gradient, [0, 0])
 
 
+def test_a_degree_below_0_has_no_root_as_in_pyg():
+    # Degrees 1 + 0.5 and 1 - 3.
+    edge_index = jnp.array([[0, 1, 2], [1, 0, 2]])
+    out = run(unit_gcn(), jnp.ones((3, 1)), edge_index, jnp.array([-3.0, 0.5, 1.0]))
+    assert_nodes(out, [np.nan, np.nan, 1])
+
+
 def test_new_loops_need_normalisation():
     with pytest.raises(ValueError, match="add_self_loops=True needs normalize=True"):
         GCNConv(1, 1, add_self_loops=True, normalize=False, key=jax.random.key(0))

@@ -118,6 +118,33 @@ def test_a_nonlinearity_with_an_infinite_slope_at_0_does_not_see_padding():
     assert np.all(np.isfinite(gradient)) and np.all(np.isfinite(pool_gradient.select.weight))
 
 
+def test_a_weight_of_0_has_no_direction_and_all_scores_are_nan_as_in_pyg():
+    out = pooling(weight=(0.0, 0.0))(X, EDGES, ATTRS, BATCH)
+    np.testing.assert_array_equal(out.score, [np.nan] * 3 + [0, 0])
+    np.testing.assert_array_equal(out.perm, [0, 2, 1, 6, 6])
+    assert np.all(np.isnan(out.x[:3])) and not np.any(out.x[3:])
+
+
+def test_nan_comes_first_and_stays_in_its_graph():
+    out = pooling()(X.at[3].set(jnp.nan), EDGES, batch=BATCH)
+    np.testing.assert_array_equal(out.perm, [3, 2, 4, 6, 6])
+    np.testing.assert_allclose(out.score[:3], [np.nan, 2, 5], rtol=1e-6)
+
+
+def test_with_min_score_a_graph_with_nan_loses_all_its_nodes_as_in_pyg():
+    out = pooling(min_score=0.01)(X.at[3].set(jnp.nan), EDGES, batch=BATCH)
+    np.testing.assert_array_equal(out.trim().perm, [4])
+
+
+def test_of_equal_scores_in_a_batch_in_any_order_the_first_nodes_stay():
+    index = jnp.arange(60, dtype=jnp.int32) % 3
+    call = eqx.filter_jit(pooling().select)
+    select = call(jnp.ones(60), BatchVector(index, 3))
+    expected = [node for graph in range(3) for node in range(graph, 30, 3)]
+    np.testing.assert_array_equal(select.node_index[:30], expected)
+    assert np.all(select.node_index[30:] == 60)
+
+
 def test_a_nonlinearity_with_parameters_is_trained():
     class Slope(eqx.Module):
         slope: jax.Array
