@@ -90,7 +90,7 @@ CASES = {
         lambda: topk(nonlinearity=eqx.nn.PReLU), "nonlinearity .* class PReLU; pass an instance"
     ),
     "gnn unknown": Case(lambda: sag(gnn="gin"), "gnn must be one of 'gcn', .* got 'gin'"),
-    "gnn class": Case(lambda: sag(gnn=GCNConv), "gnn must be one of .* no class, got"),
+    "gnn class": Case(lambda: sag(gnn=GCNConv), "gnn must be one of .* not a class, got"),
     "gnn none": Case(lambda: sag(gnn=None), "gnn must be one of .* got None", "gnn"),
     "gnn of another shape": Case(
         lambda: sag(gnn=lambda x, edge_index: x[:2, :1])(x, edge_index),

@@ -18,8 +18,8 @@ from ._transfer import on_device, on_host
 class Batch(eqx.Module):
     """Several graphs side by side in one set of arrays, with or without padding.
 
-    The nodes of all graphs share one numbering, and `batch` tells the graph of each. Capacities
-    are shapes, padding is written as an index past the end:
+    The nodes of all graphs share one numbering, and `batch` holds the graph of each.
+    Capacities are shapes, and padding is written as an index past the end:
 
     - a padding edge has `num_nodes` in both rows of `edge_index`;
     - a padding node has `num_graphs` in `batch.index`;
@@ -96,13 +96,13 @@ class Batch(eqx.Module):
     def from_data_list(cls, graphs: Sequence[Data]) -> "Batch":
         """Puts graphs side by side, in their order, without padding.
 
-        All graphs must have the same fields, of the same dtypes and, rows aside, shapes. Indices
-        of nodes are shifted by the nodes of the graphs before. What belongs to a graph, `y` and
-        `extras["graph"]`, is stacked. As usual in JAX, 64 bit types become 32 bit types unless
-        `jax_enable_x64` is on.
+        All graphs must have the same fields, of the same dtypes and, apart from the number of rows,
+        the same shapes. Indices of nodes are shifted by the nodes of the graphs before. What
+        belongs to a graph, `y` and `extras["graph"]`, is stacked. As usual in JAX, 64 bit types
+        become 32 bit types unless `jax_enable_x64` is on.
 
-        **Raises:** `ValueError` that names the first graph, and its field, that does not fit to
-        graph 0.
+        **Raises:** `ValueError` that names the first graph, and its field, that does not fit graph
+        0.
         """
         fields, index = collate(graphs)
         return cls(batch=BatchVector(on_device(index), len(graphs)), **fields)

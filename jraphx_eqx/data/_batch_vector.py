@@ -51,10 +51,10 @@ class BatchVector(eqx.Module):
 def resolve_batch(
     batch: BatchVector | Int[Array, " nodes"] | None, num_nodes: int, size: int | None = None
 ) -> BatchVector:
-    """The one reading of every function's `batch` and `size` arguments.
+    """Normalises the `batch` and `size` arguments that every function takes.
 
     - A [`BatchVector`][jraphx_eqx.data.BatchVector] may hold padding.
-    - A bare array holds none. Where it has a value, `size` is worked out as the largest id plus
+    - A bare array holds none. Where it has a value, `size` is computed as the largest id plus
         one, or checked. Under tracing `size` must be given, and ids past the end then count as
         padding.
     - `None` is one graph.

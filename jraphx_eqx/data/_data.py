@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Data(eqx.Module):
     """One graph, without padding.
 
-    Arrays may be NumPy or JAX and are kept as they are, but for 8 and 16 bit indices, which are
-    widened to 32 bits, and Python scalars, which become arrays.
+    Arrays may be NumPy or JAX and are kept as they are, except that 8 and 16 bit indices are
+    widened to 32 bits, and Python scalars become arrays.
 
     In PyTorch Geometric `y` may hold labels of nodes, and lists of graphs concatenate it. Here `y`
     belongs to the graph, and a [`Batch`][jraphx_eqx.data.Batch] stacks it; labels of nodes go to
@@ -53,14 +53,14 @@ class Data(eqx.Module):
         - `y`: what the graph is labelled with, a scalar or an array of any shape.
         - `pos`: positions of the nodes.
         - `num_nodes`: the number of nodes. Needed only if neither `x`, `pos` nor an extra of the
-            nodes tells it.
+            nodes determines it.
         - `extras`: further arrays by level and name, for instance
             `{"node": {"mask": mask}, "edge": {}, "graph": {"weight": 0.5}}`. Those of the levels
             `"node"` and `"edge"` have one row per node or edge; those of `"graph"` have any shape.
 
         **Raises:** `ValueError` if `edge_index` is missing, is not of shape `(2, edges)`, or
         holds an index outside `[0, num_nodes)` (not looked at under tracing); if row counts
-        contradict each other; if nothing tells the number of nodes; for an unknown level.
+        contradict each other; if nothing determines the number of nodes; for an unknown level.
         """
         self.x, self.edge_attr, self.y, self.pos = as_arrays(x, edge_attr, y, pos)
         self.edge_index = as_edge_index(edge_index)
@@ -102,5 +102,5 @@ def _count_nodes(data: Data) -> int:
         if path[0] == "node" and array.ndim > 0:
             return array.shape[0]
     raise ValueError(
-        "num_nodes must be given, because neither x, pos nor an extra of the nodes tells it"
+        "num_nodes must be given, because neither x, pos nor an extra of the nodes determines it"
     )

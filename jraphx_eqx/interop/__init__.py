@@ -1,4 +1,4 @@
-"""PyTorch Geometric's modules, state dicts and data, there and back.
+"""PyTorch Geometric's modules, state dicts and data, in both directions.
 
 PyTorch is imported by the calls that need it, never by the import of this package.
 """

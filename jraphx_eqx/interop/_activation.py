@@ -3,7 +3,7 @@ from ._layer import register_layer
 from ._nonlinearity import TORCH_FUNCTIONS
 from ._twins import Twin, qualified_name, register, resolve
 
-# Options that ours have, too.
+# Options that ours also have.
 _OPTIONS = {
     "LeakyReLU": ("negative_slope",),
     "ELU": ("alpha",),

@@ -163,7 +163,7 @@ def _fill_value(module):
 
 
 def _check(module, aggr=None, nn=False):
-    """Raises for what every convolution of PyG can be told and ours cannot.
+    """Raises for options that every convolution of PyG has and ours do not.
 
     Returns the name of the aggregation, which must be `aggr` where that is given. With `nn` the
     layer has a network of any kind, and no widths of its own.

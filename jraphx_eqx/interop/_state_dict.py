@@ -54,8 +54,8 @@ def load_state_dict(module: _Module, mapping: Mapping[str, Any]) -> _Module:
 
     Names, shapes and dtypes must be the same on both sides. Nothing is skipped, reshaped or cast,
     and every value arrives bit by bit; integers may have another width, as long as their values are
-    the same. What cannot be noticed: two weights of the same shape that
-    have each other's names.
+    the same. The one mistake that this cannot detect is two weights of equal shape with swapped
+    names.
 
     Names that PyG has changed are known: a state dict of an older release, back to 1.4, is loaded
     with a warning that says what was done. `conv.weight` of a `GCNConv` before 2.0 is the transpose

@@ -74,13 +74,13 @@ def from_pyg(obj: Any) -> Any:
         `TUDataset`, with its `transform`.
 
     **Returns:** our twin of it; of a `ModuleList` a list, of a `ModuleDict` a dictionary, and of a
-    data set a list of `Data`. Transformations of JAX sort the keys of dictionaries, so use what is
-    in them by name.
+    data set a list of `Data`. Transformations of JAX sort the keys of dictionaries, so look up
+    their entries by name.
 
-    **Raises:** `TypeError` for anything else, subclasses of these layers included. `ValueError` for
-    an option that there is no twin of. Errors say where in a module it is. Nothing is left out in
-    silence. A whole network of your own
-    is ported with [`load_state_dict`][jraphx_eqx.interop.load_state_dict].
+    **Raises:** `TypeError` for anything else, including subclasses of these layers. `ValueError`
+    for an option that has no twin. Errors say where in a module it is, and nothing is left out in
+    silence. Port a whole network of your own with
+    [`load_state_dict`][jraphx_eqx.interop.load_state_dict].
     """
     for twin in _TWINS:
         if _is_imported(twin.theirs) and _is_one(obj, resolve(twin.theirs), twin.subclasses):

@@ -1,5 +1,5 @@
-"""Checks of inputs that hold with jaxtyping's checks switched off, too. They read shapes and
-dtypes only, so they cost nothing under `jit`."""
+"""Input checks that also run when jaxtyping is disabled. They read shapes and dtypes only, so they
+cost nothing under `jit`."""
 
 import jax.numpy as jnp
 import numpy as np

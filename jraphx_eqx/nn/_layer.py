@@ -12,10 +12,10 @@ from ._linear import apply_linear
 
 
 class AbstractBatchLayer(eqx.Module):
-    """A layer on rows of features that is told which graph each row belongs to.
+    """A layer on rows of features that knows which graph each row belongs to.
 
-    What holds such layers ([`Sequential`][jraphx_eqx.nn.Sequential],
-    [`MLP`][jraphx_eqx.nn.models.MLP], ...) hands the batch vector on to them, so that padding does
+    Containers of such layers ([`Sequential`][jraphx_eqx.nn.Sequential],
+    [`MLP`][jraphx_eqx.nn.models.MLP], ...) pass the batch vector on to them, so that padding does
     not count.
     """
 
@@ -38,8 +38,8 @@ def apply_layer(
     size: int | None = None,
     key: PRNGKeyArray | None = None,
 ) -> Any:
-    """Calls a layer with as much of the rest as it takes: modules take a `key`, and those above
-    `batch` and `size`; other callables the features only."""
+    """Calls a layer, passing only those arguments it accepts: modules take a `key`, and those above
+    also `batch` and `size`; other callables the features only."""
     if isinstance(layer, AbstractBatchLayer):
         return layer(x, batch, size=size, key=key)
     if isinstance(layer, eqx.nn.Linear):  # which takes one vector

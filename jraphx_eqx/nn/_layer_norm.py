@@ -68,7 +68,7 @@ class LayerNorm(eqx.Module):
 
 
 def normalised_rows(x: Float[Array, "*batch features"], eps: float) -> Float[Array, "*batch feat"]:
-    """Each row with mean 0 and, but for `eps`, variance 1."""
+    """Each row with mean 0 and, apart from `eps`, variance 1."""
     wide = x.astype(wide_dtype(x.dtype))
     centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
     variance = jnp.mean(centred**2, axis=-1, keepdims=True)

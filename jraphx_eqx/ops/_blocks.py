@@ -5,9 +5,10 @@ import jax
 
 
 class Blocks:
-    """Rows that are made a block at a time, and made again on the way back instead of kept.
+    """Rows that are made a block at a time, and made again in the backward pass instead of kept.
 
-    Worth it on a CPU only, where a block stays in the cache; other backends want one large program.
+    This pays off on CPUs only, where a block stays in the cache; other backends want one large
+    program.
 
     **Arguments:**
 
@@ -22,13 +23,13 @@ class Blocks:
 
     @property
     def are_worth_it(self) -> bool:
-        """Whether there are several, on a backend that gains by them."""
+        """Whether there are several blocks, and the backend gains from them."""
         return self.number > 1 and jax.default_backend() == "cpu"
 
     def rows(self, number: Any) -> Any:
         """The rows of a block."""
 
-        # Without `checkpoint` a scan would stack them all for the way back.
+        # Without `checkpoint` a scan would stack them all for the backward pass.
         @jax.checkpoint
         def made(operands, number):
             return self.make_rows(jax.tree.map(lambda array: self.part(array, number), operands))
@@ -36,7 +37,7 @@ class Blocks:
         return made(self.operands, number)
 
     def part(self, array: Any, number: Any) -> Any:
-        """What belongs to a block."""
+        """The entries of a block."""
         return jax.lax.dynamic_slice_in_dim(array, number * self.size, self.size)
 
     def rest(self) -> Any:
@@ -44,5 +45,5 @@ class Blocks:
         return self.make_rows(jax.tree.map(self.rest_of, self.operands))
 
     def rest_of(self, array: Any) -> Any:
-        """What belongs to the rest."""
+        """The entries after the last whole block."""
         return array[self.number * self.size :]

@@ -10,7 +10,7 @@ from ._dtype import wide_dtype
 from ._segment import aggregation, divide_by_count
 from ._vectors import in_vectors
 
-# Rows of so many bytes stay in the cache of a core between their making and their use.
+# A block of this many bytes stays in the cache of a core between being made and being used.
 _BLOCK_BYTES = 2**20
 
 
@@ -24,14 +24,14 @@ def segment_reduce_by_block(
     """`aggregation(aggr)(make_rows(operands), index, num_segments)`, without holding all rows.
 
     The messages along the edges of a large graph take more memory than all the rest, and most of
-    the time goes into fetching it. Here they are made and added block by block, in the same order.
-    On another backend than a CPU, for few rows, for integers, and for `"max"` and `"min"`, all rows
-    are made at once.
+    the time goes into fetching them. Here they are made and added block by block, in the same
+    order. All rows are made at once on backends other than CPUs, for few rows, for integers, and
+    for `"max"` and `"min"`.
 
     **Arguments:**
 
-    - `make_rows`: makes a row of each entry of the operands, independently of the others. On the
-        way back it is called again.
+    - `make_rows`: makes a row of each entry of the operands, independently of the others. The
+        backward pass calls it again.
     - `operands`: arrays, or a tree of them, with an entry for each row.
     - `index`: the segment of each row; past the end is padding.
     - `num_segments`: the number of segments, static.

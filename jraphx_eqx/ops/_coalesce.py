@@ -13,17 +13,17 @@ def coalesce(
     num_nodes: int,
     aggr: Aggregation = "add",
 ) -> tuple[Int[Array, "2 edges"], Float[Array, "edges *edge_features"] | None]:
-    """Sorts edges by source, then by target, and makes equal ones one, as PyG's `coalesce`.
+    """Sorts edges by source, then by target, and merges duplicate edges, as PyG's `coalesce`.
 
     **Arguments:**
 
     - `edge_index`, `edge_attr`: the edges. Those with an end past the last node are padding.
     - `num_nodes`: the number of nodes, static.
-    - `aggr`: how the attributes of equal edges become one: `"add"` or `"sum"`, `"mean"`, `"max"`,
+    - `aggr`: how the attributes of equal edges are reduced: `"add"` or `"sum"`, `"mean"`, `"max"`,
         `"min"`.
 
-    **Returns:** as many edges as came, of which those that are left over are padding at the end:
-    both ends `num_nodes`, attributes 0.
+    **Returns:** as many edges as were given; slots freed by merging are padding at the end: both
+    ends `num_nodes`, attributes 0.
     """
     num_edges = edge_index.shape[1]
     order = edge_order(edge_index, num_nodes)

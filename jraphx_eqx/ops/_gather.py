@@ -19,8 +19,8 @@ def gather_once(
 ) -> Float[Array, "picked *features"]:
     """Rows of `x`, each at most once; 0 where `index` is past the end.
 
-    As [`gather`][jraphx_eqx.ops.gather], but with a gradient that gathers, too, where that of any
-    rows has to add them up: one pass instead of zeros, a scatter and a sum.
+    As [`gather`][jraphx_eqx.ops.gather], but its gradient is a gather as well. The gradient for
+    rows that may repeat has to add them up: zeros, a scatter and a sum instead of one pass.
     """
     return gather(x, index)
 
@@ -31,7 +31,7 @@ def _gather_once_jvp(primals, tangents):
     out = gather_once(x, index)
     if index.shape[0] == 0:  # The transpose would gather from nothing, which JAX refuses.
         return out, jnp.zeros_like(out)
-    # Said as a scatter, whose transpose is the gather.
+    # Written as a scatter, whose transpose is the gather.
     place = positions(index, x.shape[0], index.dtype)
     return out, jnp.zeros_like(out).at[place].add(tangents[0], mode="drop")
 

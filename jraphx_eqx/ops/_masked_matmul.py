@@ -11,7 +11,7 @@ _BLOCK = 2048
 def mask_rows(
     x: Float[Array, "rows features"], mask: Bool[Array, " rows"] | None
 ) -> Float[Array, "rows features"]:
-    """`x` with zeros outside `mask`; `None` is a mask that holds them all."""
+    """`x` with zeros outside `mask`; `None` masks none."""
     return x if mask is None else jnp.where(mask[:, None], x, 0)
 
 
@@ -24,9 +24,9 @@ def masked_matmul(
     """`jnp.where(mask[:, None], x, 0) @ weight`, without a copy of `x` for the gradient.
 
     Rows outside `mask` may hold anything, NaN included, and get a zero gradient. The gradient of
-    `weight` is a sum over the rows of `x`, and there a product with 0 would not be enough: XLA
-    writes the masked `x` down before it multiplies, unless it gets it block by block, as it does
-    on a CPU.
+    `weight` is a sum over the rows of `x`, for which a product with 0 would not be enough. XLA
+    materialises the masked `x` before it multiplies, unless it gets it block by block, as here on
+    a CPU.
     """
     out = x @ weight
     return jnp.where(mask.reshape(mask.shape + (1,) * (out.ndim - 1)), out, 0)

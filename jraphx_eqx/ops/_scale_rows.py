@@ -2,8 +2,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-# On a CPU, XLA of JAX 0.10 writes a product down before it adds up along its rows, unless the sum
-# is a product with ones, which takes a fifth of the time. In newer ones it is the other way round.
+# On a CPU, XLA of JAX 0.10 materialises a product before reducing it along rows, unless the sum is
+# a product with ones, which takes a fifth of the time. In newer releases the sum is the fast form.
 _WRITES_PRODUCTS = jax.__version_info__ < (0, 11)
 
 

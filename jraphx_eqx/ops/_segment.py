@@ -30,8 +30,8 @@ _SUM = _Reduction(jax.ops.segment_sum, lambda x, axis: jnp.sum(x, axis, dtype=x.
 _MAX = _Reduction(jax.ops.segment_max, jnp.max)
 _MIN = _Reduction(_least, jnp.min)
 
-# A GPU adds rows to so many segments without waiting for one another, and from so many rows for
-# each of them on it gains by that.
+# With this many segments the atomic additions of a GPU hardly wait for each other, and from this
+# many rows for each copy on, the copies pay off.
 _APART, _ROWS_APART = 8192, 8
 
 

@@ -17,13 +17,13 @@ def augment_edges(
     max_paths: int | None = None,
     node_index: Int[Array, " pooled_nodes"] | None = None,
 ) -> tuple[Int[Array, "2 all_edges"], Float[Array, " all_edges"], Int[Array, ""]]:
-    r"""Joins the nodes that two steps or one lead from one to the other, as Graph U-Nets do.
+    r"""Connects nodes that are one or two steps apart, as Graph U-Nets do.
 
     With $\mathbf{A}$ the weights without the self-loops, the result is what
     $(\mathbf{A} + \mathbf{I})^2 = \mathbf{A}^2 + 2 \mathbf{A} + \mathbf{I}$ holds off its
     diagonal. An entry at which weights cancel stays an edge, of weight 0. So it is the same as
-    PyG's `GraphUNet.augment_adj`, whose edges have the same order but for those with the same
-    source, which PyTorch leaves in any order.
+    PyG's `GraphUNet.augment_adj`, whose edges have the same order, except that PyTorch leaves those
+    with the same source in any order.
 
     Each path of two edges is written out and then added to those with the same ends, so the work
     follows the number of paths and not the square of the number of nodes.

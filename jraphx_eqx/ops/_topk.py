@@ -36,7 +36,7 @@ def top_k(
     order = descending_order(score, batch)
     ends = jnp.cumsum(kept)
     slot = jnp.arange(capacity, dtype=jnp.int32)
-    # On a GPU each turn of a loop takes longer than all the turns of a program without a loop.
+    # On a GPU each iteration of a loop takes longer than the whole search when it is unrolled.
     method = "scan_unrolled" if jax.default_backend() == "gpu" else "scan"
     graph = jnp.searchsorted(ends, slot, side="right", method=method)
     # Slots before the graph's first, and nodes before it, in the order by graph.

@@ -116,8 +116,8 @@ class GCNConv(AbstractConv):
         x = apply_linear(self.lin, x, node_mask)
         if not self.normalize:
             return add_bias(self.propagate(x, edge_index, edge_weight), self.bias)
-        # Self-loops are a term of their own, instead of more edges, and 1 / sqrt(d_j d_i) is two
-        # factors of rows, instead of a weight of each edge.
+        # Self-loops are a separate term instead of more edges, and 1 / sqrt(d_j d_i) is two factors
+        # of rows instead of a weight of each edge.
         edge_index, edge_weight, loop_weight, degrees = self._with_degrees(
             edge_index, edge_weight, x.shape[0], x.dtype
         )
@@ -153,10 +153,10 @@ def _divided_by_root(x, degrees):
     """`x / sqrt(degrees)`, row by row, and 0 where the degree is 0.
 
     The choice between the two comes last, so that no compiler can fuse the product with the sum
-    that follows, without rounding it in between. What comes along an edge is rounded: two nodes
-    that are linked, and to no other, would no longer tie.
+    that follows and skip the rounding in between. Messages along an edge are rounded, so two
+    nodes that are linked with each other only would otherwise no longer tie.
     """
     degrees = degrees[:, None]
-    # Twice `where`: the gradient at 0 would be infinite, and NaN in the end.
+    # Double `where`: the gradient at 0 would be infinite, and NaN in the end.
     root = jnp.sqrt(jnp.where(degrees == 0, 1, degrees))
     return jnp.where(degrees == 0, 0, 1 / root * x)

@@ -16,7 +16,8 @@ from ._parts import make_activation, make_dropout, make_norms
 
 
 class GCN(AbstractGNN):
-    """Layers of [`GCNConv`][jraphx_eqx.nn.conv.GCNConv], with what goes in between.
+    """Layers of [`GCNConv`][jraphx_eqx.nn.conv.GCNConv], with norms, activations and dropout in
+    between.
 
     Equal to `torch_geometric.nn.GCN`.
     """
@@ -56,7 +57,7 @@ class GCN(AbstractGNN):
         - `in_features`, `hidden_features`: the number of features of a node, before and between the
             layers.
         - `num_layers`: the number of convolutions.
-        - `out_features`: the number of features in the end; `hidden_features` if it is `None`.
+        - `out_features`: the number of features at the end; `hidden_features` if it is `None`.
         - `dropout`: the probability in [0, 1) that a feature is dropped in training.
         - `act`: the activation, by name or as a callable; `None` for none.
         - `act_first`: whether the activation comes before the norm.
@@ -88,7 +89,8 @@ class GCN(AbstractGNN):
 
 
 class GraphSAGE(AbstractGNN):
-    """Layers of [`SAGEConv`][jraphx_eqx.nn.conv.SAGEConv], with what goes in between.
+    """Layers of [`SAGEConv`][jraphx_eqx.nn.conv.SAGEConv], with norms, activations and dropout in
+    between.
 
     Equal to `torch_geometric.nn.GraphSAGE`.
     """
@@ -141,7 +143,7 @@ class GraphSAGE(AbstractGNN):
 
 class GIN(AbstractGNN):
     """Layers of [`GINConv`][jraphx_eqx.nn.conv.GINConv], each with an
-    [`MLP`][jraphx_eqx.nn.models.MLP] of two maps, with what goes in between.
+    [`MLP`][jraphx_eqx.nn.models.MLP] of two maps, with norms, activations and dropout in between.
 
     Equal to `torch_geometric.nn.GIN`.
     """
@@ -207,7 +209,8 @@ class GIN(AbstractGNN):
 
 
 class GAT(AbstractGNN):
-    """Layers of [`GATConv`][jraphx_eqx.nn.conv.GATConv], with what goes in between.
+    """Layers of [`GATConv`][jraphx_eqx.nn.conv.GATConv], with norms, activations and dropout in
+    between.
 
     Equal to `torch_geometric.nn.GAT` with `v2=False`.
     """

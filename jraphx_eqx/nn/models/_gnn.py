@@ -13,7 +13,7 @@ from ._jumping_knowledge import JumpingKnowledge
 class AbstractGNN(eqx.Module):
     """Convolutions one after the other, with norms, activations and dropout in between.
 
-    Optionally all layers are put together in the end, by a
+    Optionally the outputs of all layers are combined at the end, by a
     [`JumpingKnowledge`][jraphx_eqx.nn.models.JumpingKnowledge] `jk` and a linear map `lin`.
 
     The twin of PyG's `BasicGNN`, whose names it has: `convs.0.lin.weight`,
@@ -46,16 +46,16 @@ class AbstractGNN(eqx.Module):
         - `x`: node features, shape `(nodes, in_features)`.
         - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end past
             the last node is padding.
-        - `edge_weight`: one number for each edge, which only a `GCN` has a use for.
-        - `edge_attr`: attributes of each edge, which only a `GAT` with `edge_dim` has a use for.
+        - `edge_weight`: one number for each edge, used only by a `GCN`.
+        - `edge_attr`: attributes of each edge, used only by a `GAT` with `edge_dim`.
         - `batch`: the graph of each node, for norms and padding.
         - `size`: the number of graphs. Needed only for a bare `batch` under tracing.
         - `key`: for dropout. Needed in training if there is any.
 
-        **Returns:** shape `(nodes, out_features)`, with zeros in rows of padding that `batch`
-        tells.
+        **Returns:** shape `(nodes, out_features)`, with zeros in rows of padding, as marked by
+        `batch`.
 
-        **Raises:** `ValueError` for edge weights or attributes that the model has no use for. PyG
+        **Raises:** `ValueError` for edge weights or attributes that the model does not use. PyG
         ignores them.
         """
         batch = None if batch is None else resolve_batch(batch, x.shape[0], size)

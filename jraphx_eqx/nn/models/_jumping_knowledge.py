@@ -12,7 +12,7 @@ from ._lstm import LSTM
 
 
 class JumpingKnowledge(eqx.Module):
-    r"""Puts together what the layers of a model make of each node.
+    r"""Combines the outputs of the layers of a model, for each node.
 
     `"cat"` puts the layers side by side, `"max"` takes the largest of each feature, and `"lstm"`
     adds them up with weights that are a softmax over the layers of the scores of a bidirectional

@@ -1,4 +1,4 @@
-"""What the models here are told by name, as in PyG."""
+"""The options that models take by name, as in PyG."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

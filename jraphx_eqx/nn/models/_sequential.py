@@ -106,5 +106,5 @@ def _signature(name, text):
 
 
 def _names(text):
-    # PyG takes types, too: "x: Tensor, edge_index: Tensor".
+    # PyG also takes types: "x: Tensor, edge_index: Tensor".
     return tuple(part.split(":")[0].strip() for part in text.split("->")[0].split(","))

@@ -20,8 +20,8 @@ class BatchNorm1d(AbstractNorm):
 
     Equal to `torch.nn.BatchNorm1d` on `(nodes, features)`. $\gamma$ is `weight`, $\beta$ is `bias`;
     `running_mean`, `running_var` and `num_batches_tracked` are arrays of the module, under their
-    names in PyTorch. Unlike there, a batch of one node in training is no error, since their number
-    may be known at run time only: its variance is 0.
+    names in PyTorch. Unlike there, a batch of one node in training is not an error, because the
+    number of nodes may be known at run time only: its variance is 0.
 
     In training the statistics are those of the nodes. After `equinox.nn.inference_mode` they are
     the running ones, if there are any. A call changes no running statistic; that is done by
@@ -98,8 +98,8 @@ class BatchNorm1d(AbstractNorm):
         """**Arguments:**
 
         - `x`: node features, shape `(nodes, in_features)`.
-        - `batch`: the graph of each node, which tells padding; all nodes count together. Without,
-            there is no padding.
+        - `batch`: the graph of each node, which marks padding; all nodes count together. Without
+            it, there is no padding.
         - `size`: the number of graphs. Needed only for a bare `batch` under tracing.
         - `key`: ignored.
 
@@ -187,8 +187,8 @@ class BatchNorm(AbstractNorm):
     ):
         """**Arguments:**
 
-        - `allow_single_element`: whether a batch of one node is normalised by the running
-            statistics in training, too, and does not count in them.
+        - `allow_single_element`: whether a batch of one node is also normalised by the
+            running statistics in training, and does not count in them.
         - the others: as [`BatchNorm1d`][jraphx_eqx.nn.norm.BatchNorm1d].
         """
         if allow_single_element and not track_running_stats:

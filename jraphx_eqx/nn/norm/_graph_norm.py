@@ -75,6 +75,6 @@ class GraphNorm(AbstractNorm):
         mean = gather(segment_mean(wide, batch.index, batch.num_graphs), batch.index)
         centred = wide - mean * self.mean_scale.astype(wide.dtype)[None]
         variance = segment_mean(centred**2, batch.index, batch.num_graphs)
-        # Of padding 1: the gradient of the root at 0 would be NaN if `eps` is 0.
+        # Use 1 for padding: the gradient of the root at 0 would be NaN if `eps` is 0.
         variance = gather(variance + self.eps, batch.index, fill_value=1)
         return leaving(centred / jnp.sqrt(variance), x, batch, self.weight, self.bias)

@@ -94,7 +94,7 @@ def _whole(x, eps):
         return x
     centred = x - jnp.mean(x)
     variance = jnp.mean(centred**2)
-    # Twice `where`: the gradient of the root at 0 is infinite; that of torch's `std` is 0.
+    # Double `where`: the gradient of the root at 0 is infinite; that of torch's `std` is 0.
     deviation = jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
     return centred / (deviation + eps)
 
@@ -109,6 +109,6 @@ def _by_graph(x, batch, eps):
 
     centred = x - gather(mean(x), batch.index)[:, None]
     centred = jnp.where(batch.node_mask[:, None], centred, 0)
-    # Of padding 1, which is divided by.
+    # Use 1 for padding, because it is a divisor.
     variance = gather(mean(centred**2) + eps, batch.index, fill_value=1)
     return centred / jnp.sqrt(variance)[:, None]

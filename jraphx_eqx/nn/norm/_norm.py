@@ -12,7 +12,7 @@ from .._layer_norm import scale_shift
 class AbstractNorm(AbstractBatchLayer):
     """A layer that shifts and scales features by statistics of the nodes.
 
-    Padding, which `batch` tells, may hold anything: it counts in no statistic, gets a zero
+    Padding, as marked by `batch`, may hold anything: it counts in no statistic, gets a zero
     gradient, and is zero in the result.
     """
 

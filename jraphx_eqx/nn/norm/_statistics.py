@@ -27,7 +27,7 @@ def call_and_update(model: Callable[..., Any], *args: Any, **kwargs: Any) -> tup
     (value, model), grads = eqx.filter_value_and_grad(loss, has_aux=True)(model, batch)
     ```
 
-    A layer that is called several times is updated as often. The calls must be of the same JAX
+    A layer called several times is updated each time. The calls must be of the same JAX
     trace as this one: a norm inside `jax.lax.scan`, `jax.vmap` or `jax.checkpoint` of the model
     itself makes JAX raise an error about a leaked tracer. Put such a transformation around this
     call.

@@ -67,7 +67,7 @@ class SAGPooling(AbstractScorePool):
         if isinstance(gnn, type) or not (callable(gnn) or gnn in _SCORERS):
             names = ", ".join(repr(name) for name in _SCORERS)
             raise ValueError(
-                f"gnn must be one of {names}, or a callable that is no class, got {gnn!r}"
+                f"gnn must be one of {names}, or a callable that is not a class, got {gnn!r}"
             )
         if isinstance(gnn, str):
             self.gnn = _SCORERS[gnn](in_features, 1, dtype=dtype, key=key)
