@@ -105,7 +105,7 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def old_releases(session: nox.Session) -> None:
-    """Records anew the checkpoints of older releases of PyG that the tests load."""
+    """Records again the checkpoints of older releases of PyG that the tests load."""
     install(session, "torch", "numpy", "pip", "setuptools<81", "psutil", "requests", "tqdm")
     install(session, "jinja2", "pyparsing", "scipy", "scikit-learn", "matplotlib")
     install(session, "aiohttp", "fsspec", "xxhash")

@@ -130,7 +130,7 @@ class Recording(pytest.Item):
 
 
 def _once(texts):
-    """Texts below each other; what repeats them, which is the same for all, is told once."""
+    """Texts below each other; the command that repeats them, the same for all, is given once."""
     told = [text.rpartition("\n") for text in texts]
     return "\n".join([*(text for text, _, _ in told), told[-1][2]])
 

@@ -8,10 +8,10 @@ import platform
 import psutil
 
 BUSY = 0.15
-# What tells the C library's `malloc` to ask for huge pages, and where Linux says if it has them.
+# Makes the C library's `malloc` ask for huge pages; and where Linux says whether it has them.
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
-# What tells it to give nothing back to the system: one heap for all threads, which holds large
-# buffers, too, and does not shrink.
+# Makes it give nothing back to the system: one heap for all threads, which also holds large buffers
+# and does not shrink.
 KEEP_MEMORY = (
     "glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
 )

@@ -1,4 +1,4 @@
-"""What mutmut does not change by itself: terms, branches, the order of arguments, constants."""
+"""Changes that mutmut does not make: terms, branches, the order of arguments, constants."""
 
 from collections.abc import Iterator
 

@@ -21,7 +21,7 @@ def adds_in_order():
 
 @pytest.fixture(scope="module")
 def quick_compile():
-    """For tests whose time is all spent in the compiler: LLVM is told to hurry.
+    """For tests whose time is all spent in the compiler: LLVM optimises less.
 
     XLA's own rewriting of programs stays as it is. `FULL_OPTIMIZATION=1` compiles as for users.
     """

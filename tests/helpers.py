@@ -437,7 +437,7 @@ def _at(perm, rows, num_nodes, fill):
 
 
 def assert_same(left: Any, right: Any) -> None:
-    """Equal, bit by bit but for the sign of zero; NaN equals NaN."""
+    """Equal bit by bit, except for the sign of zero; NaN equals NaN."""
     _compare(left, right, np.testing.assert_array_equal)
 
 

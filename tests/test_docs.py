@@ -40,7 +40,7 @@ def check_page(text: str, name: str) -> None:
 
 
 def same(shown: str, printed: str) -> bool:
-    """Equal but for white space and the last digits of floats."""
+    """Equal except for white space and the last digits of floats."""
     pairs = _TOKEN.findall(shown), _TOKEN.findall(printed)
     return len(pairs[0]) == len(pairs[1]) and all(map(_same_token, *pairs))
 

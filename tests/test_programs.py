@@ -118,7 +118,7 @@ def test_a_scorer_moves_one_number_along_each_edge(gnn):
 
 
 # Bytes that a compiled program reads and writes on a CPU, as a multiple of the bytes of `x`, by
-# XLA's own analysis, which follows the program and not the machine: forward, there and back.
+# XLA's own analysis, which follows the program and not the machine: forward, forward + backward.
 TRAFFIC = {
     "topk": (4.03, 7.2),
     "topk min_score": (4.73, 9.03),

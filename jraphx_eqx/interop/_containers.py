@@ -1,4 +1,4 @@
-"""What holds layers. Each of them is converted for itself."""
+"""Containers of layers, each of which is converted separately."""
 
 import equinox as eqx
 

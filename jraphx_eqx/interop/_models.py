@@ -1,4 +1,4 @@
-"""Models: made from their options, with their parts converted each for itself."""
+"""Models are made from their options, and their parts are converted separately."""
 
 from collections.abc import Callable
 from typing import Any

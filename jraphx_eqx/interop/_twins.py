@@ -49,8 +49,8 @@ def from_pyg(obj: Any) -> Any:
     """Converts a module, a graph, a batch or a pooling function of PyTorch Geometric into ours.
 
     A layer becomes one with the same hyperparameters, and the same weights bit by bit, in the same
-    dtype. A layer in evaluation mode becomes one in inference mode. Dropped are only PyG's `cached`
-    and the `inplace` of an activation, which do not change what is computed.
+    dtype. A layer in evaluation mode becomes one in inference mode. Only PyG's `cached`
+    and the `inplace` of an activation are dropped; they do not change the result.
 
     A `Data` or `Batch` keeps the order of its nodes and edges. Attributes beyond `x`,
     `edge_index`, `edge_attr`, `y` and `pos` go to `extras`, with the level that PyG's

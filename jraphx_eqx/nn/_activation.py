@@ -40,9 +40,9 @@ def leaky_relu(x: Float[Array, "..."], negative_slope: float | int = 0.01) -> Fl
 
 @jax.custom_jvp
 def tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """As in torch, it is right to half a unit in the last place where it comes near to 1, and is 1
-    where it rounds to 1. In float32, XLA's is up to 4.5 units off and 1 too early, and in float64
-    too late: scores of trained networks would tie that do not tie in PyG, and the other way round.
+    """As in torch, right to half a unit in the last place near 1, and exactly 1 where the value
+    rounds to 1. XLA's own is up to 4.5 units off in float32 and reaches 1 too early, and in float64
+    too late: scores of trained networks would tie that do not tie in PyG, and vice versa.
     """
     size = jnp.abs(x)
     return jnp.where(size < 1, jnp.tanh(x), jnp.sign(x) * (1 - 2 / (jnp.exp(2 * size) + 1)))

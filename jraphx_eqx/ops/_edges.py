@@ -32,7 +32,7 @@ def filter_edges(
 ) -> tuple[Int[Array, "2 edges"], Shaped[Array, "edges *edge_features"] | None]:
     """The edges between the nodes in `node_index`, relabelled by their position in it.
 
-    Every edge keeps its place, self-loops and double edges too. The others become padding.
+    These keep their places, including self-loops and double edges. The others become padding.
 
     **Arguments:**
 

@@ -27,7 +27,7 @@ def descending_order(score: Float[Array, " nodes"], batch: BatchVector) -> Int[A
 
 
 def edge_order(edge_index: Int[Array, "2 edges"], num_nodes: int) -> Int[Array, " edges"]:
-    """Edges by source, then by target, equal ones in the order in which they are; padding last."""
+    """Edges by source, then by target, equal ones in their given order; padding last."""
     bits = num_nodes.bit_length()
     padding = jnp.any(edge_index >= num_nodes, axis=0)
     with jax.enable_x64(True):

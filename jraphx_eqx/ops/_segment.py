@@ -177,7 +177,7 @@ _extremum.defjvp(_extremum_jvp)
 
 
 def _reduced(reduction, data, index, num_segments):
-    """Where no row is, what the reduction starts from. Rows past the end are dropped."""
+    """Segments without rows hold the initial value. Rows past the end are dropped."""
     if num_segments == 0:  # JAX cannot take the gradient of that.
         return data[:0]
     copies = _copies(data.shape[0], num_segments)
@@ -192,7 +192,7 @@ def _reduced(reduction, data, index, num_segments):
 
 
 def _copies(num_rows, num_segments):
-    """How often to hold each segment, for the threads of a GPU not to wait for one another."""
+    """The number of copies of each segment that keeps the threads of a GPU from waiting."""
     if jax.default_backend() != "gpu":
         return 1
     return max(min(_APART, num_rows // _ROWS_APART) // num_segments, 1)

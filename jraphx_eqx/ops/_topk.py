@@ -95,6 +95,6 @@ def above_min_score(
 def first_true(
     mask: Bool[Array, " rows"], capacity: int
 ) -> tuple[Int[Array, " kept"], Int[Array, ""]]:
-    """Where `mask` is true, in order, padded with the length of `mask`; and how often it is."""
+    """The positions where `mask` is true, in order, padded with its length; and their number."""
     (index,) = jnp.nonzero(mask, size=capacity, fill_value=mask.shape[0])
     return index.astype(jnp.int32), jnp.sum(mask, dtype=jnp.int32)

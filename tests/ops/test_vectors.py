@@ -14,7 +14,7 @@ on_a_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="vectors ar
 
 
 def rows(width, dtype=np.float32):
-    """Of all magnitudes. Padding is NaN and infinite, and some real numbers are, too."""
+    """Of all magnitudes. Padding is NaN and infinite, and so are some real numbers."""
     rng = np.random.default_rng(0)
     data = rng.normal(size=(ROWS, width)) * 10.0 ** rng.integers(-30, 30, (ROWS, width))
     data[2], data[5] = np.nan, np.inf

@@ -11,8 +11,8 @@ class AbstractConv(eqx.Module):
     """A layer that updates each node from the nodes whose edges point at it.
 
     Padding edges, those with an end past the last node, change nothing, whatever their attributes
-    hold, NaN included. Nor do padded nodes, as long as their rows of `x` are finite; or whatever
-    they hold, if `node_mask` says which they are. Their rows of the result mean nothing.
+    hold, NaN included. Nor do padded nodes, as long as their rows of `x` are finite. With
+    `node_mask` these may hold anything as well. Their rows of the result mean nothing.
     """
 
     in_features: eqx.AbstractVar[int]
@@ -73,7 +73,7 @@ class AbstractConv(eqx.Module):
     ) -> Float[Array, "nodes out_features"]:
         """`linear` of what [`propagate`][jraphx_eqx.nn.conv.AbstractConv.propagate] returns.
 
-        Sums and means may as well be taken after a linear map. Where the map makes rows shorter,
+        Sums and means can also be taken after a linear map. Where the map makes rows shorter,
         as that of a scorer does, it comes first, and less is moved along the edges.
         """
         out_features, in_features = linear.weight.shape

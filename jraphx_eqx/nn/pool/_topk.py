@@ -56,7 +56,7 @@ class TopKPooling(AbstractScorePool):
             their number. As in PyG the value decides, not its type, so `1.0` keeps one node of each
             graph; that warns. Not used with `min_score`.
         - `min_score`: keep the nodes that score above it.
-        - `multiplier`: what the kept features are multiplied by after the gate. Not the scores.
+        - `multiplier`: multiplies the kept features after the gate, but not the scores.
         - `nonlinearity`: $\\sigma$, by PyG's name or as a callable, which may have parameters. Not
             used with `min_score`.
         - `dtype`: of the parameter. Default: JAX's default float dtype.

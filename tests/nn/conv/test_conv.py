@@ -44,8 +44,8 @@ CONVS = {
 all_convs = pytest.mark.parametrize(("conv", "call"), CONVS.values(), ids=CONVS)
 plain_convs = pytest.mark.parametrize("cls", [GCNConv, GraphConv, SAGEConv, GATConv])
 
-# Two loops on node 0, a double edge, and node 4 by itself; then the padding: past the end at both
-# ends, at the source only, at the target only, and far past the end.
+# Two loops on node 0, a double edge, and node 4 without edges; then the padding: past the end at
+# both ends, at the source only, at the target only, and far past the end.
 NUM_NODES = 5
 EDGES = np.array([[0, 1, 0, 2, 3, 2, 0], [1, 0, 0, 1, 2, 1, 0]])
 PADDING = np.array([[7, 7, 2, 7, 100], [7, 1, 7, 0, 100]])

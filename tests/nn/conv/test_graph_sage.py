@@ -134,7 +134,7 @@ def test_sage_has_the_gradient_of_torch_where_a_row_is_zero():
 
 
 def test_sage_has_the_gradient_of_torch_where_a_row_is_as_long_as_eps():
-    # That of x / |x|, which is 0 but for rounding; that of x / eps would be 1e12.
+    # That of x / |x|, which is 0 up to rounding; that of x / eps would be 1e12.
     gradient = jax.grad(lambda x: unit_rows(jnp.stack([x, 0 * x])[None])[0, 0])(jnp.float32(1e-12))
     assert abs(gradient) < 1e6
 
