@@ -13,9 +13,11 @@ def check_output(path: Path) -> None:
     """Refuses what could not be written in the end, before anything is loaded."""
     with told(ValueError):
         format_of(path)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        what = "is a folder" if path.is_dir() else "is in a folder that does not exist"
-        raise Problem(f"{path} {what}")
+    if path.exists() and not path.is_file():
+        raise Problem(f"{path} is a folder or a device, and no file")
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise Problem(f"{path} cannot be written: there is no folder {str(folder)!r}")
 
 
 def write_whole(mapping: Mapping[str, Any], path: Path) -> None:
@@ -23,19 +25,18 @@ def write_whole(mapping: Mapping[str, Any], path: Path) -> None:
 
     Of a symbolic link, what it points to is written.
     """
-    target = Path(os.path.realpath(path))
     try:
-        _write(mapping, target)
+        _write(mapping, path)
     except OSError as error:  # its own text may name the temporary file
         raise Problem(f"{path} could not be written: {error.strerror or error}") from error
     except (ValueError, ImportError) as error:
         raise Problem(str(error)) from error
 
 
-def _write(mapping, target):
-    handle, name = tempfile.mkstemp(
-        prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent
-    )
+def _write(mapping, path):
+    target = Path(os.path.realpath(path))
+    prefix = f".{target.stem}."
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:

@@ -5,12 +5,16 @@
 _FREE, _RATIO = 2**26, 32
 
 
-def check_declared(declared: int, held: int, file: str) -> None:
-    """Refuses a file of `held` bytes that would need far more memory than that."""
+class TooMuch(ValueError):
+    """A file asks for far more memory than it holds."""
+
+
+def check_declared(declared: int, held: int) -> None:
+    """Refuses a file of `held` bytes whose arrays would be of `declared`."""
     if declared > max(_FREE, _RATIO * held):
-        raise ValueError(
-            f"{file} has {held:,} bytes and declares arrays of {declared:,}; it was not read, as "
-            "weights do not shrink like that"
+        raise TooMuch(
+            f"it holds {held:,} bytes and declares arrays of {declared:,}, which weights do not "
+            "shrink to"
         )
 
 

@@ -22,8 +22,7 @@ def read(path: Path, key: str | None, keep: Keep) -> dict[str, np.ndarray]:
     try:
         return _read(path, keep)
     except Exception as error:  # of zipfile, zlib and NumPy
-        reason = one_line(error).removeprefix(f"{path.name} ")
-        raise ValueError(f"{path.name} cannot be read as .npz: {reason}") from error
+        raise ValueError(f"{path.name} cannot be read as .npz: {one_line(error)}") from error
 
 
 def write(arrays: Mapping[str, np.ndarray], path: Path) -> None:
@@ -45,7 +44,7 @@ def _read(path, keep):
             raise ValueError("it holds one array without a name")
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-        check_declared(sum(one.file_size for one in members), path.stat().st_size, path.name)
+        check_declared(sum(one.file_size for one in members), path.stat().st_size)
         names = [_name(member) for member in members]
         twice = [name for name in names if names.count(name) > 1]
         if twice:

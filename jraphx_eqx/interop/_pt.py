@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Keep, as_tensor, from_tensor, is_tensor, no_array
-from ._declared import check_declared, one_line
+from ._declared import TooMuch, check_declared, one_line
 from ._pickled import place_of
 
 # Where training scripts commonly put the state dict in a checkpoint that holds more.
@@ -28,8 +28,12 @@ def read(path: Path, key: str | None, keep: Keep) -> dict[str, np.ndarray]:
         reason = no_array(tensor)
         if reason:
             raise ValueError(f"{path.name}: {name!r} {reason}")
-    declared = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    check_declared(declared, path.stat().st_size, path.name)
+    try:
+        # A tensor may be one number that is expanded.
+        declared = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        check_declared(declared, path.stat().st_size)
+    except TooMuch as error:
+        raise ValueError(f"{path.name} cannot be read as weights: {error}") from error
     return {name: from_tensor(tensor) for name, tensor in tensors.items()}
 
 
@@ -45,41 +49,42 @@ def write(arrays: Mapping[str, np.ndarray], path: Path) -> None:
 
 def _load(path):
     torch = _torch(path)
-    # Compressed entries, which PyTorch does not write, must be expanded, not mapped.
-    mapped = False
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                members = archive.infolist()
-            check_declared(sum(one.file_size for one in members), path.stat().st_size, path.name)
-            mapped = all(one.compress_type == zipfile.ZIP_STORED for one in members)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of layouts that are in beta
+            mapped = _can_be_mapped(path)
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # of many types, for damage and for what is not allowed
-        raise ValueError(_why_unread(path, error)) from error
+        reason = _why_unread(path, error)
+        raise ValueError(f"{path.name} cannot be read as weights: {reason}") from error
+
+
+def _can_be_mapped(path):
+    """Whether the tensors are in the file as in memory, and need not be read into it first."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    check_declared(sum(member.file_size for member in members), path.stat().st_size)
+    return all(member.compress_type == zipfile.ZIP_STORED for member in members)
 
 
 def _why_unread(path, error):
     text = one_line(error)
-    if text.startswith(path.name):
+    if isinstance(error, TooMuch):
         return text
     found = _REFUSED_CLASS.search(text)
     if found:
         kind = found[1] or found[2]
         place = place_of(kind, path)
         where = f"its entry {place!r} holds" if place else "it holds"
-        return (
-            f"{path.name} cannot be read as weights; {where} {kind}, which is no tensor; {_ADVICE}"
-        )
+        return f"{where} {kind}, which is no tensor; {_ADVICE}"
     if isinstance(error, EOFError) or path.stat().st_size == 0:
-        text = "it is empty, or ends too early"
-    elif "WeightsUnpickler error" in text:
-        text = "it was not written by torch.save, or is damaged"
-    else:
-        # The rest is torch's advice.
-        text = text.split(". ")[0]
-    return f"{path.name} cannot be read as weights; {_ADVICE} (the reason: {text})"
+        return "it is empty, or ends too early"
+    if isinstance(error, RuntimeError | OSError | MemoryError):
+        # What follows is torch's advice.
+        return f"{text.split('. ')[0]}; {_ADVICE}"
+    return f"it was not written by torch.save, or is damaged; {_ADVICE}"
 
 
 def _state_dict(content: Any, file: str, key: str | None) -> Mapping[str, Any]:
