@@ -11,7 +11,7 @@ from .. import interop
 from . import _data, _mapping
 from ._checkpoint import into, load, load_torch, read
 from ._factory import make_equinox, make_torch
-from ._names import parse
+from ._names import Names, parse
 from ._output import console, error_console, shown
 from ._problem import NOT_COMPARED, Problem, told
 from ._write import check_output, write_whole
@@ -101,13 +101,7 @@ def port(
         names = parse(rename or [], drop or [])
         if output is not None:
             check_output(output)
-        found = read(checkpoint, key, names)
-        network = make_equinox(model)
-        fitted = into(network, found, names)
-        rows = _mapping.rows(interop.state_dict(network), fitted)
-        console().print(_mapping.table(rows, f"{checkpoint.name} into {model}"))
-        _warn_of_infinities(found)
-        loaded = load(network, fitted)
+        loaded = _ported(checkpoint, key, names, model)
         if output is None:
             console().print("All weights fit. Nothing was written: no -o was given.")
             return
@@ -195,6 +189,16 @@ def _exit(work: Callable[[], None]) -> None:
     except Problem as problem:
         error_console().print(f"error: {shown(str(problem))}", markup=False)
         raise typer.Exit(problem.code) from None
+
+
+def _ported(checkpoint: Path, key: str | None, names: Names, model: str) -> Any:
+    found = read(checkpoint, key, names)
+    network = make_equinox(model)
+    fitted = into(network, found, names)
+    rows = _mapping.rows(interop.state_dict(network), fitted)
+    console().print(_mapping.table(rows, f"{checkpoint.name} into {model}"))
+    _warn_of_infinities(found)
+    return load(network, fitted)
 
 
 def _warn_of_infinities(found: dict[str, Any]) -> None:
