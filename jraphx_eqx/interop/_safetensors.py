@@ -44,13 +44,16 @@ def read(path: Path, key: str | None, keep: Keep) -> dict[str, np.ndarray]:
 
 def write(arrays: Mapping[str, np.ndarray], path: Path) -> None:
     """Writes the same bytes each time."""
-    _package()
-    from safetensors.numpy import save
+    safetensors = _package()
+    from safetensors.numpy import save_file
 
     for name, array in arrays.items():
         if array.dtype not in map(np.dtype, _DTYPES.values()):
             raise ValueError(f"{name!r} has dtype {array.dtype.name}, which safetensors has not")
-    path.write_bytes(save(dict(arrays)))
+    try:
+        save_file(dict(arrays), path)
+    except safetensors.SafetensorError as error:  # of the disk
+        raise OSError(one_line(error)) from error
 
 
 def _array(name, entry):
