@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from jraphx_eqx.cli._app import app
 from jraphx_eqx.cli._checkpoint import load_torch
 from jraphx_eqx.cli._names import parse
+from jraphx_eqx.cli._problem import Problem
 from jraphx_eqx.interop import read_state_dict
 from jraphx_eqx.parity import Result, graphs
 
@@ -219,6 +220,18 @@ def test_checkpoints_as_frameworks_write_them_are_ported_without_a_rename(folder
     theirs = net()
     load_torch(theirs, ours(), Path("x.ckpt"), None, parse([], []))
     assert_equal(theirs, written)
+
+
+def test_verify_takes_one_name_for_a_layer_that_pytorch_has_under_two(folder):
+    torch.manual_seed(7)
+    theirs, state = net(), net().state_dict()
+    theirs.again = theirs.lin
+    torch.save(state, "x.pt")
+    load_torch(theirs, ours(), Path("x.pt"), None, parse([], []))
+    assert_equal(theirs.again, {"weight": state["lin.weight"], "bias": state["lin.bias"]})
+    theirs.more = torch.nn.Linear(4, 2)
+    with pytest.raises(Problem, match=r"missing: 'more\.bias'"):
+        load_torch(theirs, ours(), Path("x.pt"), None, parse([], []))
 
 
 def ours():

@@ -12,7 +12,7 @@ from . import _data, _mapping
 from ._checkpoint import into, load, load_torch, read
 from ._factory import make_equinox, make_torch
 from ._names import Names, parse
-from ._output import console, error_console, shown
+from ._output import console, error_console, print_error, shown
 from ._problem import NOT_COMPARED, Problem, told
 from ._write import check_output, write_whole
 
@@ -187,7 +187,7 @@ def _exit(work: Callable[[], None]) -> None:
     try:
         work()
     except Problem as problem:
-        error_console().print(f"error: {shown(str(problem))}", markup=False)
+        print_error(str(problem))
         raise typer.Exit(problem.code) from None
 
 

@@ -41,10 +41,21 @@ def load_torch(network: Any, twin: Any, checkpoint: Path, key: str | None, names
     expected = {name: _known(tensor) for name, tensor in network.state_dict().items()}
     parts = {**dict(network.named_modules()), **parts_by_path(twin)}
     found = _fit(expected, parts, renamed)
-    if found.problems:
-        lines = "".join(f"\n  - {problem}" for _, problem in found.problems)
+    loaded = _second_names(network, found.arrays)
+    problems = [problem for name, problem in found.problems if name not in loaded]
+    if problems:
+        lines = "".join(f"\n  - {problem}" for problem in problems)
         raise Problem(f"{checkpoint.name} does not fit the PyTorch network:{lines}", NO)
-    network.load_state_dict(interop.to_pyg(found.arrays))
+    network.load_state_dict(interop.to_pyg(found.arrays), strict=not loaded)
+
+
+def _second_names(network, arrays):
+    """The names of parameters that the arrays have under another name of theirs."""
+    names: dict[Any, list[str]] = {}
+    for name, parameter in network.state_dict(keep_vars=True).items():
+        names.setdefault(id(parameter), []).append(name)
+    shared = [several for several in names.values() if any(name in arrays for name in several)]
+    return {name for several in shared for name in several if name not in arrays}
 
 
 def _known(tensor):

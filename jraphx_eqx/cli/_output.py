@@ -19,6 +19,12 @@ def error_console() -> Console:
     return Console(stderr=True, soft_wrap=True)
 
 
+def print_error(text: str) -> None:
+    """Prints what went wrong, in as many lines as it has."""
+    lines = "\n".join(map(shown, text.split("\n")))
+    error_console().print(f"error: {lines}", markup=False)
+
+
 def note(text: str) -> None:
     """Prints one line of what was done."""
     _escape(sys.stdout)
@@ -26,8 +32,8 @@ def note(text: str) -> None:
 
 
 def shown(text: str) -> str:
-    """The text with what a terminal would obey, or could not show, in escapes."""
-    return "".join(one if one.isprintable() or one == "\n" else _escaped(one) for one in text)
+    """A line with what a terminal would obey, or could not show, in escapes."""
+    return "".join(one if one.isprintable() else _escaped(one) for one in text)
 
 
 def _escaped(character):

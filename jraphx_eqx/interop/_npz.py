@@ -2,6 +2,7 @@
 
 import math
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,10 @@ def _read(path, keep):
         members = archive.infolist()
         check_declared(sum(one.file_size for one in members), path.stat().st_size)
         names = [_name(member) for member in members]
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise ValueError(f"it holds {twice[0]!r} twice")
         by_name = dict(zip(names, members, strict=True))
+        if len(by_name) < len(names):
+            [(twice, _)] = Counter(names).most_common(1)
+            raise ValueError(f"it holds {twice!r} twice")
         return {name: _array(archive, by_name[name], name) for name in keep(names)}
 
 
@@ -68,7 +69,9 @@ def _array(archive, member, name):
         if declared != held:
             raise ValueError(f"{name!r} declares {declared:,} bytes and holds {held:,}")
     with archive.open(member) as entry:
-        return np.lib.format.read_array(entry, allow_pickle=False)
+        array = np.lib.format.read_array(entry, allow_pickle=False)
+    # JAX has no other order of bytes than that of the machine.
+    return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _header(entry: Any, name: str) -> tuple[tuple[int, ...], np.dtype]:

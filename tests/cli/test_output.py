@@ -38,7 +38,7 @@ def test_a_terminal_of_any_charset_shows_names_of_any_letters(folder, charset):
 
 
 def test_what_a_terminal_would_obey_is_escaped(folder):
-    assert shown("a\x1b[31mb\r\x07\u202e\n\udc80é") == "a\\x1b[31mb\\r\\x07\\u202e\n\\udc80é"
+    assert shown("a\x1b[31mb\r\x07\u202e\n\udc80é") == "a\\x1b[31mb\\r\\x07\\u202e\\n\\udc80é"
     write_state_dict({"a\x1b[31mb": np.array([np.nan])}, "net[v2]\x1b.npz")
     done = CliRunner().invoke(app, ["inspect", "net[v2]\x1b.npz"])
     assert done.exit_code == 0 and "\x1b" not in done.output

@@ -97,6 +97,14 @@ def npz(path, *members):
             archive.writestr(name, content)
 
 
+def test_another_order_of_bytes_arrives_in_that_of_the_machine(tmp_path):
+    np.savez(tmp_path / "net.npz", a=np.array([1.5, -2], ">f4"), b=np.arange(6).reshape(2, 3).T)
+    found = read_state_dict(tmp_path / "net.npz")
+    assert found["a"].dtype == np.float32 and found["a"].dtype.isnative
+    np.testing.assert_array_equal(found["a"], [1.5, -2])
+    np.testing.assert_array_equal(found["b"], [[0, 3], [1, 4], [2, 5]])
+
+
 def header(text):
     """The beginning of a `.npy` file with this text for its header."""
     encoded = text.encode()
