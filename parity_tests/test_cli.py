@@ -1,9 +1,11 @@
 """The command line with PyTorch: checkpoints in `.pt`, and `verify`."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,9 @@ import torch_geometric.nn as pyg
 from typer.testing import CliRunner
 
 from jraphx_eqx.cli._app import app
+from jraphx_eqx.cli._checkpoint import load_torch
+from jraphx_eqx.cli._names import parse
+from jraphx_eqx.cli._problem import Problem
 from jraphx_eqx.interop import read_state_dict
 from jraphx_eqx.parity import Result, graphs
 
@@ -110,6 +115,158 @@ def test_a_checkpoint_of_pytorch_is_ported(folder):
     assert set(written) == set(before)
     for name, tensor in before.items():
         np.testing.assert_array_equal(written[name], tensor.numpy())
+
+
+def net():
+    import theirs_of_mine
+
+    return theirs_of_mine.Net()
+
+
+def lightning():
+    module = torch.nn.Module()
+    module.model = net()
+    return {"state_dict": module.state_dict(), "epoch": 3, "hyper_parameters": {"lr": 0.1}}
+
+
+def compile(module):
+    return torch.compile(module, backend="eager")
+
+
+def compiled():
+    return compile(net()).state_dict()
+
+
+def parallel():
+    return torch.nn.DataParallel(net()).state_dict()
+
+
+def compiled_in_parallel():
+    return torch.nn.DataParallel(compile(net())).state_dict()
+
+
+def parallel_compiled():
+    return compile(torch.nn.DataParallel(net())).state_dict()
+
+
+def averaged():
+    return torch.optim.swa_utils.AveragedModel(net()).state_dict()
+
+
+def layer_compiled():
+    module = net()
+    module.conv = compile(module.conv)
+    return module.state_dict()
+
+
+def nested():
+    module = net()
+    optimizer = torch.optim.AdamW(module.parameters())
+    module(
+        *map(torch.from_numpy, (np.ones((2, 3), np.float32), np.array([[0], [1]])[:, :0])),
+        torch.zeros(2, dtype=torch.int64),
+    ).sum().backward()
+    optimizer.step()
+    return {"model": {"state_dict": module.state_dict()}, "optimizer": optimizer.state_dict()}
+
+
+def aliased():
+    module = net()
+    module.again = module.lin
+    return module.state_dict()
+
+
+def older():
+    state = net().state_dict()
+    state["conv.weight"] = state.pop("conv.lin.weight").T.contiguous()
+    state["pool.weight"] = state.pop("pool.select.weight")
+    return {f"module.{name}": tensor for name, tensor in state.items()}
+
+
+WITHOUT = "note: the names are those of the checkpoint without"
+CHECKPOINTS = {
+    lightning: [f"{WITHOUT} 'model.'"],
+    compiled: [f"{WITHOUT} '_orig_mod.' of torch.compile"],
+    parallel: [f"{WITHOUT} 'module.'"],
+    compiled_in_parallel: [f"{WITHOUT} '_orig_mod.' of torch.compile", f"{WITHOUT} 'module.'"],
+    parallel_compiled: [f"{WITHOUT} '_orig_mod.' of torch.compile", f"{WITHOUT} 'module.'"],
+    averaged: [f"{WITHOUT} 'module.'", "note: 'n_averaged' of AveragedModel was left out"],
+    layer_compiled: [f"{WITHOUT} '_orig_mod.' of torch.compile"],
+    nested: [],
+    aliased: ["note: 'again' has the values of 'lin', and is taken as its second name"],
+    older: [
+        f"{WITHOUT} 'module.'",
+        "note: conv.weight (before PyG 2.0) as conv.lin.weight",
+        "note: pool.weight (before PyG 2.4) as pool.select.weight",
+    ],
+}
+
+
+@pytest.mark.parametrize("make", CHECKPOINTS, ids=lambda make: make.__name__)
+def test_checkpoints_as_frameworks_write_them_are_ported_without_a_rename(folder, make):
+    torch.manual_seed(7)
+    expected = net().state_dict()
+    torch.manual_seed(7)
+    torch.save(make(), "x.ckpt")
+    out = called("port", "x.ckpt", "--model", "ours_of_mine:Net", "-o", "out.npz", code=0)
+    assert [line for line in out.splitlines() if line.startswith("note")] == CHECKPOINTS[make]
+    assert "does not fit" not in out and "Warning" not in out
+    written = read_state_dict("out.npz")
+    assert set(written) == set(expected)
+    if make is not nested:  # which was trained for a step
+        for name, tensor in expected.items():
+            np.testing.assert_array_equal(written[name], tensor.numpy())
+    # What `port` takes, the PyTorch network of `verify` takes, and gets the same weights.
+    theirs = net()
+    load_torch(theirs, ours(), Path("x.ckpt"), None, parse([], []))
+    assert_equal(theirs, written)
+
+
+def test_verify_takes_one_name_for_a_layer_that_pytorch_has_under_two(folder):
+    torch.manual_seed(7)
+    theirs, state = net(), net().state_dict()
+    theirs.again = theirs.lin
+    torch.save(state, "x.pt")
+    load_torch(theirs, ours(), Path("x.pt"), None, parse([], []))
+    assert_equal(theirs.again, {"weight": state["lin.weight"], "bias": state["lin.bias"]})
+    theirs.more = torch.nn.Linear(4, 2)
+    with pytest.raises(Problem, match=r"missing: 'more\.bias'"):
+        load_torch(theirs, ours(), Path("x.pt"), None, parse([], []))
+
+
+def ours():
+    import ours_of_mine
+
+    return ours_of_mine.Net(key=jax.random.key(0))
+
+
+def assert_equal(theirs, written):
+    for name, tensor in theirs.state_dict().items():
+        np.testing.assert_array_equal(tensor.numpy(), written[name])
+
+
+def test_verify_takes_wrapped_names_other_names_and_what_is_dropped(folder):
+    state = {f"model.{name}": tensor for name, tensor in net().state_dict().items()}
+    state["model.head.weight"] = state.pop("model.lin.weight")
+    state["model.head.bias"] = state.pop("model.lin.bias")
+    torch.save({"state_dict": {**state, "criterion.weight": torch.ones(2)}}, "x.ckpt")
+    rules = ("--rename", r"\bhead\.=lin.", "--drop", "^criterion", "--checkpoint", "x.ckpt")
+    out = verified("Net", "Net", *rules, "--no-layers", code=0)
+    assert f"{WITHOUT} 'model.'" in out and "note: left out by --drop: criterion.weight" in out
+    assert "unexpected: 'criterion.weight'" in verified("Net", "Net", *rules[4:], code=1)
+    assert "about --checkpoint" in verified("Net", "Net", *rules[:4], code=2)
+
+
+def test_a_report_is_written_whatever_the_locale(folder):
+    run = [sys.executable, "-m", "jraphx_eqx.cli", "verify", "--no-layers", "--lane", "f64"]
+    networks = ["--pyg", "theirs_of_mine:Net", "--eqx", "ours_of_mine:Net", "--html", "r.html"]
+    ascii_only = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        run + networks, capture_output=True, env={**os.environ, **ascii_only, "PYTHONPATH": path}
+    )
+    assert done.returncode == 0, done.stderr
+    assert "<html" in (folder / "r.html").read_text(encoding="utf-8")
 
 
 class Surprise:

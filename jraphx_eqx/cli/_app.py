@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .. import interop
 from . import _data, _mapping
+from ._checkpoint import into, load, load_torch, read
 from ._factory import make_equinox, make_torch
-from ._problem import NO, NOT_COMPARED, Problem, told
-from ._write import write_whole
+from ._names import Names, parse
+from ._output import console, error_console, print_error, shown
+from ._problem import NOT_COMPARED, Problem, told
+from ._write import check_output, write_whole
 
 CODES = (
     "Exit codes: 0 done, or both sides agree; 1 the weights do not fit, or the sides differ; 2 "
@@ -29,14 +31,26 @@ class Lane(StrEnum):
 
 
 Checkpoint = Annotated[
-    Path, typer.Argument(help="A file of weights: .pt, .pth, .safetensors or .npz.")
+    Path, typer.Argument(help="A file of weights: .pt, .pth, .ckpt, .safetensors or .npz.")
 ]
 Key = Annotated[
     str | None, typer.Option(help="The key of the state dict in a .pt file that holds more.")
 ]
 Rename = Annotated[
     list[str] | None,
-    typer.Option("--rename", metavar="THEIRS=OURS", help="A name that is another one here."),
+    typer.Option(
+        "--rename",
+        metavar="THEIRS=OURS",
+        help="A name that is another one here; or a regular expression, and what replaces it.",
+    ),
+]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--drop",
+        metavar="PATTERN",
+        help="Weights of the checkpoint to leave out: a name, or a regular expression.",
+    ),
 ]
 
 app = typer.Typer(
@@ -53,11 +67,10 @@ def inspect(checkpoint: Checkpoint, key: Key = None) -> None:
     """Shows the weights of a checkpoint: name, shape, dtype, largest absolute value."""
 
     def work() -> None:
-        found = _read(checkpoint, key)
-        rows = _mapping.rows(found, found, {})
-        _console().print(_mapping.listing(rows, checkpoint.name))
+        found = read(checkpoint, key, parse([], []))
+        console().print(_mapping.listing(found, checkpoint.name))
         size = sum(array.size for array in found.values())
-        _console().print(f"{len(found)} arrays, {size:,} numbers")
+        console().print(f"{len(found)} arrays, {size:,} numbers")
         _warn_of_infinities(found)
 
     _exit(work)
@@ -75,6 +88,7 @@ def port(
         Path | None, typer.Option("-o", "--output", help="A .safetensors, .npz or .pt file.")
     ] = None,
     rename: Rename = None,
+    drop: Drop = None,
     key: Key = None,
 ) -> None:
     """Loads a checkpoint into an Equinox network and writes it under the network's names.
@@ -84,22 +98,15 @@ def port(
     """
 
     def work() -> None:
-        found = _read(checkpoint, key)
-        renames = _mapping.parse_renames(rename or [])
-        named = _mapping.renamed(found, renames)
-        network = make_equinox(model)
-        wanted = interop.state_dict(network)
-        title = f"{checkpoint.name} into {model}"
-        _console().print(_mapping.table(_mapping.rows(wanted, found, renames), title))
-        _warn_of_infinities(found)
-        with told(ValueError, code=NO):
-            loaded = interop.load_state_dict(network, named)
+        names = parse(rename or [], drop or [])
+        if output is not None:
+            check_output(output)
+        loaded = _ported(checkpoint, key, names, model)
         if output is None:
-            _console().print("All weights fit. Nothing was written: no -o was given.")
+            console().print("All weights fit. Nothing was written: no -o was given.")
             return
-        with told(OSError, ValueError, ImportError):
-            write_whole(interop.state_dict(loaded), output)
-        _console().print(f"All weights fit. Wrote {escape(str(output))}.")
+        write_whole(interop.state_dict(loaded), output)
+        console().print(f"All weights fit. Wrote {escape(shown(str(output)))}.")
 
     _exit(work)
 
@@ -121,6 +128,8 @@ def verify(
         Path | None, typer.Option(help="Weights of the PyTorch network. Default: initial ones.")
     ] = None,
     key: Key = None,
+    rename: Rename = None,
+    drop: Drop = None,
     lane: Annotated[list[Lane] | None, typer.Option(help="Default: both.")] = None,
     layers: Annotated[bool, typer.Option(help="Compare the layers alone, too.")] = True,
     seed: Annotated[int, typer.Option(help="Of initial weights and random graphs.")] = 0,
@@ -140,9 +149,10 @@ def verify(
         theirs = make_torch(pyg, seed)
         ours = make_equinox(eqx)
         if checkpoint is not None:
-            _load_torch(theirs, checkpoint, key)
-        with told(ValueError, code=NO):
-            interop.load_state_dict(ours, theirs.state_dict())
+            load_torch(theirs, ours, checkpoint, key, parse(rename or [], drop or []))
+        elif rename or drop:
+            raise Problem("--rename and --drop are about --checkpoint")
+        load(ours, into(ours, theirs.state_dict(), parse([], [])))
         given = _data.inputs(data, theirs, seed)
         graphs = _data.num_graphs(theirs, given)
         lanes = tuple(lane or Lane)
@@ -155,17 +165,17 @@ def verify(
                 raise Problem(f"the PyTorch network cannot be called with the data ({text})") from (
                     error
                 )
-        _console().print(render(found.result))
+        console().print(render(found.result))
         for name, reason in found.alone.items():
             line = (reason.splitlines() or [""])[0]
-            _console().print(escape(f"{name} was compared as part of the network only: {line}"))
+            console().print(escape(f"{name} was compared as part of the network only: {line}"))
         if found.first:
-            _console().print(escape(f"The first layer that differs is {found.first}."))
+            console().print(escape(f"The first layer that differs is {found.first}."))
         with told(OSError):
             if json:
                 found.result.save(json)
             if html:
-                html.write_text(to_html(found.result))
+                html.write_text(to_html(found.result), encoding="utf-8")
         code = found.result.exit_code
         raise typer.Exit(NOT_COMPARED if code == 2 else code)
 
@@ -177,28 +187,25 @@ def _exit(work: Callable[[], None]) -> None:
     try:
         work()
     except Problem as problem:
-        Console(stderr=True, soft_wrap=True).print(f"error: {problem}", markup=False)
+        print_error(str(problem))
         raise typer.Exit(problem.code) from None
 
 
-def _read(checkpoint: Path, key: str | None) -> dict[str, Any]:
-    with told(FileNotFoundError, ValueError, ImportError, OSError):
-        return interop.read_state_dict(checkpoint, key)
-
-
-def _load_torch(network: Any, checkpoint: Path, key: str | None) -> None:
-    tensors = interop.to_pyg(_read(checkpoint, key))
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise Problem(f"{checkpoint.name} does not fit the PyTorch network: {error}", NO) from error
+def _ported(checkpoint: Path, key: str | None, names: Names, model: str) -> Any:
+    found = read(checkpoint, key, names)
+    network = make_equinox(model)
+    fitted = into(network, found, names)
+    rows = _mapping.rows(interop.state_dict(network), fitted)
+    console().print(_mapping.table(rows, f"{checkpoint.name} into {model}"))
+    _warn_of_infinities(found)
+    return load(network, fitted)
 
 
 def _warn_of_infinities(found: dict[str, Any]) -> None:
     bad = [name for name, array in found.items() if not _mapping.finite(array)]
     if bad:
-        names = ", ".join(bad)
-        Console(stderr=True, soft_wrap=True).print(f"warning: not finite: {names}", markup=False)
+        names = shown(", ".join(bad))
+        error_console().print(f"warning: not finite: {names}", markup=False)
 
 
 def _follow(bar: Progress) -> Callable[[str, int, int], None]:
@@ -213,9 +220,4 @@ def _follow(bar: Progress) -> Callable[[str, int, int], None]:
 def _bar() -> Progress:
     text = TextColumn("{task.description}")
     columns = (text, BarColumn(), MofNCompleteColumn(), TextColumn("layers"), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
+    return Progress(*columns, console=error_console(), transient=True)

@@ -19,4 +19,4 @@ def told(*errors: type[Exception], code: int = UNUSABLE) -> Iterator[None]:
     try:
         yield
     except errors as error:
-        raise Problem(str(error), code) from error
+        raise Problem(str(error) or type(error).__name__, code) from error

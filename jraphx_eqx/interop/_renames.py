@@ -9,6 +9,7 @@ Read from the sources of PyG 1.4.3, 1.5.0, 1.6.3, 1.7.2, 2.0.4, 2.3.1, 2.4.0 and
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import numpy as np
 
 from ..data import is_traced
@@ -47,7 +48,7 @@ def _dotted(name):
 def _one_linear(first, second, *attention):
     # One layer under two names, unless it was made for bipartite graphs.
     def new(old):
-        if second in old and not _same(old[first], old[second]):
+        if second in old and not same(old[first], old[second]):
             return None
         out = {"lin.weight": old[first]}
         names = ("att_src", "att_dst")
@@ -124,76 +125,79 @@ _RENAMES: dict[type, tuple[Rename, ...]] = {
 
 
 def with_new_names(
-    mapping: Mapping[str, Any],
-    expected: Mapping[str, Any],
-    modules: Mapping[str, Any],
-    as_array: Callable[[Any], Any],
-) -> tuple[dict[str, Any], list[str]]:
-    """A state dict under the names of today, and what was done to it, in words.
+    found: Mapping[str, Any], expected: Mapping[str, Any], modules: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, list[str]], list[str]]:
+    """A state dict under the names of today, where these came from, and what was done, in words.
 
     **Arguments:**
 
-    - `mapping`: the state dict.
+    - `found`: the state dict: arrays, or anything else that is left as it is.
     - `expected`: what the module has, by name.
     - `modules`: the parts of the module, by the path that their names begin with.
-    - `as_array`: makes an array of a value.
     """
-    mapping, notes = dict(mapping), []
-    _strip_data_parallel(mapping, expected, notes)
+    out = _Renamed(dict(found), {}, [])
     for path, layer in modules.items():
         prefix = f"{path}." if path else ""
         for rename in _RENAMES.get(type(layer), ()):
-            _apply(rename, layer, prefix, mapping, expected, as_array, notes)
+            _apply(rename, layer, prefix, out, expected)
         if type(layer) is SAGPooling:
-            _add_sign(layer, prefix, mapping, expected, notes)
-    return mapping, notes
+            _add_sign(layer, prefix, out, expected)
+    return out
 
 
-def _apply(rename, layer, prefix, mapping, expected, as_array, notes):
-    names = [name for name in (*rename.old, *rename.optional) if prefix + name in mapping]
+class _Renamed(NamedTuple):
+    found: dict[str, Any]
+    origins: dict[str, list[str]]
+    notes: list[str]
+
+
+def _apply(rename, layer, prefix, out, expected):
+    found = out.found
+    names = [name for name in (*rename.old, *rename.optional) if prefix + name in found]
     # A name of today is not an old one.
     outdated = [name for name in names if prefix + name not in expected]
     if not outdated or not set(rename.old) <= set(names) or not rename.allowed(layer):
         return
-    old = {name: as_array(mapping[prefix + name]) for name in names}
-    if any(value is None for value in old.values()):
+    old = {name: found[prefix + name] for name in names}
+    if not all(map(eqx.is_array, old.values())):
         return
     new = rename.new(old)
-    if new is None or any(prefix + name in mapping for name in new if name not in names):
+    if new is None or any(prefix + name in found for name in new if name not in names):
         return
     if any(prefix + name not in expected for name in new):
         return
     for name in names:
-        del mapping[prefix + name]
-    mapping.update({prefix + name: value for name, value in new.items()})
+        del found[prefix + name]
+    found.update({prefix + name: value for name, value in new.items()})
+    for name, value in new.items():
+        sources = [then for then in names if _same_memory(value, old[then])] or outdated
+        out.origins[prefix + name] = [prefix + then for then in sources]
     changed = ", ".join(f"{prefix}{name}" for name in outdated)
     now = ", ".join(f"{prefix}{name}" for name in new if name not in names)
-    notes.append(f"{changed} (before PyG {rename.before}) as {now}")
+    out.notes.append(f"{changed} (before PyG {rename.before}) as {now}")
 
 
-def _add_sign(layer, prefix, mapping, expected, notes):
+def _add_sign(layer, prefix, out, expected):
     # PyG 2.4 gave the pooling a number whose sign multiplies the scores. It had been 1.
     name = f"{prefix}select.weight"
-    scorer = any(other.startswith(f"{prefix}gnn.") for other in mapping)
-    if name in mapping or name not in expected or not scorer:
+    scorer = any(other.startswith(f"{prefix}gnn.") for other in out.found)
+    if name in out.found or name not in expected or not scorer:
         return
     if not isinstance(layer.select, SelectTopK):
         return
-    mapping[name] = np.ones((1, 1), np.dtype(expected[name].dtype))
-    notes.append(f"{name}, which PyG before 2.4 did not have, as 1")
+    out.found[name] = np.ones((1, 1), np.dtype(expected[name].dtype))
+    out.origins[name] = []
+    out.notes.append(f"{name}, which PyG before 2.4 did not have, as 1")
 
 
-def _strip_data_parallel(mapping, expected, notes):
-    # torch.nn.DataParallel wraps a model as its `module`.
-    wrapped = all(str(name).startswith("module.") for name in mapping)
-    if mapping and wrapped and not any(name.startswith("module.") for name in expected):
-        values = {name.removeprefix("module."): value for name, value in mapping.items()}
-        mapping.clear()
-        mapping.update(values)
-        notes.append("all names without the 'module.' of torch.nn.DataParallel")
+def _same_memory(left, right):
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        return np.may_share_memory(left, right)
+    return left is right
 
 
-def _same(left, right):
+def same(left: Any, right: Any) -> bool:
+    """Whether two arrays have one shape and the same bits."""
     if is_traced(left, right):
         return left is right
     left, right = np.asarray(left), np.asarray(right)

@@ -1,5 +1,4 @@
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -9,11 +8,9 @@ import numpy as np
 from jaxtyping import Array
 
 from .._warn import warn
-from ..data import is_traced
 from ..nn import Sequential
 from ..nn.models import GraphSequential
-from ._arrays import as_array
-from ._renames import with_new_names
+from ._fit import Fit, fit
 
 _Module = TypeVar("_Module")
 
@@ -59,8 +56,13 @@ def load_state_dict(module: _Module, mapping: Mapping[str, Any]) -> _Module:
 
     Names that PyG has changed are known: a state dict of an older release, back to 1.4, is loaded
     with a warning that says what was done. `conv.weight` of a `GCNConv` before 2.0 is the transpose
-    of `conv.lin.weight`, for instance. The prefix `module.` of `torch.nn.DataParallel` is left out
-    likewise.
+    of `conv.lin.weight`, for instance. The same warning says what was left out of the names:
+
+    - what wrappers put before all of them: `module.` of `torch.nn.DataParallel`, `model.` as usual
+        in Lightning, or any other beginning, if no name fits with it and most do without it;
+    - `_orig_mod.` of `torch.compile`, also within a name, and the `n_averaged` of `AveragedModel`;
+    - the second name of a layer that PyTorch has under two names, if all its values are equal to
+        those of the first, and not all the same number.
 
     **Arguments:**
 
@@ -72,23 +74,22 @@ def load_state_dict(module: _Module, mapping: Mapping[str, Any]) -> _Module:
     **Raises:** `ValueError` that lists all names that are missing, not expected, or hold something
     of another shape or dtype.
     """
-    names, leaves, structure = _named_leaves(module)
-    expected = {name: leaf for name, leaf in zip(names, leaves, strict=True) if name is not None}
-    mapping, notes = with_new_names(mapping, expected, _modules(module), as_array)
-    found = {name: as_array(mapping[name]) for name in mapping.keys() & expected.keys()}
-    problems = [
-        *_problems_of_names("missing", expected.keys(), mapping.keys()),
-        *_problems_of_names("unexpected", mapping.keys(), expected.keys()),
-        *_misfits(expected, found, mapping),
-    ]
-    if problems:
-        lines = "".join(f"\n  - {problem}" for problem in problems)
+    found = fit(state_dict(module), parts_by_path(module), mapping)
+    loaded = load_fit(module, found)
+    if found.notes:
+        lines = "".join(f"\n  - {note}" for note in found.notes)
+        warn(f"the state dict was loaded under other names:{lines}")
+    return loaded
+
+
+def load_fit(module: _Module, found: Fit) -> _Module:
+    """The module with the arrays that `fit` found for it."""
+    if found.problems:
+        lines = "".join(f"\n  - {problem}" for _, problem in found.problems)
         raise ValueError(f"the state dict does not fit {type(module).__name__}:{lines}")
-    if notes:
-        lines = "".join(f"\n  - {note}" for note in notes)
-        warn(f"old names in the state dict were loaded:{lines}")
+    names, leaves, structure = _named_leaves(module)
     new = [
-        leaf if name is None else _copy(found[name], leaf)
+        leaf if name is None else _copy(found.arrays[name], leaf)
         for name, leaf in zip(names, leaves, strict=True)
     ]
     return jax.tree_util.tree_unflatten(structure, new)
@@ -106,7 +107,7 @@ def _named_leaves(module):
     return names, leaves, structure
 
 
-def _modules(module):
+def parts_by_path(module: Any) -> dict[str, Any]:
     """The parts of a module by the path that the names of their arrays begin with."""
     paths, _ = jax.tree_util.tree_flatten_with_path(module)
     return {name: node for path, _ in paths for name, node in _steps(module, path)[:-1]}
@@ -131,53 +132,6 @@ def _steps(module, path):
         node = child
         steps.append((".".join(parts), node))
     return steps
-
-
-def _problems_of_names(kind: str, names: Iterable[str], others: Iterable[str]) -> list[str]:
-    """What is in `names` only, each with the similar names that are in `others` only."""
-    candidates = sorted(str(name) for name in set(others) - set(names))
-    problems = []
-    for name in sorted(str(name) for name in set(names) - set(others)):
-        near = difflib.get_close_matches(name, candidates, n=2)
-        hint = f" (similar: {', '.join(map(repr, near))})" if near else ""
-        problems.append(f"{kind}: {name!r}{hint}")
-    return problems
-
-
-def _misfits(expected, found, mapping):
-    for name, leaf in expected.items():
-        if name not in found:
-            continue
-        value = found[name]
-        if value is None:
-            yield f"{name!r} must be an array or a tensor, got {type(mapping[name]).__name__}"
-            continue
-        if value.shape != leaf.shape:
-            transposed = value.shape == leaf.shape[::-1]
-            hint = "; it looks transposed" if transposed else ""
-            yield f"{name!r} must have shape {leaf.shape}, got {value.shape}{hint}"
-        if value.dtype != leaf.dtype and not _same_integers(value, leaf.dtype):
-            yield (
-                f"{name!r} must have dtype {leaf.dtype.name}, got {value.dtype.name}"
-                f"{_dtype_hint(leaf.dtype, value.dtype)}"
-            )
-
-
-def _dtype_hint(expected, got):
-    if not (jnp.issubdtype(expected, jnp.inexact) and jnp.issubdtype(got, jnp.inexact)):
-        return ""
-    hint = f"; make the module with dtype={got.name}, or cast the values yourself"
-    if got == np.float64 and jnp.result_type(float) != np.float64:
-        hint += " (JAX has float64 only with jax_enable_x64)"
-    return hint
-
-
-def _same_integers(value, dtype):
-    """Whether the numbers are the same in `dtype`: PyTorch counts in 64 bits, JAX in 32."""
-    kinds = [jnp.issubdtype(one, jnp.integer) for one in (value.dtype, dtype)]
-    if not all(kinds) or is_traced(value):
-        return False
-    return bool(np.all(np.asarray(value).astype(dtype) == np.asarray(value)))
 
 
 def _copy(value, leaf):

@@ -307,7 +307,7 @@ def _read(place: Path) -> tuple[References | None, list[str]]:
         schema = manifest["schema"]
     except FileNotFoundError:
         return None, [f"{MANIFEST} is missing; write the references with record"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         return None, [f"{MANIFEST} cannot be read: {type(error).__name__}: {error}"]
     if schema != SCHEMA:
         return None, [f"{MANIFEST} has schema {schema}, this version reads {SCHEMA}"]

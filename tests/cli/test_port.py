@@ -149,6 +149,108 @@ def test_a_rename_makes_other_names_fit(folder):
     assert "THEIRS=OURS" in ported("other.npz", "--rename", "first.b", code=2)
     twice = ported("other.npz", "--rename", "first.b=conv.lin.weight", code=2)
     assert "two weights would get the name 'conv.lin.weight'" in twice
+    assert "would have no name" in ported("other.npz", "--rename", "first.b=", code=2)
+    assert "no regular expression" in ported("other.npz", "--rename", "first(=a", code=2)
+    assert "does not suit 'first'" in ported("other.npz", "--rename", r"first=\1", code=2)
+
+
+def fits(out):
+    """That the table has no mark but the true ones."""
+    return "All weights fit" in out and "does not fit" not in out and " / " not in out
+
+
+def test_a_regular_expression_renames_all_that_it_matches(folder):
+    theirs = {f"gnn.{n.replace('.weight', '.w')}": a for n, a in weights().items()}
+    write_state_dict(theirs, "other.npz")
+    rules = ("--rename", r"^gnn\.(\w+)\.=\1.", "--rename", r"\.w$=.weight")
+    out = ported("other.npz", *rules, code=1)
+    assert "missing: 'conv.lin.weight' (similar: 'conv.lin.w')" in out  # renamed once only
+    assert fits(ported("other.npz", "--rename", r"(.+)\.w$=\1.weight", "-o", "out.npz", code=0))
+    for name, array in read_state_dict("out.npz").items():
+        np.testing.assert_array_equal(array, weights()[name])
+
+
+def test_a_name_in_full_is_that_name_alone_and_comes_first(folder):
+    theirs = {"a": weights()["conv.bias"], "a.b": weights()["conv.lin.weight"]}
+    write_state_dict({**theirs, "a.c": weights()["pool.select.weight"]}, "other.npz")
+    rules = ("--rename", "^a.b=conv.lin.weight", "--rename", "a.c=pool.select.weight")
+    out = ported("other.npz", *rules, "--rename", "a=conv.bias", code=0)
+    assert fits(out) and [line.split()[:2] for line in out.splitlines() if "float32" in line] == [
+        ["conv.lin.weight", "a.b"],
+        ["conv.bias", "a"],
+        ["pool.select.weight", "a.c"],
+    ]
+
+
+def test_a_rename_goes_together_with_a_wrapper(folder):
+    theirs = {f"model.{name}": array for name, array in renamed("conv.bias", "first").items()}
+    write_state_dict(theirs, "other.npz")
+    for rule in ("model.first=conv.bias", "first=conv.bias", "model.first=model.conv.bias"):
+        out = ported("other.npz", "--rename", rule, code=0)
+        assert fits(out) and "note: the names are those of the checkpoint without 'model.'" in out
+        assert "model.first" in out  # the name in the file
+
+
+def test_what_is_dropped_is_said_and_what_is_not_there_cannot_be(folder):
+    more = {"model.criterion.weight": np.ones(2), "model.aux.0.w": np.ones(3), "metric": np.ones(1)}
+    theirs = {f"model.{name}": array for name, array in weights().items()}
+    write_state_dict({**theirs, **more}, "other.npz")
+    left = ported("other.npz", code=1)
+    marked = [line for line in left.splitlines() if line.rstrip().endswith("does not fit")]
+    assert left.count("unexpected") == len(marked) == 3
+    out = ported(
+        "other.npz", "--drop", r"\.(criterion|aux)\.", "--drop", "metric", "-o", "o.npz", code=0
+    )
+    dropped = "metric, model.aux.0.w, model.criterion.weight"
+    assert fits(out) and f"note: left out by --drop: {dropped}\n" in out
+    assert set(read_state_dict("o.npz")) == set(weights())
+    assert "has no 'nothing'" in ported("other.npz", "--drop", "nothing", code=2)
+    assert "missing: 'conv.bias'" in ported("other.npz", "--drop", "conv.bias", code=1)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod."])
+def test_a_wrapped_checkpoint_is_ported_and_its_table_marks_nothing(folder, prefix):
+    write_state_dict({prefix + name: array for name, array in weights().items()}, "other.npz")
+    out = ported("other.npz", "-o", "out.npz", code=0)
+    assert fits(out) and "note: the names are" in out and "Warning" not in out
+    rows = [line.split()[:2] for line in out.splitlines() if "float32" in line]
+    assert rows == [[name, prefix + name] for name in weights()]
+    for name, array in read_state_dict("out.npz").items():
+        np.testing.assert_array_equal(array, weights()[name])
+
+
+def test_old_names_and_second_names_are_in_the_table_as_they_went(folder):
+    theirs = without("conv.lin.weight")
+    theirs |= {"conv.weight": weights()["conv.lin.weight"].T, "pool2.select.weight": np.float32(1)}
+    theirs["pool2.select.weight"] = theirs["pool.select.weight"]
+    write_state_dict(theirs, "other.npz")
+    out = ported("other.npz", code=0)
+    assert fits(out) and "note: conv.weight (before PyG 2.0) as conv.lin.weight\n" in out
+    assert "note: 'pool2' has the values of 'pool', and is taken as its second name\n" in out
+    assert ["conv.lin.weight", "conv.weight", "(4,", "3)"] in [
+        line.split()[:4] for line in out.splitlines()
+    ]
+    assert "pool.select.weight, pool2.select.weight" in " ".join(out.split())
+
+
+def test_integers_of_another_width_fit(folder):
+    (folder / "net_of_mine.py").write_text(
+        NETWORK + "\n\ndef norm():\n    from jraphx_eqx.nn.norm import BatchNorm1d\n"
+        "    return BatchNorm1d(2)\n"
+    )
+    sys.modules.pop("net_of_mine", None)
+    state = {name: np.ones(2, np.float32) for name in ("weight", "bias", "running_var")}
+    state |= {"running_mean": np.ones(2, np.float32), "num_batches_tracked": np.array(7)}
+    write_state_dict(state, "norm.npz")
+    out = called("port", "norm.npz", "--model", "net_of_mine:norm", code=0)
+    assert "does not fit" not in out and "int32 / int64" in out
+
+
+def test_a_layer_without_a_twin_is_named(folder):
+    lstm = {f"readout.lstm.weight_{k}_l0": np.ones((4, 4), np.float32) for k in ("ih", "hh")}
+    write_state_dict({**weights(), **lstm}, "other.npz")
+    out = ported("other.npz", code=1)
+    assert "'readout' has the weights of torch_geometric.nn.Set2Set (or LSTMAggregation)" in out
 
 
 def test_a_write_that_fails_leaves_no_trace(folder, monkeypatch):
@@ -171,11 +273,14 @@ def test_a_write_that_fails_leaves_no_trace(folder, monkeypatch):
         (("good.safetensors", "--model", "net_of_mine:Nat"), "there is no 'Nat' in net_of_mine"),
         (("good.safetensors", "--model", "net_of_mine:number"), "an equinox.Module, got int"),
         (("good.safetensors", "--model", "net_of_mine:broken"), "RuntimeError: no such file of s"),
-        (("good.safetensors", "--model", "net_of_mine:Net", "-o", "out.txt"), ".txt"),
+        (("none.npz", "--model", "x:Y", "-o", "out.txt"), ".npz, got 'out.txt'"),
+        (("none.npz", "--model", "x:Y", "-o", "no/out.npz"), "no/out.npz cannot be written"),
+        (("none.npz", "--model", "x:Y", "-o", "folder.npz"), "folder.npz is a folder or a device"),
         (("net_of_mine.py", "--model", "net_of_mine:Net"), "net_of_mine.py"),
     ],
 )
 def test_what_cannot_be_used_is_told_in_one_line(folder, arguments, message):
+    (folder / "folder.npz").mkdir()
     out = called("port", *arguments, code=2)
     [line] = [line for line in out.splitlines() if line.startswith("error: ")]
     assert message in line

@@ -1,4 +1,8 @@
+import io
 import sys
+import tracemalloc
+import warnings
+import zipfile
 
 import equinox as eqx
 import jax
@@ -51,6 +55,12 @@ def test_bfloat16_goes_through_safetensors_and_is_refused_by_npz(tmp_path):
         write_state_dict(layer, tmp_path / "layer.npz")
 
 
+@pytest.mark.parametrize("suffix", [".NPZ", ".Safetensors"])
+def test_a_suffix_may_be_in_capitals(tmp_path, suffix):
+    write_state_dict(ARRAYS, tmp_path / f"net{suffix}")
+    assert read_state_dict(tmp_path / f"net{suffix}").keys() == ARRAYS.keys()
+
+
 @pytest.mark.parametrize("call", [read_state_dict, lambda path: write_state_dict({}, path)])
 def test_another_suffix_is_refused(tmp_path, call):
     with pytest.raises(ValueError, match=r"path must end in one of \.pt, .*\.npz, got 'net\.onnx'"):
@@ -67,12 +77,109 @@ def test_a_damaged_file_is_refused(tmp_path, suffix, content):
 
 def test_pickled_objects_are_not_read_from_npz(tmp_path):
     np.savez(tmp_path / "net.npz", code=np.array([object()]))
-    with pytest.raises(ValueError, match=r"net\.npz cannot be read.*allow_pickle"):
+    with pytest.raises(ValueError, match=r"net\.npz cannot be read.*'code' has dtype object"):
         read_state_dict(tmp_path / "net.npz")
     np.save(tmp_path / "one.npy", np.ones(2))
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
     with pytest.raises(ValueError, match="one array without a name"):
         read_state_dict(tmp_path / "one.npz")
+
+
+def npz(path, *members):
+    """An archive of these names and contents; an array is written as NumPy does."""
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        warnings.simplefilter("ignore")  # of names that are there already
+        for name, content in members:
+            if isinstance(content, np.ndarray):
+                buffer = io.BytesIO()
+                np.save(buffer, content)
+                content = buffer.getvalue()
+            archive.writestr(name, content)
+
+
+def test_another_order_of_bytes_arrives_in_that_of_the_machine(tmp_path):
+    np.savez(tmp_path / "net.npz", a=np.array([1.5, -2], ">f4"), b=np.arange(6).reshape(2, 3).T)
+    found = read_state_dict(tmp_path / "net.npz")
+    assert found["a"].dtype == np.float32 and found["a"].dtype.isnative
+    np.testing.assert_array_equal(found["a"], [1.5, -2])
+    np.testing.assert_array_equal(found["b"], [[0, 3], [1, 4], [2, 5]])
+
+
+def header(text):
+    """The beginning of a `.npy` file with this text for its header."""
+    encoded = text.encode()
+    return b"\x93NUMPY\x01\x00" + len(encoded).to_bytes(2, "little") + encoded
+
+
+DEEP = "{'descr': '<f4', 'fortran_order': False, 'shape': " + "(" * 2000 + ")" * 2000 + "}"
+HUGE = "{'descr': '<f4', 'fortran_order': False, 'shape': (10000000000,), }"
+BAD_NPZ = {
+    "text": ([("a.npy", np.array(["x"]))], "'a' has dtype <U1; it must hold numbers"),
+    "dates": ([("a.npy", np.array(["2020"], "M8[Y]"))], r"'a' has dtype datetime64\[Y\]; it must"),
+    "a foreign member": (
+        [("a.npy", np.ones(2)), ("a.txt", b"hello")],
+        r"its member 'a\.txt' is no array, which ends in \.npy",
+    ),
+    "two of a name": ([("a.npy", np.ones(2)), ("a.npy", np.zeros(2))], "it holds 'a' twice"),
+    "no array inside": ([("a.npy", b"hello")], "the header of 'a' cannot be read"),
+    "a deep header": ([("a.npy", header(DEEP))], "the header of 'a' cannot be read"),
+    "a long array": (
+        [("a.npy", header(HUGE) + bytes(8))],
+        "'a' declares 40,000,000,000 bytes and holds 8",
+    ),
+    "escapes": ([("\x1b[31m.txt", b"hello")], r"its member '\\x1b\[31m\.txt' is no array"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_NPZ)
+def test_an_npz_that_holds_something_else_is_refused_in_one_line(tmp_path, name):
+    members, message = BAD_NPZ[name]
+    npz(tmp_path / "net.npz", *members)
+    with pytest.raises(
+        ValueError, match=r"^net\.npz cannot be read as \.npz: " + message
+    ) as caught:
+        read_state_dict(tmp_path / "net.npz")
+    assert "\n" not in str(caught.value)
+
+
+def peak(work):
+    """The most memory that Python and NumPy had at once, and what came."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        out = work()
+        return tracemalloc.get_traced_memory()[1] - before, out
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_of_zeros_is_refused_before_it_is_expanded(tmp_path):
+    zeros = [(f"{i}.npy", np.zeros(2**22)) for i in range(3)]  # 96 MiB
+    npz(tmp_path / "net.npz", *zeros)
+    held = (tmp_path / "net.npz").stat().st_size
+    assert held < 2**17
+
+    def read():
+        with pytest.raises(
+            ValueError, match=f": it holds {held:,} bytes and declares arrays of 100,6"
+        ):
+            read_state_dict(tmp_path / "net.npz")
+
+    assert peak(read)[0] < 2**20
+    npz(tmp_path / "net.npz", *zeros[:1])  # 32 MiB do no harm
+    assert read_state_dict(tmp_path / "net.npz")["0"].shape == (2**22,)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_an_honest_file_needs_at_most_twice_its_size(tmp_path, suffix):
+    state = {f"{i}.weight": np.full((256, 1024), i, np.float32) for i in range(8)}  # 8 MiB
+    write_state_dict(state, tmp_path / f"net{suffix}")
+    size = (tmp_path / f"net{suffix}").stat().st_size
+    most, found = peak(lambda: read_state_dict(tmp_path / f"net{suffix}"))
+    assert size < most < 2.1 * size and len(found) == 8
+    # `write_state_dict` copies nothing but what the format itself does.
+    most, _ = peak(lambda: write_state_dict(found, tmp_path / f"more{suffix}"))
+    assert most < 2.1 * size
 
 
 def test_what_is_no_array_is_named_and_nothing_is_written(tmp_path):

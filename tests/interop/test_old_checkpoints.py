@@ -92,7 +92,7 @@ def test_the_notice_says_what_was_done():
         conv = load_state_dict(GCNConv(4, 3, key=KEY), state)
     assert conv.lin.weight.shape == (3, 4)
     assert str(caught[0].message) == (
-        "old names in the state dict were loaded:\n  - weight (before PyG 2.0) as lin.weight"
+        "the state dict was loaded under other names:\n  - weight (before PyG 2.0) as lin.weight"
     )
     assert caught[0].filename == __file__
 
@@ -155,7 +155,7 @@ def test_names_that_no_release_had_or_that_meant_something_else_fail(name):
 def test_weights_saved_from_data_parallel_load():
     layer = GCNConv(3, 2, key=KEY)
     state = {f"module.{name}": value for name, value in state_dict(layer).items()}
-    with pytest.warns(UserWarning, match=r"without the 'module\.' of torch\.nn\.DataParallel"):
+    with pytest.warns(UserWarning, match=r"of the checkpoint without 'module\.'"):
         loaded = load_state_dict(GCNConv(3, 2, key=jax.random.key(1)), state)
     assert bool(eqx.tree_equal(loaded, layer))
 

@@ -146,10 +146,11 @@ def test_a_file_that_is_not_listed(folder):
     assert refused(folder) == ["more.npz is not listed in manifest.json"]
 
 
-def test_a_manifest_that_is_not_json(folder):
-    (folder / SPEC.name / "manifest.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "[" * 100_000], ids=["short", "deep"])
+def test_a_manifest_that_is_not_json(folder, text):
+    (folder / SPEC.name / "manifest.json").write_text(text)
     [problem] = refused(folder)
-    assert problem.startswith("manifest.json cannot be read")
+    assert problem.startswith("manifest.json cannot be read") and "\n" not in problem
 
 
 def test_another_schema(folder):

@@ -1,0 +1,44 @@
+"""Layers of PyG and PyTorch that have no twin here, by the names of their weights."""
+
+from collections.abc import Iterable
+
+# What a checkpoint has of each, below the name of the layer. A name that ends in a dot stands for
+# all that begin so.
+_LAYERS: dict[str, tuple[str, ...]] = {
+    "torch_geometric.nn.Set2Set (or LSTMAggregation)": ("lstm.weight_ih_l0", "lstm.weight_hh_l0"),
+    "torch_geometric.nn.GRUAggregation": ("gru.weight_ih_l0", "gru.weight_hh_l0"),
+    "torch_geometric.nn.AttentionalAggregation": ("gate_nn.",),
+    "torch_geometric.nn.SetTransformerAggregation": ("pma.seed", "encoders.", "decoders."),
+    "torch_geometric.nn.ASAPooling": ("gnn_score.lin1.weight", "att.weight", "lin.weight"),
+    "torch_geometric.nn.PANPooling": ("p", "beta", "select.weight"),
+    "torch_geometric.nn.MemPooling": ("k", "conv.weight", "lin.weight"),
+    "torch_geometric.nn.GATv2Conv": ("att", "lin_l.weight", "lin_r.weight"),
+    "torch_geometric.nn.TransformerConv": ("lin_key.weight", "lin_query.weight"),
+    "torch.nn.MultiheadAttention": ("in_proj_weight", "out_proj.weight"),
+    "torch.nn.LSTM or torch.nn.GRU": ("weight_ih_l0", "weight_hh_l0"),
+}
+
+
+def missing_twins(unexpected: Iterable[str]) -> dict[str, str]:
+    """The layers without a twin by their path, among weights that a network does not have."""
+    names = set(unexpected)
+    out: dict[str, str] = {}
+    for layer, weights in _LAYERS.items():
+        for path in _paths(names, weights[0]):
+            inside = any(f"{path}.".startswith(f"{outer}.") for outer in out if outer)
+            if not inside and all(_has(names, path, weight) for weight in weights):
+                out[path] = layer
+    return out
+
+
+def _paths(names, weight):
+    """The paths of what may be a layer with such a weight."""
+    for name in sorted(names):
+        parts = f".{name}".split(f".{weight}")
+        if len(parts) > 1 and (weight.endswith(".") or parts[-1] == ""):
+            yield parts[0].removeprefix(".")
+
+
+def _has(names, path, weight):
+    name = f"{path}.{weight}" if path else weight
+    return any(n.startswith(name) for n in names) if weight.endswith(".") else name in names

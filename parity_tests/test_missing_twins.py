@@ -1,0 +1,61 @@
+"""A layer of PyG that has no twin is named by the weights that a checkpoint has of it."""
+
+import pytest
+import torch
+import torch_geometric.nn as pyg
+
+from jraphx_eqx.interop import from_pyg, load_state_dict
+
+LAYERS = {
+    "torch_geometric.nn.Set2Set": lambda: pyg.Set2Set(4, 2),
+    "LSTMAggregation": lambda: pyg.aggr.LSTMAggregation(4, 4),
+    "torch_geometric.nn.GRUAggregation": lambda: pyg.aggr.GRUAggregation(4, 4),
+    "torch_geometric.nn.AttentionalAggregation": lambda: pyg.aggr.AttentionalAggregation(
+        torch.nn.Sequential(torch.nn.Linear(4, 1))
+    ),
+    "torch_geometric.nn.SetTransformerAggregation": lambda: pyg.aggr.SetTransformerAggregation(4),
+    "torch_geometric.nn.ASAPooling": lambda: pyg.ASAPooling(4),
+    "torch_geometric.nn.PANPooling": lambda: pyg.PANPooling(4),
+    "torch_geometric.nn.MemPooling": lambda: pyg.MemPooling(4, 4, 2, 2),
+    "torch_geometric.nn.GATv2Conv": lambda: pyg.GATv2Conv(4, 4),
+    "torch_geometric.nn.TransformerConv": lambda: pyg.TransformerConv(4, 4),
+    "torch.nn.MultiheadAttention": lambda: torch.nn.MultiheadAttention(4, 2),
+    "torch.nn.LSTM": lambda: torch.nn.LSTM(4, 4),
+    "torch.nn.GRU": lambda: torch.nn.GRU(4, 4),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("path", ["readout", "blocks.0.readout"])
+def test_a_layer_without_a_twin_is_named_once_and_where_it_is(name, path):
+    state = {f"{path}.{key}": value for key, value in LAYERS[name]().state_dict().items()}
+    with pytest.raises(ValueError, match="has no twin here") as caught:
+        load_state_dict({}, state)
+    [line] = [line for line in str(caught.value).splitlines() if "no twin" in line]
+    assert name in line and f"{path!r} has the weights of" in line
+    with pytest.raises(TypeError, match="from_pyg cannot convert"):  # or the line is wrong
+        from_pyg(LAYERS[name]())
+
+
+WITH_TWINS = [
+    pyg.GCNConv(4, 4),
+    pyg.GATConv(4, 4, edge_dim=2, residual=True),
+    pyg.SAGEConv(4, 4, project=True),
+    pyg.GraphConv(4, 4),
+    pyg.GIN(4, 4, 2, norm="batch_norm"),
+    pyg.TopKPooling(4),
+    pyg.SAGPooling(4),
+    pyg.GraphUNet(4, 4, 4, depth=2),
+    pyg.MLP([4, 4, 4]),
+    torch.nn.GRUCell(4, 4),
+    torch.nn.LSTMCell(4, 4),
+    torch.nn.Embedding(4, 4),
+]
+
+
+@pytest.mark.parametrize("module", WITH_TWINS, ids=lambda module: type(module).__name__)
+def test_a_layer_with_a_twin_is_taken_for_no_other(module):
+    state = {f"more.{key}": value for key, value in module.state_dict().items()}
+    with pytest.raises(ValueError, match="unexpected") as caught:
+        load_state_dict({}, state)
+    assert "no twin" not in str(caught.value)
