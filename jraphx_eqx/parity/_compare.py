@@ -2,9 +2,10 @@ from typing import Any
 
 import numpy as np
 
-from ._record import FAIL, Record
+from ._record import COARSE, FAIL, IMPRECISE, UNJUDGED, Record
 from ._tolerance import (
-    COARSE,
+    COARSE_ERROR,
+    COARSEST,
     DTYPES,
     EPS,
     IMPRECISE_ULP,
@@ -28,7 +29,8 @@ def compare(
     """Compares one tensor with its reference and writes what it finds into `record`.
 
     Presence, shape and kind of dtype must be equal, integers and booleans exactly; floats must have
-    equal NaNs and infinities and lie within the tolerance of their block.
+    equal NaNs and infinities and lie within the tolerance of their block. A tolerance above
+    `COARSEST` of the largest number is no pass but UNJUDGED.
 
     **Arguments:**
 
@@ -144,7 +146,22 @@ def _floats(record, ours, ref, ids, tau, rms) -> Record:
         _fail(record, f"error {record.max_abs:.2e} is {record.ratio:.3g} times the tolerance")
     elif record.rms_ratio > 1:
         _fail(record, f"rms error is {record.rms_ratio:.3g} times its limit")
+    else:
+        _refuse_coarse(record, tol, scale)
     return record
+
+
+def _refuse_coarse(record: Record, tol: np.ndarray, scale: np.ndarray) -> None:
+    """What lies within too large a tolerance is no pass. Where all is zero, the tolerance is the
+    smallest number there is."""
+    largest, worst = float(scale.max(initial=0.0)), int(tol.argmax())
+    limit = COARSEST[record.lane] * largest
+    if tol[worst] - TINY[record.lane] > limit:
+        record.tol, record.verdict = float(tol[worst]), UNJUDGED
+        record.message = (
+            f"rounding noise hides it: the tolerance is {tol[worst]:.1e}, which is above "
+            f"{COARSEST[record.lane]:g} of the largest number, {largest:.1e}"
+        )
 
 
 def _rms_ratio(blocks, error, scale, rms, lane) -> float:
@@ -158,9 +175,9 @@ def _rms_ratio(blocks, error, scale, rms, lane) -> float:
 def _flags(errors, scale, tau, lane) -> list[str]:
     flags = []
     if np.any(tau > IMPRECISE_ULP * EPS["f32"] * scale):
-        flags.append("IMPRECISE")
-    if EPS[lane] == EPS["f64"] and np.any(errors > COARSE * scale):
-        flags.append("COARSE")
+        flags.append(IMPRECISE)
+    if EPS[lane] == EPS["f64"] and np.any(errors > COARSE_ERROR * scale):
+        flags.append(COARSE)
     return flags
 
 

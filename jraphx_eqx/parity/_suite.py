@@ -24,7 +24,7 @@ class Suite:
 
     **Arguments:**
 
-    - `spec`, `cases`, `lanes`, `pairing`, `seed`, `weights`, `force`, `divergences`: as for
+    - `spec`, `cases`, `lanes`, `pairing`, `seed`, `weights`, `divergences`: as for
         [`run`][jraphx_eqx.parity.run]. That one of the spec's `input_classes` is in none of the
         cases fails.
 
@@ -37,7 +37,6 @@ class Suite:
     pairing: Literal["product", "rotate"] = "product"
     seed: int = 0
     weights: Literal["draw", "keep"] = "draw"
-    force: bool = False
     divergences: Sequence[Divergence] = ()
 
     def __post_init__(self):
@@ -72,7 +71,6 @@ class Suite:
             pairing=self.pairing,
             seed=self.seed,
             weights=self.weights,
-            force=self.force,
             complete=True,
             divergences=self.divergences,
         )

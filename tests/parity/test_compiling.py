@@ -29,9 +29,9 @@ def compared(*lanes, quick=False):
 @pytest.fixture(autouse=True)
 def nothing_compiled_before():
     candidates._options()
-    candidates.forget()
+    candidates.clear_caches()
     yield
-    candidates.forget()
+    candidates.clear_caches()
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_gradients_are_compiled_quickly_in_float64_or_if_asked_for(lane, quick, 
 @pytest.mark.parametrize("quick", [True, False])
 def test_values_alone_are_compiled_quickly_if_asked_for(quick, monkeypatch):
     monkeypatch.setattr(candidates, "_options", lambda: {"xla_no_such_option": True})
-    candidates.forget()
+    candidates.clear_caches()
     oracle = REFERENCES.oracle(SPEC, CONFIG, CASE, 0)
     at = (SPEC, CONFIG, CASE, SPEC.eqx(**CONFIG.options), oracle.inputs, oracle.weights, "f32")
     candidate = candidates.Candidate(*at, quick=quick)
