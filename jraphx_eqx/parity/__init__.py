@@ -7,7 +7,6 @@ layers of this package.
 from .._decide import decide as decide
 from .._decide import deciding as deciding
 from . import graphs as graphs
-from ._assert import assert_parity as assert_parity
 from ._bisect import Bisection as Bisection
 from ._bisect import bisect as bisect
 from ._case import Case as Case
@@ -22,8 +21,14 @@ from ._fault import Fault as Fault
 from ._html import to_html as to_html
 from ._lanes import LANES as LANES
 from ._layers import bisect_layers as bisect_layers
+from ._layers import call_layer as call_layer
+from ._layers import compare_layers as compare_layers
+from ._layers import layer_calls as layer_calls
 from ._mutate import UnreachedFault as UnreachedFault
 from ._mutate import mutate as mutate
+from ._pair import assert_parity as assert_parity
+from ._pair import pair as pair
+from ._record import FAIL as FAIL
 from ._record import ULP_EDGES as ULP_EDGES
 from ._record import Kill as Kill
 from ._record import Profile as Profile
@@ -51,4 +56,5 @@ from ._tolerance import tolerance as tolerance
 from ._torch import stable_sort as stable_sort
 from ._torch import watch_topk as watch_topk
 from ._weights import WeightMismatch as WeightMismatch
+from ._weights import leaf_name as leaf_name
 from ._weights import match as match

@@ -76,8 +76,12 @@ def compare_bits(record: Record, ours: Any, ref: Any, exact: np.ndarray) -> Reco
     return record
 
 
-def is_vacuous(ref: Any) -> bool:
-    """Whether agreement with `ref` says little: nearly all of it is zero or one constant."""
+def is_vacuous(ref: Any, alone: bool = False) -> bool:
+    """Whether agreement with `ref` says little: nearly all of it is zero or one constant.
+
+    With `alone`, as in a network of which there is a single case: only if all of it is zero. Most
+    of a gradient may be, for classes that do not occur.
+    """
     if ref is None or np.size(ref) == 0:
         return True
     values = np.ravel(ref)
@@ -85,6 +89,8 @@ def is_vacuous(ref: Any) -> bool:
         return False
     if not np.nanmax(np.abs(values), initial=0.0) >= 1e-30:
         return True
+    if alone:
+        return False
     zeros = np.mean(values == 0)
     same = np.mean(values == values[0]) if values.size >= 10 else 0.0
     return bool(max(zeros, same) > 0.9)
@@ -157,7 +163,7 @@ def _refuse_coarse(record: Record, tol: np.ndarray, scale: np.ndarray) -> None:
     largest, worst = float(scale.max(initial=0.0)), int(tol.argmax())
     limit = COARSEST[record.lane] * largest
     if tol[worst] - TINY[record.lane] > limit:
-        record.tol, record.verdict = float(tol[worst]), UNJUDGED
+        record.scale, record.tol, record.verdict = largest, float(tol[worst]), UNJUDGED
         record.message = (
             f"rounding noise hides it: the tolerance is {tol[worst]:.1e}, which is above "
             f"{COARSEST[record.lane]:g} of the largest number, {largest:.1e}"

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from ._candidate import Candidate
-from ._compare import compare_bits, is_vacuous
+from ._compare import compare, compare_bits, is_vacuous
 from ._metamorphic import compare_moves
 from ._oracle import AbstractOracle, Reference
 from ._record import FAIL, NOT_VERIFIED, UNJUDGED, UNUSED, ZERO
 from ._tolerance import MORE_RUNS
 from ._trial import Trial, first_lines, kind_of
-from ._weights import WeightMismatch
+from ._weights import WeightMismatch, leaves
 
 
 def run_trial(
@@ -34,7 +34,7 @@ def run_trial(
         return
     try:
         module = make_module()
-        candidate = trial.candidate(module, oracle.inputs, oracle.weights)
+        candidate = trial.candidate(module, oracle.inputs, _held(module, oracle))
         trial.record("weights", "weights", message=f"{len(oracle.weights)} weights matched")
         LANES[trial.lane](trial, module, oracle, candidate, reference)
     except WeightMismatch as error:
@@ -42,6 +42,13 @@ def run_trial(
     except Exception as error:
         message = f"ours raised {first_lines(error)}"
         trial.record("*", "run", verdict=FAIL, message=message)
+
+
+def _held(module: Any, oracle: AbstractOracle) -> dict[str, np.ndarray]:
+    """The weights without those further names of the same one that ours does not have."""
+    ours = leaves(module)
+    weights = oracle.weights.items()
+    return {name: w for name, w in weights if name not in oracle.tied or name in ours}
 
 
 def _compare_exactly(
@@ -86,9 +93,30 @@ def _compare_within_noise(
         name = record.tensor
         if name in reference.arrays:
             if not (record.verdict == UNJUDGED and {UNUSED, ZERO} & set(record.flags)):
-                says_nothing = record.verdict == UNJUDGED or is_vacuous(reference.arrays[name])
+                says_nothing = record.verdict == UNJUDGED or is_vacuous(
+                    reference.arrays[name], trial.spec.network
+                )
                 trial.book.vacuum(trial.lane, name, says_nothing)
             trial.profile(record, found.get(name), reference)
+    if trial.spec.network and oracle.buffers:
+        _move_buffers(trial, module, oracle)
+
+
+def _move_buffers(trial: Trial, module: Any, oracle: AbstractOracle) -> None:
+    """Compares the outputs for other running statistics and other buffers, since what has no
+    gradient, and a value that changes nothing, would be seen by nothing else."""
+    moved = {
+        n: w + (1 + abs(w)) / 4 if n in oracle.buffers else w
+        for n, w in _held(module, oracle).items()
+    }
+    other = oracle.moved({**oracle.weights, **moved})
+    reference = other.reference(tuple(choice.rows for choice in other.decide(trial.lane)))
+    candidate = trial.candidate(module, other.inputs, moved)
+    found = candidate.run(reference.chosen, {})
+    for name, ours in found.items():
+        ref, noise = reference.arrays.get(name), reference.noise.of(name, trial.lane)
+        record = trial.record(f"buffers moved: {name}", kind_of(name, ref))
+        compare(record, ours, ref, ids=reference.ids.get(name), tau=noise)
 
 
 LANES: dict[str, Callable[..., None]] = {

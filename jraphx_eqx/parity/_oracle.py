@@ -9,7 +9,14 @@ from ._case import Case
 from ._decisions import AbstractChoice
 from ._spec import Config, Decision, Spec
 from ._tolerance import DTYPES, FAR, JITTERED_RUNS, NEAR, Blocks, Noise, jitter
-from ._torch import is_float, random_rounding, run_torch, state_shapes
+from ._torch import (
+    buffer_names,
+    is_float,
+    random_rounding,
+    run_torch,
+    state_shapes,
+    tied_names,
+)
 from ._weights import draw
 
 # The rows that are forced, call by call.
@@ -23,7 +30,8 @@ class Reference:
     """What PyG computes in float64 for forced choices, and its float32 noise there.
 
     `low` is its result in float32. On dyadic inputs that is the reference wherever it equals the
-    float64 result; otherwise it is only shown beside ours.
+    float64 result; otherwise it is only shown beside ours. `tied` are further names of weights that
+    have several, each with the first.
     """
 
     choices: tuple[AbstractChoice, ...]
@@ -33,6 +41,7 @@ class Reference:
     cotangents: dict[str, dict[str, np.ndarray]]
     unused: set[str]
     low: dict[str, np.ndarray | None] = field(default_factory=dict)
+    tied: dict[str, str] = field(default_factory=dict)
 
     @property
     def chosen(self) -> Chosen:
@@ -51,11 +60,14 @@ class AbstractOracle(Protocol):
     inputs: dict[str, Any]
     weights: dict[str, np.ndarray]
     decision: Decision | None
+    tied: dict[str, str]
+    buffers: set[str]
 
     def decide(self, lane: str) -> Sequence[AbstractChoice]: ...
     def reference(self, chosen: Chosen) -> Reference: ...
     def listen(self, reference: Reference, runs: int) -> None: ...
     def dyadic(self) -> "AbstractOracle": ...
+    def moved(self, weights: Mapping[str, np.ndarray]) -> "AbstractOracle": ...
 
 
 class Oracle:
@@ -90,6 +102,8 @@ class Oracle:
         self.weights = dict(weights)
         if exact:
             self.inputs, self.weights = _dyadic(self.inputs), _dyadic(self.weights)
+        self.tied = tied_names(module)
+        self.buffers = buffer_names(module)
         self._references: dict[tuple[bytes, ...], Reference] = {}
 
     def dyadic(self) -> "Oracle":
@@ -119,7 +133,9 @@ class Oracle:
         arrays.update({name: np.zeros(self._shape(name)) for name in unused})
         low, _ = self._run("f32", chosen, cotangents)
         ids = self._ids(arrays, choices)
-        reference = Reference(tuple(choices), arrays, Noise(), ids, cotangents, unused, low)
+        reference = Reference(
+            tuple(choices), arrays, Noise(), ids, cotangents, unused, low, self.tied
+        )
         if not self.exact:
             self.listen(reference, JITTERED_RUNS)
         return reference

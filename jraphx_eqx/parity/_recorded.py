@@ -218,11 +218,17 @@ class RecordedOracle:
         self.inputs: dict[str, Any] = self._tree["inputs"]
         self.weights: dict[str, np.ndarray] = self._tree["weights"]
         self.decision: Decision | None = spec.decision(config)
+        self.tied: dict[str, str] = {}
+        self.buffers: set[str] = set()
         self._references: dict[int, Reference] = {}
 
     def dyadic(self) -> "RecordedOracle":
         """The same for the exact lane."""
         return RecordedOracle(*self._at, part="dyadic")
+
+    def moved(self, weights: Mapping[str, np.ndarray]) -> "RecordedOracle":
+        """Other weights were not recorded."""
+        raise ValueError("references hold the results for one set of weights")
 
     def decide(self, lane: str) -> Sequence[AbstractChoice]:
         """PyG's own choices in the dtype of a lane."""

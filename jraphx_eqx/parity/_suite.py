@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ._assert import pair
 from ._case import Case
+from ._pair import pair
 from ._record import Result
 from ._references import record
 from ._run import LANES, checked_lanes, run
@@ -60,7 +60,8 @@ class Suite:
         - `eqx_module`, `torch_module`, `inputs`, `renames`, `lanes`: as for
             [`assert_parity`][jraphx_eqx.parity.assert_parity].
         """
-        spec, case = pair(eqx_module, torch_module, inputs, renames or {})
+        name = getattr(torch_module, "__name__", type(torch_module).__name__)
+        spec, case = pair(name, eqx_module, torch_module, inputs, renames=renames or {})
         return Suite(spec, [case], lanes, weights="keep")
 
     def __call__(self) -> Result:

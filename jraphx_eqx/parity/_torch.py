@@ -147,12 +147,31 @@ def state_arrays(module: Any) -> dict[str, np.ndarray]:
     return {name: value.detach().float().cpu().numpy().copy() for name, value in state}
 
 
-def _state(module: Any) -> dict[str, Any]:
+def tied_names(module: Any) -> dict[str, str]:
+    """The further names of parameters and buffers that a module has under several, each with the
+    first."""
+    first: dict[int, str] = {}
+    further = {}
+    for name, value in _state(module, keep=True).items():
+        known = first.setdefault(id(value), name)
+        if known != name:
+            further[name] = known
+    return further
+
+
+def buffer_names(module: Any) -> set[str]:
+    """The floating buffers that are in a module's state dict; none for a function."""
+    state = _state(module)
+    return {name for name, _ in getattr(module, "named_buffers", tuple)() if name in state}
+
+
+def _state(module: Any, keep: bool = False) -> dict[str, Any]:
+    """The floating state of a module; `keep` the parameters themselves, which can be told apart."""
     import torch
 
     if not isinstance(module, torch.nn.Module):
         return {}
-    state = module.state_dict()
+    state = module.state_dict(keep_vars=keep)
     return {name: value for name, value in state.items() if value.is_floating_point()}
 
 
@@ -223,7 +242,8 @@ def _tensor(value: Any, float_type: Any) -> Any:
 
     if not isinstance(value, np.ndarray):
         return value
-    return torch.tensor(value, dtype=float_type if is_float(value) else torch.long)
+    dtypes = {"f": float_type, "b": torch.bool}
+    return torch.tensor(value, dtype=dtypes.get(value.dtype.kind, torch.long))
 
 
 def _array(value: Any) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from ._oracle import Reference, scores_name
 from ._profile import Profiler
 from ._record import FAIL, MISTRUSTED, PASS, UNJUDGED, UNUSED, ZERO, Record
 from ._spec import Config, Decision, Spec
-from ._tolerance import COARSEST, Blocks, decision_margin
+from ._tolerance import NEGLIGIBLE, Blocks, decision_margin
 
 NAMES = ("operator", "config", "case", "lane", "tensor", "kind")
 
@@ -105,7 +105,9 @@ class Trial:
 
     def tensors(self, reference: Reference, found, alone) -> None:
         """Records every tensor; of an output that is in `alone` too, the worse of the two."""
+        found = untied(found, reference.tied)
         names = {name for name in reference.arrays if name[:4] == "out." or name[:2] == "d."}
+        names -= {name for name in names if name[2:].split("|")[0] in reference.tied}
         ours = {name for name in found if name[:5] != "leak."}
         for name in sorted(ours - names):
             self.record(name, "structure", verdict=FAIL, message="PyTorch has no such tensor")
@@ -140,7 +142,7 @@ class Trial:
         gradients = [record for record in self.records if record.kind == "gradient"]
         largest = max((record.scale for record in gradients), default=0.0)
         for record in gradients:
-            if record.verdict == UNJUDGED and 0 < record.tol <= COARSEST[self.lane] * largest:
+            if record.verdict == UNJUDGED and record.scale <= record.tol <= NEGLIGIBLE * largest:
                 record.flags.append(ZERO)
                 record.message = (
                     f"zero up to rounding on both sides: below {record.tol:.1e}, where the largest "
@@ -212,6 +214,18 @@ class Trial:
             record.message = f"{found[:8]}... of {len(found)}, expected {expected[:8]}..." + (
                 f" of {len(expected)}"
             )
+
+
+def untied(found: Mapping[str, Any], tied: Mapping[str, str]) -> dict[str, Any]:
+    """Gradients in which one parameter has one name, that of all its uses together."""
+    whole = dict(found)
+    for name, value in found.items():
+        parameter, bar, direction = name.removeprefix("d.").partition("|")
+        if name[:2] == "d." and parameter in tied:
+            first = f"d.{tied[parameter]}{bar}{direction}"
+            whole[first] = whole[first] + value
+            del whole[name]
+    return whole
 
 
 def first_lines(error: Exception) -> str:
