@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-VERDICTS = ("FAIL", "NOT VERIFIED", "MISTRUSTED", "DECLARED")  # the gravest first
+# The gravest first.
+VERDICTS = ("FAIL", "NOT VERIFIED", "MISTRUSTED", "DECLARED", "PASS", "UNJUDGED")
+BAD = VERDICTS[:3]
 OPTIONS = ("lanes", "references", "record", "bless", "json", "html")
 
 
@@ -90,11 +92,13 @@ class Comparison(pytest.Item):
         for record in result.records:
             record.repro = self._command()
         order = [self._file(), self.suite, self.order]
-        gravest = next((verdict for verdict in VERDICTS if result.of(verdict)), "PASS")
+        gravest = next(verdict for verdict in VERDICTS if result.of(verdict))
         self.found = {"verdict": gravest, "order": order, "result": json.dumps(result.to_json())}
-        if gravest not in ("PASS", "DECLARED"):
-            bad = [record for verdict in VERDICTS[:-1] for record in result.of(verdict)]
+        if gravest in BAD:
+            bad = [record for verdict in BAD for record in result.of(verdict)]
             pytest.fail(_once(map(describe, bad)), pytrace=False)
+        if gravest == "UNJUDGED":
+            pytest.skip(_once(map(describe, result.records)))
 
     def _file(self):
         assert self.parent is not None
@@ -146,6 +150,8 @@ def pytest_report_teststatus(report):
     verdict = getattr(report, "parity", {}).get("verdict")
     if verdict == "DECLARED" and report.passed:
         return "declared", "D", ("DECLARED", {"yellow": True})
+    if verdict == "UNJUDGED" and report.skipped:
+        return "unjudged", "U", ("UNJUDGED", {"yellow": True})
     if verdict in ("MISTRUSTED", "NOT VERIFIED") and report.failed:
         return "failed", "F", (verdict, {"red": True})
     return None

@@ -106,7 +106,7 @@ class Point:
 
     def compare(self) -> None:
         """Raises `Noticed` at the first check that fails."""
-        candidates.forget()  # programs of another mutant must not be run in place of this one's
+        candidates.clear_caches()  # so that no program of another mutant is run
         for lane in BY_POWER:
             if lane == "exact" and not self.spec.exact(self.config):
                 continue
@@ -125,7 +125,7 @@ class Point:
         candidate.run(None, {})
 
         def ask():
-            candidates.forget()  # one of them traces programs
+            candidates.clear_caches()  # one of them traces programs
             try:
                 problems = candidate.problems()
             except Exception as error:
@@ -218,7 +218,7 @@ class Judge:
             return "killed", str(noticed)
         finally:
             if looked_at:
-                candidates.forget()
+                candidates.clear_caches()
         if not differing:
             return "same", ""
         return "passed", f"{len(looked_at)} of {len(differing)}: " + "; ".join(map(str, differing))

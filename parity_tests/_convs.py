@@ -81,7 +81,7 @@ def _inputs(case, *, weight=None, attr=None, batched=True, by_block=False):
     return arrays if batched else one_graph(arrays)
 
 
-def _call(module, inputs, decide=None):
+def _call(module, inputs):
     """The same on both sides."""
     features = inputs["edge_weight"] if inputs["edge_attr"] is None else inputs["edge_attr"]
     more = () if features is None else (features,)

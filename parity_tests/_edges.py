@@ -55,7 +55,7 @@ def _call_pyg(augment, inputs):
     return {"edge_index": edge_index[:, order], "edge_weight": weight[order]}
 
 
-def _call(augment, inputs, decide):
+def _call(augment, inputs):
     at = inputs["edge_index"], inputs["edge_weight"], inputs["x"].shape[0]
     edge_index, edge_weight, _ = augment(*at, _max_paths(inputs), inputs["nodes"])
     return {"edge_index": edge_index, "edge_weight": edge_weight}

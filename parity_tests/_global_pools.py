@@ -56,7 +56,7 @@ def _call_pyg(reduction, inputs):
     return {"x": reduction(x, inputs["batch"], inputs["num_graphs"])}
 
 
-def _call(reduction, inputs, decide):
+def _call(reduction, inputs):
     import jax.numpy as jnp
 
     x = _features(inputs, jnp.stack)

@@ -47,7 +47,7 @@ def _call_pyg(name):
     return call
 
 
-def _call(module, inputs, decide):
+def _call(module, inputs):
     import equinox as eqx
 
     module = eqx.nn.inference_mode(module, not inputs["training"])

@@ -1,6 +1,3 @@
-import functools
-from collections.abc import Callable
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,8 +5,8 @@ import numpy as np
 
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.conv import GATConv
-from jraphx_eqx.nn.pool import SAGPooling, SelectTopK, TopKPooling, select_nodes
-from jraphx_eqx.parity import Config, Decision, Rows, Spec, Stage, watch_topk
+from jraphx_eqx.nn.pool import SAGPooling, TopKPooling, select_nodes
+from jraphx_eqx.parity import Config, Decision, Rows, Spec, Stage
 
 from ._inputs import (
     EDGE_CLASSES,
@@ -198,34 +195,12 @@ def _select(module, scores, inputs):
     return module.select(scores, _batch(inputs)).node_index
 
 
-class _Decided(eqx.Module):
-    """A selection whose choice is made by `decide`."""
-
-    select: SelectTopK
-    decide: Callable
-
-    @property
-    def weight(self):
-        return self.select.weight
-
-    def score(self, x, batch, *, size=None):
-        return self.select.score(x, batch, size=size)
-
-    def __call__(self, score, batch, *, max_nodes=None):
-        own = self.select(score, batch, max_nodes=max_nodes)
-        perm = self.decide(own.node_index)
-        other = select_nodes(perm, score)
-        weight = jnp.where(perm == own.node_index, own.weight, other.weight)
-        return eqx.tree_at(lambda select: select.weight, other, weight)
-
-
-def _call(module, inputs, decide):
+def _call(module, inputs):
     x, edge_index, edge_attr = inputs["x"], inputs["edge_index"], inputs["edge_attr"]
     batch = _batch(inputs) if inputs["batched"] else None
     more = {name: inputs.get(name) for name in ("max_nodes", "max_edges")}
     if inputs.get("bare"):
         batch, more["size"] = inputs["batch"], inputs["num_graphs"]
-    module = eqx.tree_at(lambda module: module.select, module, _Decided(module.select, decide))
     with small_blocks(inputs):
         out = module(x, edge_index, edge_attr, batch, inputs["attn"], **more)
     found = _outputs(out.x, out.edge_index, out.edge_attr, out.batch, out.perm, out.score)
@@ -259,28 +234,15 @@ def _blocks(inputs, outputs):
     return {**row_groups(inputs), **kept}
 
 
-def _threshold(scores, groups, *, min_score):
-    """PyG's threshold: `min_score`, or just below a graph's maximum where that is lower."""
-    highest = np.full(groups.max(initial=0) + 1, -np.inf, scores.dtype)
-    np.maximum.at(highest, groups, scores)
-    tol, min_score = scores.dtype.type(1e-7), scores.dtype.type(min_score)
-    return np.minimum(highest[groups] - tol, min_score)
-
-
-def _harder(scores, groups, *, threshold=None):
+def _harder(choice):
     """Most scores replaced: by zeros, NaNs and infinities of both signs, and numbers that differ in
     the last bit; or by the threshold."""
+    scores = choice.scores
+    if choice.kind == "threshold":
+        return np.where(np.arange(len(scores)) % 2, choice.thresholds(scores), scores)
     next_, third = 1 + np.finfo(scores.dtype).eps * np.arange(1, 3)
     special = [np.nan, 0.0, -0.0, 1.0, next_, third, 0.0, -np.nan, np.inf, -0.0, -np.inf]
-    if threshold is not None:
-        return np.where(np.arange(len(scores)) % 2, threshold(scores, groups), scores)
     return np.resize(np.array(special, scores.dtype), scores.shape)
-
-
-def _pad_choice(chosen, inputs, capacity):
-    padded = np.full(capacity, len(inputs["x"]), np.int32)
-    padded[: len(chosen)] = chosen
-    return padded
 
 
 def _has_ties(options):
@@ -290,18 +252,9 @@ def _has_ties(options):
 
 
 def _decision(config):
-    min_score = config.options.get("min_score")
-    threshold = functools.partial(_threshold, min_score=min_score) if min_score else None
     return Decision(
-        kind="topk" if min_score is None else "threshold",
-        index="perm",
-        groups="batch",
-        watch_pyg=watch_topk,
-        score_eqx=_score,
         select_eqx=_select,
-        pad=_pad_choice,
-        threshold=threshold,
-        harder=functools.partial(_harder, threshold=threshold),
+        harder=_harder,
         ties=_has_ties(config.options),
         # Only GCN, in PyG, gives both nodes of a linked pair the same score to the last bit.
         symmetric=config.options.get("gnn") == "gcn",

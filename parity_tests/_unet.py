@@ -55,7 +55,7 @@ def _call_pyg(module, inputs):
         return {"x": module(*at)}
 
 
-def _call(module, inputs, decide):
+def _call(module, inputs):
     batch = BatchVector(inputs["batch"], inputs["num_graphs"])
     at = (inputs["x"], inputs["edge_index"], batch, inputs["edge_weight"])
     return {"x": module(*at, max_paths=MAX_PATHS)}

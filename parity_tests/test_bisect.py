@@ -73,9 +73,7 @@ def test_an_operator_without_stages_differs_as_a_whole():
     spec = SPECS["GCNConv"]
     wrong = dataclasses.replace(
         spec,
-        call_eqx=lambda module, inputs, decide: {
-            "x": 2 * module(inputs["x"], inputs["edge_index"])
-        },
+        call_eqx=lambda module, inputs: {"x": 2 * module(inputs["x"], inputs["edge_index"])},
     )
     assert bisect(wrong, spec.grid[0], CASE).stage == "call"
 

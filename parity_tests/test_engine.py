@@ -107,7 +107,7 @@ def small_spec(**changes):
         pyg=lambda: lambda x: x**2,
         eqx=lambda: lambda x: x**2,
         call_pyg=lambda module, inputs: {"y": module(inputs["x"])},
-        call_eqx=lambda module, inputs, decide: {"y": module(inputs["x"])},
+        call_eqx=lambda module, inputs: {"y": module(inputs["x"])},
         inputs=lambda case: {"x": case["x"]},
         differentiate=("x",),
     )
@@ -140,10 +140,10 @@ def test_gradients_that_leak_into_padding_fail():
     def real(inputs, outputs):
         return {"y": slice(len(X))}
 
-    def harmless(module, inputs, decide):
+    def harmless(module, inputs):
         return {"y": inputs["x"] ** 2 + 0 * inputs["x"].mean()}
 
-    def leaking(module, inputs, decide):
+    def leaking(module, inputs):
         return {"y": inputs["x"] ** 2 + inputs["x"][-1:]}
 
     assert run(small_spec(pad=pad, real=real), [CASE]).ok
@@ -156,7 +156,7 @@ def test_a_gradient_that_pytorch_does_not_have_counts_as_zero_and_is_reported():
     def constant(module, inputs):
         return {"y": (inputs["x"] ** 2).detach()}
 
-    def detached(module, inputs, decide):
+    def detached(module, inputs):
         return {"y": jax.lax.stop_gradient(inputs["x"] ** 2)}
 
     result = run(small_spec(call_pyg=constant, call_eqx=detached), [CASE])
@@ -194,8 +194,8 @@ def topk_with(**changes):
 def faulty_call(change):
     call = SPECS["TopKPooling"].call_eqx
 
-    def faulty(module, inputs, decide):
-        return change(dict(call(module, inputs, decide)))
+    def faulty(module, inputs):
+        return change(dict(call(module, inputs)))
 
     return faulty
 

@@ -26,7 +26,7 @@ def theirs(inputs):
     return {"x": torch.zeros_like(x).index_add(0, target, x[source])}
 
 
-def ours(module, inputs, decide):
+def ours(module, inputs):
     x = inputs["x"]
     return {"x": sum_of_neighbours(x, inputs["edge_index"], x.shape[0])}
 
@@ -73,8 +73,8 @@ def test_a_faithful_twin_passes_in_every_lane():
 
 
 def test_one_unit_in_the_last_place_fails_the_exact_lane_only():
-    def faulty(module, inputs, decide):
-        out = ours(module, inputs, decide)["x"]
+    def faulty(module, inputs):
+        out = ours(module, inputs)["x"]
         above = jnp.nextafter(jax.lax.stop_gradient(out), jnp.full_like(out, jnp.inf))
         return {"x": out + (above - jax.lax.stop_gradient(out))}
 
@@ -86,8 +86,8 @@ def test_the_exact_lane_needs_a_number_that_is_exact():
     def halves(inputs):
         return {"x": theirs(inputs)["x"] / 3}
 
-    def thirds(module, inputs, decide):
-        return {"x": ours(module, inputs, decide)["x"] / 3}
+    def thirds(module, inputs):
+        return {"x": ours(module, inputs)["x"] / 3}
 
     inexact = spec_with(thirds, pyg=lambda: halves, exact=lambda config: ("out.x",))
     x = np.where(np.asarray(CASE["x"]) > 0, 1, 0.5).astype(np.float32)
@@ -107,8 +107,8 @@ FAULTS = {
 
 @pytest.mark.parametrize("move", FAULTS)
 def test_what_changes_with(move):
-    def faulty(module, inputs, decide):
-        return {"x": FAULTS[move](ours(module, inputs, decide)["x"], inputs)}
+    def faulty(module, inputs):
+        return {"x": FAULTS[move](ours(module, inputs)["x"], inputs)}
 
     found = failures(faulty, "metamorphic")
     assert f"{move}out.x" in found
@@ -122,9 +122,9 @@ def test_a_gradient_that_mixes_graphs_fails_though_values_agree():
 
     identity.defvjp(lambda x: (x, None), lambda _, ct: (ct + 1e-9 * ct.sum(),))
 
-    def faulty(module, inputs, decide):
+    def faulty(module, inputs):
         inputs = {**inputs, "x": identity(inputs["x"])}
-        return ours(module, inputs, decide)
+        return ours(module, inputs)
 
     assert failures(faulty, "metamorphic") >= {"graphs apart: d.x"}
 
@@ -132,8 +132,8 @@ def test_a_gradient_that_mixes_graphs_fails_though_values_agree():
 def test_a_pool_that_looks_at_the_number_of_a_node_fails():
     spec = SPECS["TopKPooling"]
 
-    def faulty(module, inputs, decide):
-        out = dict(spec.call_eqx(module, inputs, decide))
+    def faulty(module, inputs):
+        out = dict(spec.call_eqx(module, inputs))
         perm = out["perm"] % len(inputs["x"])
         return {**out, "x": out["x"] * (1 + 1e-9 * perm[:, None])}
 

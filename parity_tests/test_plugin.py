@@ -37,7 +37,7 @@ SPEC = Spec(
     pyg=Theirs,
     eqx=lambda: Ours(eqx.nn.Linear(3, 5, key=jax.random.key(0))),
     call_pyg=lambda module, inputs: {"x": module(inputs["x"])},
-    call_eqx=lambda module, inputs, decide: {"x": module(inputs["x"])},
+    call_eqx=lambda module, inputs: {"x": module(inputs["x"])},
     inputs=lambda case: case.arrays,
     differentiate=["x"],
 )
@@ -49,7 +49,7 @@ test_modules = Suite.of_modules(Ours(eqx.nn.Linear(3, 5, key=jax.random.key(0)))
                                 [CASES[0]["x"]], lanes=["f64"])
 """
 RED = """
-def off(module, inputs, decide):
+def off(module, inputs):
     return {"x": module(inputs["x"]) * (1 + 1e-12)}
 
 def refuses(module, inputs):
@@ -63,7 +63,7 @@ known = Divergence("known", ("declared",), "", 0, 0, "", "", lambda: (0, 0), cov
 test_declared = Suite(named("declared", call_eqx=off), CASES, ["f64"], divergences=[known])
 zeros = Case("zeros", {"x": np.zeros((4, 3), np.float32)})
 product = dict(call_pyg=lambda m, i: {"x": i["x"] * i["x"]}, pyg=lambda: None, eqx=lambda: None,
-               call_eqx=lambda m, i, d: {"x": i["x"] * i["x"]})
+               call_eqx=lambda m, i: {"x": i["x"] * i["x"]})
 test_vacuous = Suite(named("vacuous", **product), [zeros], ["f64"])
 test_raises = Suite(named("raises", call_pyg=refuses), CASES[:1], ["f64"])
 test_undrawn = Suite(named("undrawn", input_classes={"a giant": lambda inputs: False}), CASES[:1],

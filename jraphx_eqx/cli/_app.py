@@ -131,7 +131,14 @@ def verify(
     rename: Rename = None,
     drop: Drop = None,
     lane: Annotated[list[Lane] | None, typer.Option(help="Default: both.")] = None,
-    layers: Annotated[bool, typer.Option(help="Compare the layers alone, too.")] = True,
+    layers: Annotated[bool, typer.Option(help="Compare the layers alone as well.")] = True,
+    expect_zero: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="A regular expression for parameters whose gradient is zero by mathematics.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of initial weights and random graphs.")] = 0,
     json: Annotated[Path | None, typer.Option(help="Write every record to this file.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report to this file.")] = None,
@@ -143,8 +150,8 @@ def verify(
     """
 
     def work() -> None:
+        from ..fit import verify as compare
         from ..parity import render, to_html
-        from ._verify import verify as compare
 
         theirs = make_torch(pyg, seed)
         ours = make_equinox(eqx)
@@ -153,13 +160,12 @@ def verify(
         elif rename or drop:
             raise Problem("--rename and --drop are about --checkpoint")
         load(ours, into(ours, theirs.state_dict(), parse([], [])))
-        given = _data.inputs(data, theirs, seed)
-        graphs = _data.num_graphs(theirs, given)
-        lanes = tuple(lane or Lane)
+        network = _data.network(data, theirs, seed, expect_zero or [])
+        lanes = tuple(map(str, lane or Lane))
         with _bar() as bar:
-            at = {"lanes": tuple(map(str, lanes)), "layers": layers, "progress": _follow(bar)}
+            follow = _follow(bar)
             try:
-                found = compare(ours, theirs, given, graphs, **at)
+                found = compare(ours, theirs, network, lanes=lanes, layers=layers, progress=follow)
             except Exception as error:  # of the PyTorch network itself, on these inputs
                 text = f"{type(error).__name__}: {error}".splitlines()[0]
                 raise Problem(f"the PyTorch network cannot be called with the data ({text})") from (
@@ -169,6 +175,8 @@ def verify(
         for name, reason in found.alone.items():
             line = (reason.splitlines() or [""])[0]
             console().print(escape(f"{name} was compared as part of the network only: {line}"))
+        for line in _unjudged(found.result):
+            console().print(escape(line))
         if found.first:
             console().print(escape(f"The first layer that differs is {found.first}."))
         with told(OSError):
@@ -180,6 +188,15 @@ def verify(
         raise typer.Exit(NOT_COMPARED if code == 2 else code)
 
     _exit(work)
+
+
+def _unjudged(result: Any) -> list[str]:
+    """What was listed instead of judged, one line for each tensor of the whole network."""
+    lines = {}
+    for record in result.of("UNJUDGED"):
+        if record.operator == "network" and "|" not in record.tensor:
+            lines.setdefault(record.tensor, f"UNJUDGED {record.tensor}: {record.message}")
+    return list(lines.values())
 
 
 def _exit(work: Callable[[], None]) -> None:

@@ -1,58 +1,102 @@
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..fit import Network
 from ..parity import graphs
 from ._factory import find
 from ._problem import Problem
 
 
-def inputs(text: str | None, network: Any, seed: int) -> list[np.ndarray]:
-    """The positional arguments of the PyTorch network.
+def network(text: str | None, module: Any, seed: int, expect_zero: Sequence[str]) -> Network:
+    """The arguments of the PyTorch network.
 
-    From a `.npz` file, from what a function `package.module:name` returns, or random graphs.
+    From a `.npz` file, from what a function `package.module:name` returns (a tuple, or a dictionary
+    by name), or random graphs. A network that takes one `data` gets it made of them.
     """
+    as_data = _takes_data(module)
+    known = _GRAPH if as_data else _names(module)
     if text is None:
-        return _random(network, seed)
-    if ":" in text and not text.endswith(".npz"):
-        arrays = list(map(np.asarray, find(text)()))
+        arrays = _random_graph(module, seed) if as_data else _random(module, seed)
+    elif ":" in text and not text.endswith(".npz"):
+        found = find(text)()
+        if not isinstance(found, dict):
+            found = dict(zip(known, found, strict=False))
+        arrays = _in_order({n: np.asarray(v) for n, v in found.items()}, known, text, as_data)
     else:
-        arrays = _read(Path(text), network)
-    return [_checked(array, place) for place, array in enumerate(arrays)]
+        arrays = _in_order(_read(Path(text)), known, Path(text).name, as_data)
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise Problem(f"argument {name!r} must hold numbers, got dtype {array.dtype}")
+    graphs = int(arrays["batch"].max(initial=-1)) + 1 if "batch" in arrays else 1
+    return Network(
+        given=list(arrays.values()),
+        names=list(arrays),
+        num_graphs=graphs,
+        as_data=as_data,
+        expect_zero=expect_zero,
+    )
 
 
-def num_graphs(network: Any, given: list[np.ndarray]) -> int:
-    """How many graphs the argument `batch` has; 1 without one."""
-    names = _names(network)
-    if "batch" not in names[: len(given)]:
-        return 1
-    return int(given[names.index("batch")].max(initial=-1)) + 1
+# What a network that takes a `Data` usually asks it for.
+_GRAPH = ["x", "edge_index", "batch", "edge_attr", "edge_weight", "pos", "y"]
 
 
-def _read(path: Path, network: Any) -> list[np.ndarray]:
+def _takes_data(module: Any) -> bool:
+    """Whether a network takes a `Data` as its only argument without a default."""
+    names = _names(module)
+    required = [name for name in names if not _optional(module, name)]
+    annotation = (
+        inspect.signature(module.forward).parameters[names[0]].annotation if names else None
+    )
+    called = getattr(annotation, "__name__", str(annotation))
+    return len(required) == 1 and (
+        names[0] in ("data", "batch_data") or called in ("Data", "Batch")
+    )
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise Problem(f"there is no file {str(path)!r}")
     try:
         with open(path, "rb") as file:
-            arrays = dict(np.load(file, allow_pickle=False))
+            return dict(np.load(file, allow_pickle=False))
     except Exception as error:  # of several types, for damage and for pickled objects
         raise Problem(f"{path.name} cannot be read as arrays of .npz ({error})") from error
-    names = _names(network)
+
+
+def _in_order(
+    arrays: dict[str, np.ndarray], names: list[str], where: str, as_data: bool
+) -> dict[str, np.ndarray]:
+    """The arrays in the order of the arguments, with none left out between them."""
+    if as_data:
+        if "x" not in arrays and "edge_index" not in arrays:
+            raise Problem(f"{where} has no array 'x' or 'edge_index'")
+        return arrays
     unknown = sorted(set(arrays) - set(names))
     if unknown:
         raise Problem(
-            f"{path.name} has an array {unknown[0]!r}; the PyTorch network takes {', '.join(names)}"
+            f"{where} has an array {unknown[0]!r}; the PyTorch network takes {', '.join(names)}"
         )
     needed = names[: max(names.index(name) for name in arrays) + 1] if arrays else []
     missing = [name for name in needed if name not in arrays]
     if missing or not arrays:
-        raise Problem(f"{path.name} has no array {(missing or names or ['x'])[0]!r}")
-    return [arrays[name] for name in needed]
+        raise Problem(f"{where} has no array {(missing or names or ['x'])[0]!r}")
+    return {name: arrays[name] for name in needed}
 
 
-def _random(network: Any, seed: int) -> list[np.ndarray]:
+def _random_graph(network: Any, seed: int) -> dict[str, np.ndarray]:
+    width = _width(network)
+    if width is None:
+        raise Problem("the PyTorch network needs other features than random ones; give --data")
+    case = graphs.random(seed, features=width, graphs=6)
+    return {name: np.asarray(case.arrays[name]) for name in ("x", "edge_index", "batch")}
+
+
+def _random(network: Any, seed: int) -> dict[str, np.ndarray]:
     names = _names(network)
     known = ("x", "edge_index", "batch")
     required = [name for name in names if name in known or not _optional(network, name)]
@@ -66,7 +110,7 @@ def _random(network: Any, seed: int) -> list[np.ndarray]:
     gap = [name for name in names[:last] if name not in known]
     if gap:
         raise Problem(f"the PyTorch network takes {gap[0]!r} before others; give --data")
-    return [np.asarray(case.arrays[name]) for name in names[: last + 1]]
+    return {name: np.asarray(case.arrays[name]) for name in names[: last + 1]}
 
 
 def _names(network: Any) -> list[str]:
@@ -87,9 +131,3 @@ def _width(network: Any) -> int | None:
             if isinstance(width, int) and width > 0:
                 return width
     return None
-
-
-def _checked(array: np.ndarray, place: int) -> np.ndarray:
-    if array.dtype.kind not in "biuf":
-        raise Problem(f"argument {place} must hold numbers, got dtype {array.dtype}")
-    return array

@@ -14,6 +14,7 @@ from . import _torch as _torch
 from . import _unet as _unet
 from ._files import read_state_dict as read_state_dict
 from ._files import write_state_dict as write_state_dict
+from ._state_dict import leaf_renames as leaf_renames
 from ._state_dict import load_state_dict as load_state_dict
 from ._state_dict import state_dict as state_dict
 from ._twins import from_pyg as from_pyg

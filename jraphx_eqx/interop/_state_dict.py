@@ -138,3 +138,17 @@ def _copy(value, leaf):
     if value.dtype != leaf.dtype:
         value = np.asarray(value).astype(leaf.dtype)
     return np.array(value) if isinstance(leaf, np.ndarray) else jnp.array(value, copy=True)
+
+
+def leaf_renames(module: Any) -> dict[str, str]:
+    """The names of floats in a state dict to their paths in the tree, where the two differ: what
+    the `renames` of a comparison have to be."""
+    names, _, _ = _named_leaves(module)
+    paths, _ = jax.tree_util.tree_flatten_with_path(module)
+    found = {}
+    for name, (path, leaf) in zip(names, paths, strict=True):
+        parts = (str(getattr(k, "name", getattr(k, "idx", getattr(k, "key", k)))) for k in path)
+        leaf_path = ".".join(parts)
+        if name is not None and name != leaf_path and eqx.is_inexact_array(leaf):
+            found[name] = leaf_path
+    return found

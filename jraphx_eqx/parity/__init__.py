@@ -4,25 +4,31 @@ It needs jax, equinox and numpy; PyTorch only where the original is run. It know
 layers of this package.
 """
 
+from .._decide import decide as decide
+from .._decide import deciding as deciding
 from . import graphs as graphs
-from ._assert import assert_parity as assert_parity
 from ._bisect import Bisection as Bisection
 from ._bisect import bisect as bisect
 from ._case import Case as Case
 from ._compare import compare as compare
-from ._decisions import judge_groups as judge_groups
-from ._decisions import judge_threshold as judge_threshold
-from ._decisions import judge_topk as judge_topk
-from ._decisions import rank as rank
+from ._decisions import Threshold as Threshold
+from ._decisions import TopK as TopK
 from ._drift import Drift as Drift
 from ._drift import drift as drift
 from ._drift import render_drift as render_drift
 from ._fault import Edit as Edit
 from ._fault import Fault as Fault
 from ._html import to_html as to_html
+from ._lanes import LANES as LANES
 from ._layers import bisect_layers as bisect_layers
+from ._layers import call_layer as call_layer
+from ._layers import compare_layers as compare_layers
+from ._layers import layer_calls as layer_calls
 from ._mutate import UnreachedFault as UnreachedFault
 from ._mutate import mutate as mutate
+from ._pair import assert_parity as assert_parity
+from ._pair import pair as pair
+from ._record import FAIL as FAIL
 from ._record import ULP_EDGES as ULP_EDGES
 from ._record import Kill as Kill
 from ._record import Profile as Profile
@@ -31,7 +37,6 @@ from ._record import Result as Result
 from ._references import BadReferences as BadReferences
 from ._references import check as check
 from ._references import record as record
-from ._run import LANES as LANES
 from ._run import lanes_of as lanes_of
 from ._run import pairs as pairs
 from ._run import run as run
@@ -51,4 +56,5 @@ from ._tolerance import tolerance as tolerance
 from ._torch import stable_sort as stable_sort
 from ._torch import watch_topk as watch_topk
 from ._weights import WeightMismatch as WeightMismatch
+from ._weights import leaf_name as leaf_name
 from ._weights import match as match

@@ -63,7 +63,7 @@ def bisect(
     trial = Trial(spec, config, case, lane, Book(), repro)
     candidate = trial.candidate(spec.eqx(**config.options), theirs.inputs, theirs.weights)
     for stage in spec.stages if theirs.decision is not None else ():
-        reference = theirs.reference(theirs.decide(lane))
+        reference = theirs.reference(tuple(choice.rows for choice in theirs.decide(lane)))
         _compare_stage(trial, stage, theirs, candidate, reference)
         if any(record.verdict == FAIL for record in trial.records):
             return Bisection(stage.name, trial.records, repro)
@@ -79,22 +79,27 @@ def bisect(
 def _compare_stage(
     trial: Trial, stage: Stage, oracle, candidate: Candidate, reference: Reference
 ) -> None:
-    decision, chosen = oracle.decision, reference.chosen
-    scores = oracle.scores(trial.lane)
-    padded = np.full(len(candidate.padded[decision.groups]), np.nan, scores.dtype)
+    # Stages are of an operator that chooses once.
+    [theirs] = oracle.decide(trial.lane)
+    scores = theirs.scores
+    candidate.values(reference.chosen)
+    ours = candidate.watched
+    padded = np.full(len(ours.scores[0]), np.nan, scores.dtype)
     padded[: len(scores)] = scores
+    rows = np.full(len(ours.own[0]), len(padded), np.int32)
+    rows[: len(reference.chosen[0])] = reference.chosen[0]
     with precision(trial.lane):
-        choice = candidate.choice(chosen)
-        known = {SCORES: jnp.asarray(padded), decision.index: choice.forced}
-        whole = trial.spec.call_eqx(candidate.module, candidate.arrays, choice)
+        known = {SCORES: jnp.asarray(padded), oracle.decision.index: jnp.asarray(rows)}
         found = stage.run_eqx(candidate.module, candidate.arrays, known)
         outputs = {
-            name: None if v is None else np.asarray(v) for name, v in {**whole, **found}.items()
+            name: None if v is None else np.asarray(v)
+            for name, v in {**ours.outputs, **found}.items()
         }
     real = {SCORES: slice(len(scores)), **trial.spec.real(candidate.padded, outputs)}
     for name in stage.outputs:
         key = SCORES if name == SCORES else f"out.{name}"
         ref, ours = reference.arrays[key], outputs[name]
         ours = ours if ours is None or name not in real else ours[real[name]]
-        noise = {"tau": reference.noise.of(key, trial.lane), "ids": reference.ids.get(key)}
-        compare(trial.record(name, kind_of(key, ref)), ours, ref, **noise)
+        record = trial.record(name, kind_of(key, ref))
+        tau, ids = reference.noise.of(key, trial.lane), reference.ids.get(key)
+        compare(record, ours, ref, tau=tau, ids=ids)

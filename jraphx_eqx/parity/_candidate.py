@@ -1,15 +1,18 @@
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array
 
+from .._decide import deciding
 from ._case import Case
+from ._decisions import AbstractChoice
+from ._oracle import Chosen
 from ._spec import Config, Decision, Spec
 from ._tolerance import DTYPES
 from ._torch import is_float
@@ -24,19 +27,40 @@ def precision(lane: str) -> Iterator[None]:
         yield
 
 
-class Choice(eqx.Module):
-    """What an operator has to choose: what it would, or something else in its place.
+# What marks padding among forced rows, whose number is not known before the call.
+NO_ROW = -1
 
-    Which of the two is data, so that both are one compiled program.
-    """
 
-    forced: Int[Array, " rows"]
-    use: Bool[Array, ""]
+class Watched(NamedTuple):
+    """What a call gives: its outputs, and for each choice on the way the rows that it would have
+    chosen by itself, and the scores that it ranked."""
 
-    def __call__(self, own: Int[Array, " rows"]) -> Int[Array, " rows"]:
-        forced = self.forced.astype(own.dtype)
-        # What does not fit is longer than what the operator has room for.
-        return forced if forced.shape != own.shape else jnp.where(self.use, forced, own)
+    outputs: dict[str, Any]
+    own: list[Any]
+    scores: list[Any]
+
+
+@functools.cache
+def _watched(call: Callable[..., Any]) -> Callable[..., Watched]:
+    """A call whose choices are watched, and replaced as far as there are `forced` ones."""
+
+    def watched(module: Any, inputs: Any, forced: tuple[Array, ...]) -> Watched:
+        own, seen = [], []
+
+        def decider(rows, scores):
+            place = len(own)
+            own.append(rows)
+            seen.append(scores)
+            if place >= len(forced):
+                return rows
+            there = forced[place]
+            return jnp.where(there == NO_ROW, scores.shape[0], there).astype(rows.dtype)
+
+        with deciding(decider):
+            outputs = dict(call(module, inputs))
+        return Watched(outputs, own, seen)
+
+    return watched
 
 
 class Candidate:
@@ -75,55 +99,69 @@ class Candidate:
         self.names = {spec.renames.get(name, name): name for name in weights}
         with precision(lane):
             self.module = load(module, named, DTYPES[lane])
-            self.arrays = {name: _array(value, lane) for name, value in self.padded.items()}
-        self._scores: Any = None
-        self._outputs: Mapping[str, Any] = {}
+            self.arrays = {name: as_array(value, lane) for name, value in self.padded.items()}
+        self._watched: Watched | None = None
+
+    @property
+    def watched(self) -> Watched:
+        """All that the last `run` or `values` gave, with padding."""
+        assert self._watched is not None
+        return self._watched
 
     def problems(self) -> dict[str, str | None]:
         """What is wrong with the outputs of the last `run`, for each property of the spec."""
-        at = self.module, self.padded, self._outputs
+        outputs = self.watched.outputs
         with precision(self.lane):
-            return {name: problem(*at) for name, problem in self.spec.properties.items()}
+            return {
+                name: problem(self.module, self.padded, outputs)
+                for name, problem in self.spec.properties.items()
+            }
 
-    def scores(self) -> np.ndarray:
-        """The scores of the real rows in the last `run`."""
-        assert self.decision is not None and self._scores is not None
-        real = np.asarray(self._scores)[: len(self.plain[self.decision.groups])]
+    @property
+    def own(self) -> list[np.ndarray]:
+        """The rows that the last `run` or `values` would have chosen by itself, at each call."""
+        found = zip(self.watched.own, self.watched.scores, strict=True)
+        return [rows[rows < len(scores)] for rows, scores in found]
+
+    def scores(self, choice: AbstractChoice) -> np.ndarray:
+        """The scores of the real rows at the first call in the last `run`."""
+        real = self.watched.scores[0][: len(choice.groups)]
         self.watch({"scores": real})
         return real
 
-    def select(self, scores: np.ndarray) -> np.ndarray:
-        """The rows chosen for the given scores of the real rows. Padded rows get those that are
-        chosen first: NaN, or infinity where a threshold counts."""
+    def select(self, choice: AbstractChoice, scores: np.ndarray) -> np.ndarray:
+        """The rows chosen for the given scores of the real rows. Padded rows get scores that are
+        chosen first."""
         assert self.decision is not None
-        best = np.nan if self.decision.kind == "topk" else np.inf
-        padded = np.full(len(self.padded[self.decision.groups]), best, DTYPES[self.lane])
+        rows = len(self.watched.scores[0])
+        padded = np.full(rows, choice.padding_score, DTYPES[self.lane])
         padded[: len(scores)] = scores
         with precision(self.lane):
             select = self.decision.select_eqx
+            assert select is not None
             select = _jit(select, self.quick) if self.compiled else select
             chosen = select(self.module, jax.device_put(padded), self.arrays)
         index = np.asarray(chosen)
-        index = index[index < len(padded)]
+        index = index[index < rows]
         self.watch({"selected": index})
         return index
 
     def run(
-        self, chosen: np.ndarray | None, cotangents: Mapping[str, Mapping[str, np.ndarray]]
+        self, chosen: Chosen, cotangents: Mapping[str, Mapping[str, np.ndarray]]
     ) -> dict[str, np.ndarray | None]:
         """Outputs and gradients of the real entries, named as those of the PyTorch side.
 
         **Arguments:**
 
-        - `chosen`: the decision to be forced; `None` for the operator's own.
+        - `chosen`: the rows to be forced at each call; at calls after those the operator's own.
         - `cotangents`: as in `run_torch`. Not used where the outputs do not have these shapes.
 
         **Returns:** the arrays, and under `"leak.name"` the gradients of padded rows.
         """
         with precision(self.lane):
             program, zeros = self._program(chosen)
-            outputs, _, self._scores = program(zeros)
-            self._outputs = outputs = _numpy(outputs)
+            watched, _ = program(zeros)
+            outputs = self._keep(watched)
             real = self.spec.real(self.padded, outputs)
             found = self._real(outputs)
             for direction, parts in cotangents.items():
@@ -134,56 +172,63 @@ class Candidate:
         self.watch(found)
         return found
 
-    def values(self, chosen: np.ndarray | None) -> dict[str, np.ndarray | None]:
+    def values(self, chosen: Chosen) -> dict[str, np.ndarray | None]:
         """Outputs of the real entries by a program that computes no gradients, as for inference.
         It is compiled otherwise."""
         with precision(self.lane):
-            choice = None if self.decision is None else self.choice(chosen)
-            at = self.module, self.arrays, choice
-            call = _built(self._call, *at) if self.compiled and self.quick else self._call
-            found = self._real(_numpy(call(*at)))
+            forced = self.forced(chosen)
+            if self.compiled and self.quick:
+                watched = _built(self._call, self.module, self.arrays, forced)
+            else:
+                watched = self._call(self.module, self.arrays, forced)
+            found = self._real(self._keep(watched))
         self.watch(found)
         return found
+
+    def _keep(self, watched: Watched) -> dict[str, Any]:
+        """The outputs as arrays of NumPy, and what was watched for later questions."""
+        own, scores = ([np.asarray(v) for v in part] for part in watched[1:])
+        self._watched = Watched(_numpy(watched.outputs), own, scores)
+        return self._watched.outputs
 
     def _real(self, outputs: Mapping[str, Any]) -> dict[str, np.ndarray | None]:
         real = self.spec.real(self.padded, outputs)
         return {f"out.{name}": _take(value, real.get(name)) for name, value in outputs.items()}
 
-    def choice(self, chosen: np.ndarray | None) -> Choice:
-        """What `Spec.call_eqx` is told to choose; `None` for the operator's own choice."""
-        assert self.decision is not None
-        capacity = self._shapes()[self.decision.index].shape[0]
-        forced = np.zeros(0, np.int32) if chosen is None else chosen
-        padded = self.decision.pad(forced, self.padded, capacity)
-        return Choice(jax.device_put(padded), jax.device_put(np.array(chosen is not None)))
+    def forced(self, chosen: Chosen) -> tuple[Array, ...]:
+        """The rows to be forced, padded to what the operator has room for, so that other cases need
+        no other program. What does not fit is longer."""
+        rooms = [rows.shape[0] for rows in self._shapes(()).own] if chosen else []
+        rooms += [0] * (len(chosen) - len(rooms))
+        padded = []
+        for rows, room in zip(chosen, rooms, strict=False):
+            more = np.full(max(room - len(rows), 0), NO_ROW, np.int32)
+            padded.append(jax.device_put(np.concatenate([rows.astype(np.int32), more])))
+        return tuple(padded)
 
-    def _shapes(self) -> dict[str, Any]:
-        """The shapes and dtypes of the outputs."""
-        return _output_shapes(self._call, *self._parts(), _own if self.decision else None)
+    def _shapes(self, forced: tuple[Array, ...]) -> Watched:
+        """The shapes and dtypes of what a call gives."""
+        return output_shapes(self._call, *self._parts(), forced)
 
     @property
-    def _call(self) -> Callable[..., Any]:
+    def _call(self) -> Callable[..., Watched]:
         """The operator without gradients."""
-        return _jit(self.spec.call_eqx) if self.compiled else self.spec.call_eqx
+        call = _watched(self.spec.call_eqx)
+        return _jit(call) if self.compiled else call
 
     def _parts(self) -> tuple[Any, Any, dict[str, Any], dict[str, Any]]:
         diff = {n: self.arrays[n] for n in self.spec.differentiate if is_float(self.plain[n])}
         other = {n: value for n, value in self.arrays.items() if n not in diff}
         return *eqx.partition(self.module, eqx.is_inexact_array), diff, other
 
-    def _program(self, chosen: np.ndarray | None) -> tuple[Callable[..., Any], dict[str, Any]]:
-        call = self.spec.call_eqx
-        decision, shapes = self.decision, self._shapes()
-        score = None if decision is None else decision.score_eqx
-        choice = None if decision is None else self.choice(chosen)
-        at = *self._parts(), choice
-        if decision and choice and choice.forced.shape != shapes[decision.index].shape:
-            shapes = _output_shapes(call, *at)
-        floats = {n: value for n, value in shapes.items() if _is_inexact(value)}
+    def _program(self, chosen: Chosen) -> tuple[Callable[..., Any], dict[str, Any]]:
+        forced = self.forced(chosen)
+        shapes = self._shapes(forced).outputs
+        floats = {n: value for n, value in shapes.items() if is_inexact(value)}
         zeros = {n: np.zeros(value.shape, value.dtype) for n, value in floats.items()}
-        program = _gradient_program(call, score)
+        program = _gradient_program(_watched(self.spec.call_eqx))
         program = _jit(program, self.quick) if self.compiled else program
-        return functools.partial(program, *at), zeros
+        return functools.partial(program, *self._parts(), forced), zeros
 
     def _gradients(self, grads: tuple[Any, Any], direction: str) -> dict[str, np.ndarray | None]:
         suffix = f"|{direction}" if direction else ""
@@ -228,41 +273,37 @@ def _jit(function: Callable[..., Any], quick: bool = False) -> Callable[..., Any
 
 
 @functools.cache
-def _gradient_program(call: Callable[..., Any], score: Callable[..., Any] | None):
-    """One program for scores, values and gradients, so that each configuration is compiled once."""
+def _gradient_program(call: Callable[..., Watched]):
+    """Values, choices and gradients in one program, so that a configuration is compiled once."""
 
-    def program(params, static, diff, other, choice, cotangents):
+    def program(params, static, diff, other, forced, cotangents):
         def floats_and_all(params, diff):
-            outputs = dict(call(eqx.combine(params, static), {**other, **diff}, choice))
-            return {n: value for n, value in outputs.items() if _is_inexact(value)}, outputs
+            watched = call(eqx.combine(params, static), {**other, **diff}, forced)
+            return {n: v for n, v in watched.outputs.items() if is_inexact(v)}, watched
 
-        _, vjp, outputs = jax.vjp(floats_and_all, params, diff, has_aux=True)
-        scores = None if score is None else score(eqx.combine(params, static), {**other, **diff})
-        return outputs, vjp(cotangents), scores
+        _, vjp, watched = jax.vjp(floats_and_all, params, diff, has_aux=True)
+        return watched, vjp(cotangents)
 
     return program
 
 
-def _own(choice: Any) -> Any:
-    return choice
-
-
-def _built(call: Any, *at: Any) -> Callable[..., Any]:
-    """The program of a jitted function, compiled quickly. What was traced for shapes is used again,
+def _built(call: Any, module: Any, inputs: Any, forced: Any) -> Watched:
+    """What a jitted function gives, compiled quickly. What was traced for shapes is used again,
     which JAX allows of no function with options of its own."""
-    key = _key(call, at)
+    key = _key(call, (module, inputs, forced))
     if key not in _BUILT:
-        _BUILT[key] = call.lower(*at).compile(_options())
-    return _BUILT[key]
+        _BUILT[key] = call.lower(module, inputs, forced).compile(_options())
+    return _BUILT[key](module, inputs, forced)
 
 
 _BUILT: dict[Any, Callable[..., Any]] = {}
-_SHAPES: dict[Any, dict[str, Any]] = {}
+_SHAPES: dict[Any, Any] = {}
 
 
-def forget() -> None:
+def clear_caches() -> None:
     """Forgets all that was traced or compiled, so that changed code is traced again."""
     _jit.cache_clear()
+    _watched.cache_clear()
     _gradient_program.cache_clear()
     _BUILT.clear()
     _SHAPES.clear()
@@ -276,20 +317,22 @@ def _key(call: Callable[..., Any], at: tuple[Any, ...]) -> tuple[Any, ...]:
     return call, structure, parts
 
 
-def _output_shapes(call: Callable[..., Any], *at: Any) -> dict[str, Any]:
-    key = _key(call, at)
+def output_shapes(call: Callable[..., Any], params, static, diff, other, *forced: Any) -> Any:
+    """The shapes and dtypes of what `call(module, inputs, *forced)` returns."""
+    key = _key(call, (params, static, diff, other, forced))
     if key not in _SHAPES:
-        params, static, diff, other, choice = at
-        module_and_inputs = eqx.combine(params, static), {**other, **diff}, choice
-        _SHAPES[key] = dict(eqx.filter_eval_shape(call, *module_and_inputs))
+        module, inputs = eqx.combine(params, static), {**other, **diff}
+        _SHAPES[key] = eqx.filter_eval_shape(call, module, inputs, *forced)
     return _SHAPES[key]
 
 
-def _is_inexact(value: Any) -> bool:
+def is_inexact(value: Any) -> bool:
+    """Whether `value` has a float dtype."""
     return value is not None and jnp.issubdtype(value.dtype, jnp.inexact)
 
 
-def _array(value: Any, lane: str) -> Any:
+def as_array(value: Any, lane: str) -> Any:
+    """An argument as an array of JAX, floats in the dtype of a lane."""
     if not isinstance(value, np.ndarray):
         return value
     # `jnp.asarray` would compile a program for each shape.

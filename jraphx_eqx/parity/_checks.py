@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from ._candidate import _array, _is_inexact, _output_shapes, precision
+from ._candidate import as_array, is_inexact, output_shapes, precision
 from ._case import Case
 from ._record import Record
 from ._run import lanes_of, pairs
@@ -127,11 +127,11 @@ def _evaluate(spec: Spec, config: Config, case: Case, inputs: Mapping[str, Any])
     params, static = eqx.partition(spec.eqx(**config.options), eqx.is_inexact_array)
     differentiate = [name for name in spec.differentiate if is_float(inputs[name])]
     with precision("f32"):
-        arrays = {name: _array(value, "f32") for name, value in spec.pad(inputs, case).items()}
+        arrays = {name: as_array(value, "f32") for name, value in spec.pad(inputs, case).items()}
         diff = {name: arrays.pop(name) for name in differentiate}
-        shapes = _output_shapes(spec.call_eqx, params, static, diff, arrays, None)
+        shapes = output_shapes(spec.call_eqx, params, static, diff, arrays)
     theirs = {leaf: name for name, leaf in spec.renames.items()}
     leaves = [leaf_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     sources = [*differentiate, *(theirs.get(leaf, leaf) for leaf in leaves)]
-    gradients = [f"d.{name}" for name in sources] if any(map(_is_inexact, shapes.values())) else []
+    gradients = [f"d.{name}" for name in sources] if any(map(is_inexact, shapes.values())) else []
     return (*(f"out.{name}" for name in shapes), *sorted(gradients))

@@ -2,9 +2,10 @@ from typing import Any
 
 import numpy as np
 
-from ._record import FAIL, Record
+from ._record import COARSE, FAIL, IMPRECISE, UNJUDGED, Record
 from ._tolerance import (
-    COARSE,
+    COARSE_ERROR,
+    COARSEST,
     DTYPES,
     EPS,
     IMPRECISE_ULP,
@@ -28,7 +29,8 @@ def compare(
     """Compares one tensor with its reference and writes what it finds into `record`.
 
     Presence, shape and kind of dtype must be equal, integers and booleans exactly; floats must have
-    equal NaNs and infinities and lie within the tolerance of their block.
+    equal NaNs and infinities and lie within the tolerance of their block. A tolerance above
+    `COARSEST` of the largest number is no pass but UNJUDGED.
 
     **Arguments:**
 
@@ -74,8 +76,12 @@ def compare_bits(record: Record, ours: Any, ref: Any, exact: np.ndarray) -> Reco
     return record
 
 
-def is_vacuous(ref: Any) -> bool:
-    """Whether agreement with `ref` says little: nearly all of it is zero or one constant."""
+def is_vacuous(ref: Any, alone: bool = False) -> bool:
+    """Whether agreement with `ref` says little: nearly all of it is zero or one constant.
+
+    With `alone`, as in a network of which there is a single case: only if all of it is zero. Most
+    of a gradient may be, for classes that do not occur.
+    """
     if ref is None or np.size(ref) == 0:
         return True
     values = np.ravel(ref)
@@ -83,6 +89,8 @@ def is_vacuous(ref: Any) -> bool:
         return False
     if not np.nanmax(np.abs(values), initial=0.0) >= 1e-30:
         return True
+    if alone:
+        return False
     zeros = np.mean(values == 0)
     same = np.mean(values == values[0]) if values.size >= 10 else 0.0
     return bool(max(zeros, same) > 0.9)
@@ -144,7 +152,22 @@ def _floats(record, ours, ref, ids, tau, rms) -> Record:
         _fail(record, f"error {record.max_abs:.2e} is {record.ratio:.3g} times the tolerance")
     elif record.rms_ratio > 1:
         _fail(record, f"rms error is {record.rms_ratio:.3g} times its limit")
+    else:
+        _refuse_coarse(record, tol, scale)
     return record
+
+
+def _refuse_coarse(record: Record, tol: np.ndarray, scale: np.ndarray) -> None:
+    """What lies within too large a tolerance is no pass. Where all is zero, the tolerance is the
+    smallest number there is."""
+    largest, worst = float(scale.max(initial=0.0)), int(tol.argmax())
+    limit = COARSEST[record.lane] * largest
+    if tol[worst] - TINY[record.lane] > limit:
+        record.scale, record.tol, record.verdict = largest, float(tol[worst]), UNJUDGED
+        record.message = (
+            f"rounding noise hides it: the tolerance is {tol[worst]:.1e}, which is above "
+            f"{COARSEST[record.lane]:g} of the largest number, {largest:.1e}"
+        )
 
 
 def _rms_ratio(blocks, error, scale, rms, lane) -> float:
@@ -158,9 +181,9 @@ def _rms_ratio(blocks, error, scale, rms, lane) -> float:
 def _flags(errors, scale, tau, lane) -> list[str]:
     flags = []
     if np.any(tau > IMPRECISE_ULP * EPS["f32"] * scale):
-        flags.append("IMPRECISE")
-    if EPS[lane] == EPS["f64"] and np.any(errors > COARSE * scale):
-        flags.append("COARSE")
+        flags.append(IMPRECISE)
+    if EPS[lane] == EPS["f64"] and np.any(errors > COARSE_ERROR * scale):
+        flags.append(COARSE)
     return flags
 
 

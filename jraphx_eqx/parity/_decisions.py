@@ -1,5 +1,6 @@
+import abc
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -101,52 +102,135 @@ def judge_threshold(
     return ("TIE" if gap <= 0 else "NEAR-TIE" if gap <= LIMIT else "FAIL"), gap
 
 
-def judge_groups(
-    kind: str,
-    ours: np.ndarray,
-    theirs: np.ndarray,
-    groups: np.ndarray,
-    scores: np.ndarray,
-    deltas: np.ndarray,
-    thresholds: np.ndarray | None = None,
-) -> Judgement:
-    """Judges every group by `judge_topk` or `judge_threshold`.
+@dataclass(frozen=True, eq=False)
+class AbstractChoice(abc.ABC):
+    """What PyTorch chose at one call: some of several rows, in each group by their scores.
 
     **Arguments:**
 
-    - `kind`: `"topk"` or `"threshold"`.
-    - `ours`, `theirs`: the chosen rows of the whole batch.
-    - `groups`: the group of each row.
-    - `scores`: the reference scores in float64, one per row.
-    - `deltas`: one per group.
-    - `thresholds`: for `"threshold"`, one per row.
+    - `rows`: the chosen rows.
+    - `scores`: the score of each row.
+    - `groups`: the group (graph) of each row.
     """
-    judgement = Judgement()
-    if len(ours) and (ours.min() < 0 or ours.max() >= len(groups)):
-        judgement.add("FAIL", float("inf"), f"row {ours.max()} is not one of {len(groups)} rows")
+
+    rows: np.ndarray
+    scores: np.ndarray
+    groups: np.ndarray
+
+    kind: ClassVar[str]
+    # What padding scores in a test of the selection: it would be chosen first.
+    padding_score: ClassVar[float]
+
+    @abc.abstractmethod
+    def expected(self, scores: np.ndarray) -> np.ndarray:
+        """The only right choice for exactly these scores."""
+
+    @abc.abstractmethod
+    def in_order(self, rows: np.ndarray) -> np.ndarray:
+        """Rows that were chosen group by group, in the order of a choice."""
+
+    @abc.abstractmethod
+    def _order(self, rows: np.ndarray) -> np.ndarray:
+        """What ascends along a choice."""
+
+    @abc.abstractmethod
+    def _judge(self, ours, theirs, inside: np.ndarray, delta: float) -> tuple[Verdict, float]:
+        """Judges the choices of the group whose rows are `inside`, counted from its first row."""
+
+    def judge(self, ours: np.ndarray, deltas: np.ndarray) -> Judgement:
+        """Judges the choice of each group by the margin of its scores.
+
+        **Arguments:**
+
+        - `ours`: the rows that the other side chose.
+        - `deltas`: for each group, how far apart scores must be for their order to mean something.
+        """
+        judgement, groups = Judgement(), self.groups
+        if len(ours) and (ours.min() < 0 or ours.max() >= len(groups)):
+            message = f"row {ours.max()} is not one of {len(groups)} rows"
+            judgement.add("FAIL", float("inf"), message)
+            return judgement
+        if np.any(np.diff(self._order(ours)) < 0):
+            message = "the chosen rows are not in order of their groups"
+            judgement.add("FAIL", float("inf"), message)
+            return judgement
+        for group in np.unique(groups):
+            inside = np.flatnonzero(groups == group)
+            mine, other = ours[groups[ours] == group], self.rows[groups[self.rows] == group]
+            if np.array_equal(mine, other):
+                judgement.add("EXACT", 0.0)
+                continue
+            # Global to local numbers; each choice was checked to lie in this group.
+            local = np.searchsorted(inside, mine), np.searchsorted(inside, other)
+            verdict, gap = self._judge(local[0], local[1], inside, float(deltas[group]))
+            message = f"group {group}: ours {mine[:8]}, theirs {other[:8]}, gap {gap:.3g}"
+            judgement.add(verdict, gap, message)
+            judgement.list_pairs(mine, other, self.scores)
         return judgement
-    order = groups[ours] if kind == "topk" else ours
-    if np.any(np.diff(order) < 0):
-        judgement.add("FAIL", float("inf"), "the chosen rows are not in order of their groups")
-        return judgement
-    for group in np.unique(groups):
-        rows = np.flatnonzero(groups == group)
-        mine, other = ours[groups[ours] == group], theirs[groups[theirs] == group]
-        if np.array_equal(mine, other):
-            judgement.add("EXACT", 0.0)
-            continue
-        # Global to local numbers; each choice was checked to lie in this group.
-        mine, other = np.searchsorted(rows, mine), np.searchsorted(rows, other)
-        if kind == "topk":
-            verdict, gap = judge_topk(mine, other, scores[rows], float(deltas[group]))
-        else:
-            assert thresholds is not None
-            at = (scores[rows], thresholds[rows])
-            verdict, gap = judge_threshold(mine, other, *at, float(deltas[group]))
-        message = f"group {group}: ours {rows[mine][:8]}, theirs {rows[other][:8]}, gap {gap:.3g}"
-        judgement.add(verdict, gap, message)
-        judgement.list_pairs(rows[mine], rows[other], scores)
-    return judgement
+
+    def near_cut(self, deltas: np.ndarray) -> list[float]:
+        """For each group that is cut, the fraction of its rows within `2 delta` of a row on the
+        other side. Empty where a cut says nothing about the choice."""
+        return []
+
+
+@dataclass(frozen=True, eq=False)
+class TopK(AbstractChoice):
+    """The rows of each group with the highest scores, in descending order."""
+
+    kind = "topk"
+    padding_score = np.nan
+
+    def expected(self, scores: np.ndarray) -> np.ndarray:
+        size = int(self.groups.max(initial=0)) + 1
+        return rank(scores, self.groups, np.bincount(self.groups[self.rows], minlength=size))
+
+    def in_order(self, rows: np.ndarray) -> np.ndarray:
+        return rows
+
+    def _order(self, rows: np.ndarray) -> np.ndarray:
+        return self.groups[rows]
+
+    def _judge(self, ours, theirs, inside, delta):
+        return judge_topk(ours, theirs, self.scores[inside], delta)
+
+    def near_cut(self, deltas: np.ndarray) -> list[float]:
+        return near_cut(self.rows, self.groups, self.scores, deltas)
+
+
+@dataclass(frozen=True, eq=False)
+class Threshold(AbstractChoice):
+    """The rows that score above `min_score`, or just below the highest of their group where that is
+    lower, in their original order."""
+
+    min_score: float
+    tol: float
+
+    kind = "threshold"
+    padding_score = np.inf
+
+    def thresholds(self, scores: np.ndarray) -> np.ndarray:
+        """The threshold of each row, in the dtype of the scores."""
+        highest = np.full(int(self.groups.max(initial=0)) + 1, -np.inf, scores.dtype)
+        np.maximum.at(highest, self.groups, scores)
+        number = scores.dtype.type
+        return np.minimum(highest[self.groups] - number(self.tol), number(self.min_score))
+
+    def expected(self, scores: np.ndarray) -> np.ndarray:
+        return np.flatnonzero(scores > self.thresholds(scores))
+
+    def in_order(self, rows: np.ndarray) -> np.ndarray:
+        return np.sort(rows)
+
+    def _order(self, rows: np.ndarray) -> np.ndarray:
+        return rows
+
+    def _judge(self, ours, theirs, inside, delta):
+        limits = self.thresholds(self.scores)[inside]
+        return judge_threshold(ours, theirs, self.scores[inside], limits, delta)
+
+
+CHOICES = {choice.kind: choice for choice in (TopK, Threshold)}
 
 
 def near_cut(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ._candidate import forget
+from ._candidate import clear_caches
 
 MARK = "__fault_reached__"
 
@@ -83,12 +83,12 @@ def injected(fault: Fault) -> Iterator[Callable[[], Any]]:
 
     Nothing that was traced outside is used inside, and the other way round.
     """
-    forget()
+    clear_caches()
     try:
         with fault.inject() as reached:
             yield reached if callable(reached) else lambda: None
     finally:
-        forget()
+        clear_caches()
 
 
 @contextlib.contextmanager

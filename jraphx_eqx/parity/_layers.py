@@ -1,17 +1,38 @@
-"""The first layer of a network that differs. PyTorch is imported by the functions only."""
+"""The layers of a network one by one, and the first that differs. PyTorch is imported by the
+functions only."""
 
+import dataclasses
 import inspect
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from ._assert import pair
 from ._bisect import Bisection
-from ._record import FAIL, MISTRUSTED, NOT_VERIFIED
+from ._case import Case
+from ._pair import pair, plain
+from ._record import FAIL, MISTRUSTED, NOT_VERIFIED, Result
 from ._run import run
+from ._spec import Spec
+
+Pair = Callable[[str, Any, Any, Sequence[Any]], tuple[Spec, Case]]
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerComparison:
+    """What became of one call of a layer.
+
+    **Arguments:**
+
+    - `name`: of the layer, with the number of the call from the second on.
+    - `result`: what was found; `None` if it could not be compared alone.
+    - `reason`: why it could not.
+    """
+
+    name: str
+    result: Result | None = None
+    reason: str = ""
 
 
 def bisect_layers(
@@ -39,35 +60,73 @@ def bisect_layers(
     of them agree but the whole does not, or `None`.
     """
     renames = renames or {}
+
+    def make_pair(name, ours, theirs, given):
+        mine = _local(renames, name) if name else renames
+        return pair(name or "network", ours, theirs, given, renames=mine, call_eqx=call_layer)
+
+    calls = layer_calls(torch_module, inputs, lambda module, given: module(*given))
     records = []
-    for name, layer, given in _calls(torch_module, inputs):
-        twin = _twin(eqx_module, name)
-        if twin is None:
-            continue
-        spec, case = pair(twin, layer, given, _local(renames, name), call=_call)
-        result = run(spec, [case], lanes=[lane], weights="keep")
-        for record in result.records:
-            record.operator = name
-            if record.kind == "run" and record.verdict == FAIL:
-                record.verdict = NOT_VERIFIED
-        records += result.records
-        if result.of(FAIL):
-            return Bisection(name, records)
-    spec, case = pair(eqx_module, torch_module, inputs, renames)
+    for layer in compare_layers(eqx_module, calls, make_pair, lane=lane):
+        records += layer.result.records if layer.result else []
+        if layer.result and layer.result.of(FAIL):
+            return Bisection(layer.name, records)
+    spec, case = make_pair("", eqx_module, torch_module, inputs)
     whole = run(spec, [case], lanes=[lane], weights="keep")
     agrees = not whole.of(FAIL, NOT_VERIFIED, MISTRUSTED)
     return Bisection(None if agrees else "between the layers", [*records, *whole.records])
 
 
-def _calls(torch_module: Any, inputs: Sequence[Any]) -> list[tuple[str, Any, list[Any]]]:
-    """Name, layer and positional arguments of every layer, in the order in which they finish."""
+def compare_layers(
+    eqx_module: Any, calls: Sequence[tuple[str, Any, list[Any]]], make_pair: Pair, *, lane: str
+) -> Iterator[LayerComparison]:
+    """Compares each layer on the arguments that PyTorch gave it.
+
+    **Arguments:**
+
+    - `eqx_module`: the Equinox network.
+    - `calls`: what [`layer_calls`][jraphx_eqx.parity.layer_calls] gave.
+    - `make_pair`: `make_pair(name, ours, theirs, given)` returns the spec and case of a layer.
+    - `lane`: in which lane.
+    """
+    seen: dict[str, int] = {}
+    for name, layer, given in calls:
+        twin = _twin(eqx_module, name)
+        if twin is None:
+            yield LayerComparison(name, reason="the Equinox network has no layer of this name")
+            continue
+        seen[name] = seen.get(name, 0) + 1
+        title = name if seen[name] == 1 else f"{name} (call {seen[name]})"
+        try:
+            spec, case = make_pair(name, twin, layer, given)
+        except Exception as error:  # of arguments that are no arrays
+            yield LayerComparison(title, reason=f"{type(error).__name__}: {error}")
+            continue
+        spec = dataclasses.replace(spec, name=title)
+        found = run(spec, [case], lanes=[lane], weights="keep")
+        broken = [r for r in found.of(FAIL, NOT_VERIFIED) if r.kind in ("run", "weights")]
+        if broken:
+            yield LayerComparison(title, reason=broken[0].message)
+            continue
+        # A gradient that is 0 here by chance is no fault of the layer.
+        found.records = [record for record in found.records if record.verdict != MISTRUSTED]
+        yield LayerComparison(title, found)
+
+
+def layer_calls(
+    torch_module: Any, inputs: Sequence[Any], call: Callable[[Any, Sequence[Any]], Any]
+) -> list[tuple[str, Any, list[Any]]]:
+    """Name, layer and positional arguments of every layer, in the order in which they finish.
+
+    `call(torch_module, inputs)` calls the network, given tensors.
+    """
     import torch
 
     calls, hooks = [], []
 
     def watch(name: str, layer: Any) -> None:
         def finished(layer, given, named, output):
-            calls.append((name, layer, [_plain(v) for v in _positional(layer, given, named)]))
+            calls.append((name, layer, [plain(v) for v in _positional(layer, given, named)]))
 
         hooks.append(layer.register_forward_hook(finished, with_kwargs=True))
 
@@ -75,8 +134,7 @@ def _calls(torch_module: Any, inputs: Sequence[Any]) -> list[tuple[str, Any, lis
         if name:
             watch(name, layer)
     try:
-        arrays = [_tensor(torch, value) for value in inputs]
-        torch_module.eval()(*arrays)
+        call(torch_module.eval(), [_tensor(torch, value) for value in inputs])
     finally:
         for hook in hooks:
             hook.remove()
@@ -94,25 +152,31 @@ def _positional(layer: Any, given: Sequence[Any], named: Mapping[str, Any]) -> l
 
 
 def _tensor(torch: Any, value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_tensor(torch, part) for part in value]
     if not isinstance(value, np.ndarray):
         return value
     return torch.tensor(value.astype(np.float32) if value.dtype.kind == "f" else value)
 
 
-def _plain(value: Any) -> Any:
-    return value.detach().cpu().numpy().copy() if hasattr(value, "detach") else value
-
-
 def _twin(module: Any, name: str) -> Any:
-    """The submodule of this name; lists and tuples by index."""
+    """The submodule of this name; numbers are places in lists, tuples and sequences of layers."""
     for part in name.split("."):
         try:
-            module = (
-                operator.getitem(module, int(part)) if part.isdigit() else getattr(module, part)
-            )
+            module = module[int(part)] if part.isdigit() else _part(module, part)
         except (AttributeError, IndexError, KeyError, TypeError):
             return None
     return module if callable(module) else None
+
+
+def _part(module: Any, name: str) -> Any:
+    """What a dictionary or a module holds under a name. A method is no part."""
+    if isinstance(module, dict):
+        return module[name]
+    if dataclasses.is_dataclass(module):
+        module = {field.name: getattr(module, field.name) for field in dataclasses.fields(module)}
+        return module[name]
+    return getattr(module, name)
 
 
 def _local(renames: Mapping[str, str], name: str) -> dict[str, str]:
@@ -121,10 +185,9 @@ def _local(renames: Mapping[str, str], name: str) -> dict[str, str]:
     return {k.removeprefix(start): v.removeprefix(start) for k, v in inside.items()}
 
 
-def _call(layer: Callable[..., Any], *given: Any) -> Any:
-    """Equinox's own layers take a single row; PyTorch's take any number of them."""
-    if not type(layer).__module__.startswith("equinox.nn"):
-        return layer(*given)
-    for _ in range(given[0].ndim - 1):
-        layer = jax.vmap(layer)
+def call_layer(layer: Callable[..., Any], given: Sequence[Any]) -> Any:
+    """Calls a layer. Equinox's own layers take a single row; PyTorch's take any number of them."""
+    if type(layer).__module__.startswith("equinox.nn"):
+        for _ in range(given[0].ndim - 1):
+            layer = jax.vmap(layer)
     return layer(*given)

@@ -29,15 +29,10 @@ class Part:
 def compare_moves(
     trial: Trial, module: Any, oracle: AbstractOracle, plain: Candidate, reference: Reference
 ) -> None:
-    """Records, for each change, the decision and all tensors beside those of the plain input."""
-    base = plain.run(None, reference.cotangents)
-    if oracle.decision is not None:
-        own, chosen = base[f"out.{oracle.decision.index}"], reference.chosen
-        assert own is not None and chosen is not None
-        if not np.array_equal(own, chosen):
-            base = plain.run(chosen, reference.cotangents)
+    """Records, for each change, the choices and all tensors beside those of the plain input."""
+    base = plain.run(reference.chosen, reference.cotangents)
     for name, parts in _moves(trial, module, oracle, plain):
-        frame = _Frame(trial, oracle, reference, base, name)
+        frame = _OriginalOrder(trial, oracle, reference, base, name)
         frame.compare(parts)
 
 
@@ -110,8 +105,18 @@ def _tight(case, sizes: Mapping[str, int]) -> Any:
     return dataclasses.replace(case, capacity={**case.capacity, **capacity})
 
 
-class _Frame:
-    """The frame of the original input, to which the results of the parts are brought back."""
+@dataclasses.dataclass(frozen=True)
+class _Level:
+    """A call in a part: where its rows are in the original, the rows that are forced, and which of
+    those that the original keeps they are."""
+
+    places: np.ndarray
+    forced: np.ndarray
+    kept: np.ndarray
+
+
+class _OriginalOrder:
+    """Brings the results of the parts back to the order of the original input."""
 
     def __init__(self, trial: Trial, oracle, reference: Reference, base, move: str):
         self.trial, self.oracle, self.reference, self.base = trial, oracle, reference, base
@@ -120,42 +125,42 @@ class _Frame:
         self.rows = trial.spec.rows(oracle.inputs)
 
     def compare(self, parts: Sequence[Part]) -> None:
-        chosen, decision = self.reference.chosen, self.oracle.decision
-        forced: list[np.ndarray | None] = [None] * len(parts)
-        if chosen is not None:
-            assert decision is not None
-            found = [part.candidate.run(None, {})[f"out.{decision.index}"] for part in parts]
-            own = [p.places["node"][f] for p, f in zip(parts, found, strict=True) if f is not None]
-            whole = np.concatenate([*own, np.zeros(0, np.int64)])
-            whole = np.sort(whole) if decision.kind == "threshold" else whole
-            self.trial.judge(self.oracle, self.reference, whole, f"{self.move}: ")
-            if not np.array_equal(np.sort(whole), np.sort(chosen)):
-                size = len(self.oracle.inputs["batch"])
-                labels = [_labels(part.places["node"], size)[chosen] for part in parts]
-                forced = [choice[choice >= 0] for choice in labels]
-                own = [p.places["node"][f] for p, f in zip(parts, forced, strict=True)]
-            placed = [self._place(p, mine) for p, mine in zip(parts, own, strict=True)]
-        else:
-            placed = [self._place(p, None) for p in parts]
+        choices = self.reference.choices
+        levels = [self._levels(part) for part in parts]
+        placed = [self._place(part, mine) for part, mine in zip(parts, levels, strict=True)]
         results = [
-            part.candidate.run(choice, self._cotangents(places))
-            for part, choice, places in zip(parts, forced, placed, strict=True)
+            part.candidate.run(tuple(level.forced for level in mine), self._cotangents(places))
+            for part, mine, places in zip(parts, levels, placed, strict=True)
         ]
+        if self.oracle.decision is not None:
+            own = []
+            for place in range(min(len(choices), *(len(p.candidate.own) for p in parts))):
+                both = zip(parts, levels, strict=True)
+                rows = [mine[place].places[p.candidate.own[place]] for p, mine in both]
+                own.append(choices[place].in_order(np.concatenate(rows)))
+            self.trial.judge(self.oracle.decision, self.reference, own, f"{self.move}: ")
         for name in sorted(self.base):
             self._tensor(name, placed, [result.get(name) for result in results])
 
-    def _place(self, part: Part, own: np.ndarray | None) -> dict[str, np.ndarray]:
-        """Where the rows of a part are in the frame; `own` are the nodes it keeps."""
+    def _levels(self, part: Part) -> list["_Level"]:
+        """What is forced in a part at each call."""
+        levels, places = [], part.places["node"]
+        for choice in self.reference.choices:
+            labels = _labels(places, len(choice.groups))[choice.rows]
+            kept = np.flatnonzero(labels >= 0)
+            levels.append(_Level(places, labels[kept], kept))
+            places = kept
+        return levels
+
+    def _place(self, part: Part, levels: list["_Level"]) -> dict[str, np.ndarray]:
+        """Where the rows of a part are in the original order."""
         places = dict(part.places)
-        if own is None:
-            return places
-        chosen = self.reference.chosen
-        assert chosen is not None
-        of_node = _labels(chosen, len(self.oracle.inputs["batch"]))
-        places["kept"] = of_node[own]
-        kept = np.all(of_node[self.oracle.inputs["edge_index"]] >= 0, axis=0)
-        survivors, edges = np.flatnonzero(kept), part.places["edge"]
-        places["kept_edge"] = np.searchsorted(survivors, edges[kept[edges]])
+        if levels:
+            of_node = _labels(self.reference.choices[0].rows, len(self.oracle.inputs["batch"]))
+            places["kept"] = levels[0].kept
+            kept = np.all(of_node[self.oracle.inputs["edge_index"]] >= 0, axis=0)
+            survivors, edges = np.flatnonzero(kept), part.places["edge"]
+            places["kept_edge"] = np.searchsorted(survivors, edges[kept[edges]])
         return places
 
     def _cotangents(self, places) -> dict[str, dict[str, np.ndarray]]:
@@ -182,8 +187,8 @@ class _Frame:
         except (IndexError, ValueError) as error:
             record.verdict, record.message = FAIL, f"rows cannot be matched: {error}"
             return
-        at = {"ids": self.reference.ids.get(name)}
-        compare(record, moved, ref, **at, tau=noise.of(name, self.trial.lane))
+        ids = self.reference.ids.get(name)
+        compare(record, moved, ref, ids=ids, tau=noise.of(name, self.trial.lane))
         if record.verdict == FAIL and np.isfinite(record.ratio) and noise.runs < MORE_RUNS:
             self.trial.records.pop()
             self.oracle.listen(self.reference, MORE_RUNS)

@@ -10,6 +10,7 @@ import numpy as np
 from ._case import Case
 from ._environment import environment, torch_environment
 from ._fault import Fault, injected
+from ._lanes import run_trial
 from ._oracle import AbstractOracle
 from ._record import EQUIVALENT, FAIL, KILLED, SURVIVED, Kill, Record, Result
 from ._references import trusted
@@ -174,9 +175,7 @@ class Bench:
             self.spec, look.config, look.case, look.lane, Book(), watch=lambda new: _add(sha, new)
         )
         config, case = look.config, look.case
-        trial.guard(
-            lambda: self.oracle(config, case), lambda: self.spec.eqx(**config.options), force=False
-        )
+        run_trial(trial, lambda: self.oracle(config, case), lambda: self.spec.eqx(**config.options))
         for record in trial.records:
             declare(record, self.divergences, config, case)
         return Found(trial.records, sha.hexdigest())

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -6,30 +6,52 @@ from typing import Any, Protocol
 import numpy as np
 
 from ._case import Case
+from ._decisions import AbstractChoice
 from ._spec import Config, Decision, Spec
 from ._tolerance import DTYPES, FAR, JITTERED_RUNS, NEAR, Blocks, Noise, jitter
-from ._torch import is_float, random_rounding, run_torch, state_shapes
+from ._torch import (
+    buffer_names,
+    is_float,
+    random_rounding,
+    run_torch,
+    state_shapes,
+    tied_names,
+)
 from ._weights import draw
 
+# The rows that are forced, call by call.
+Chosen = tuple[np.ndarray, ...]
 SCORES = "scores"
 STEP, LARGEST = 1 / 8, 2.0
 
 
 @dataclass
 class Reference:
-    """What PyG computes in float64 for one forced decision, and its float32 noise there.
+    """What PyG computes in float64 for forced choices, and its float32 noise there.
 
     `low` is its result in float32. On dyadic inputs that is the reference wherever it equals the
-    float64 result; otherwise it is only shown beside ours.
+    float64 result; otherwise it is only shown beside ours. `tied` are further names of weights that
+    have several, each with the first.
     """
 
-    chosen: np.ndarray | None
+    choices: tuple[AbstractChoice, ...]
     arrays: dict[str, np.ndarray | None]
     noise: Noise
     ids: dict[str, np.ndarray]
     cotangents: dict[str, dict[str, np.ndarray]]
     unused: set[str]
     low: dict[str, np.ndarray | None] = field(default_factory=dict)
+    tied: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def chosen(self) -> Chosen:
+        """The rows that are forced, call by call."""
+        return tuple(choice.rows for choice in self.choices)
+
+
+def scores_name(place: int) -> str:
+    """The name of the scores of a call among the arrays of a reference."""
+    return SCORES if place == 0 else f"{SCORES} {place + 1}"
 
 
 class AbstractOracle(Protocol):
@@ -38,12 +60,14 @@ class AbstractOracle(Protocol):
     inputs: dict[str, Any]
     weights: dict[str, np.ndarray]
     decision: Decision | None
+    tied: dict[str, str]
+    buffers: set[str]
 
-    def decide(self, lane: str) -> np.ndarray | None: ...
-    def scores(self, lane: str) -> np.ndarray: ...
-    def reference(self, chosen: np.ndarray | None) -> Reference: ...
+    def decide(self, lane: str) -> Sequence[AbstractChoice]: ...
+    def reference(self, chosen: Chosen) -> Reference: ...
     def listen(self, reference: Reference, runs: int) -> None: ...
     def dyadic(self) -> "AbstractOracle": ...
+    def moved(self, weights: Mapping[str, np.ndarray]) -> "AbstractOracle": ...
 
 
 class Oracle:
@@ -78,40 +102,40 @@ class Oracle:
         self.weights = dict(weights)
         if exact:
             self.inputs, self.weights = _dyadic(self.inputs), _dyadic(self.weights)
-        self._references: dict[bytes, Reference] = {}
+        self.tied = tied_names(module)
+        self.buffers = buffer_names(module)
+        self._references: dict[tuple[bytes, ...], Reference] = {}
 
     def dyadic(self) -> "Oracle":
         """The same for the exact lane."""
-        at = (self.spec, self.config, self.case, self.seed, self.module, self.weights)
-        return Oracle(*at, exact=True)
+        return self.moved(self.weights, exact=True)
 
-    def decide(self, lane: str) -> np.ndarray | None:
-        """PyG's own decision in the dtype of a lane, by a stable sort."""
-        if self.decision is None:
-            return None
-        return self._run(lane, None)[f"out.{self.decision.index}"]
+    def moved(self, weights: Mapping[str, np.ndarray], exact: bool = False) -> "Oracle":
+        """The same with other weights."""
+        return Oracle(self.spec, self.config, self.case, self.seed, self.module, weights, exact)
 
-    def scores(self, lane: str) -> np.ndarray:
-        """The scores that PyG ranks in the dtype of a lane."""
-        scores = self._run(lane, None)[SCORES]
-        assert scores is not None
-        return scores
+    def decide(self, lane: str) -> Sequence[AbstractChoice]:
+        """PyG's own choices in the dtype of a lane, by a stable sort; none without a decision."""
+        return self._run(lane, None)[1] if self.decision else ()
 
-    def reference(self, chosen: np.ndarray | None) -> Reference:
-        """The float64 result for a decision (`None` where there is nothing to decide)."""
-        key = b"" if chosen is None else chosen.tobytes()
+    def reference(self, chosen: Chosen) -> Reference:
+        """The float64 result for these choices."""
+        key = tuple(rows.tobytes() for rows in chosen)
         if key not in self._references:
             self._references[key] = self._measure(chosen)
         return self._references[key]
 
-    def _measure(self, chosen: np.ndarray | None) -> Reference:
-        plain = self._run("f64", chosen)
+    def _measure(self, chosen: Chosen) -> Reference:
+        plain, _ = self._run("f64", chosen)
         cotangents = self._cotangents(plain)
-        arrays = self._run("f64", chosen, cotangents)
+        arrays, choices = self._run("f64", chosen, cotangents)
         unused = {name for name, value in arrays.items() if value is None and name[:2] == "d."}
         arrays.update({name: np.zeros(self._shape(name)) for name in unused})
-        low = self._run("f32", chosen, cotangents)
-        reference = Reference(chosen, arrays, Noise(), self._ids(arrays), cotangents, unused, low)
+        low, _ = self._run("f32", chosen, cotangents)
+        ids = self._ids(arrays, choices)
+        reference = Reference(
+            tuple(choices), arrays, Noise(), ids, cotangents, unused, low, self.tied
+        )
         if not self.exact:
             self.listen(reference, JITTERED_RUNS)
         return reference
@@ -123,18 +147,20 @@ class Oracle:
             rng = np.random.default_rng([self.seed, 2, noise.runs])
             reach = NEAR if noise.runs < JITTERED_RUNS else FAR
             moved = _jitter(rng, self.inputs, reach), _jitter(rng, self.weights, reach)
-            at = reference.chosen, reference.cotangents
+            chosen, cotangents = reference.chosen, reference.cotangents
             more = noise.runs >= JITTERED_RUNS
             with random_rounding(noise.runs) if more else nullcontext():
-                low = self._run("f32", *at, *moved)
-                other = self._run("f64", *at) if more else None
-            noise.add(_errors(low, self._run("f64", *at, *moved), reference.ids))
+                low, _ = self._run("f32", chosen, cotangents, *moved)
+                other = self._run("f64", chosen, cotangents)[0] if more else None
+            high, _ = self._run("f64", chosen, cotangents, *moved)
+            noise.add(_errors(low, high, reference.ids))
             if other is not None:
                 noise.add_wide(_errors(other, reference.arrays, reference.ids))
 
     def _run(self, lane, chosen, cotangents=None, inputs=None, weights=None):
+        """Outputs and gradients, and what was chosen; `chosen` is forced, `None` forces nothing."""
         watch = self.decision.watch_pyg(chosen) if self.decision else nullcontext([])
-        with watch as scores:
+        with watch as choices:
             arrays = run_torch(
                 self.module,
                 self.spec.call_pyg,
@@ -144,9 +170,8 @@ class Oracle:
                 DTYPES[lane],
                 cotangents or {},
             )
-        if scores:
-            arrays[SCORES] = scores[-1]
-        return arrays
+        arrays.update({scores_name(i): choice.scores for i, choice in enumerate(choices)})
+        return arrays, choices
 
     def _cotangents(self, arrays) -> dict[str, dict[str, np.ndarray]]:
         """All float outputs together, then one at a time: errors of two may cancel."""
@@ -166,15 +191,14 @@ class Oracle:
         name = tensor[2:].split("|")[0]
         return np.shape(self.inputs[name] if name in self.inputs else self.weights[name])
 
-    def _ids(self, arrays) -> dict[str, np.ndarray]:
+    def _ids(self, arrays, choices) -> dict[str, np.ndarray]:
         outputs = {name[4:]: value for name, value in arrays.items() if name[:4] == "out."}
         ids = dict(self.spec.blocks(self.inputs, outputs))
         directions = [name for name in arrays if "|" in name]
         ids.update(
             {name: ids[name.split("|")[0]] for name in directions if name.split("|")[0] in ids}
         )
-        if self.decision is not None:
-            ids[SCORES] = np.asarray(self.inputs[self.decision.groups])
+        ids.update({scores_name(i): choice.groups for i, choice in enumerate(choices)})
         return ids
 
 

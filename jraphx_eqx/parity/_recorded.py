@@ -1,15 +1,17 @@
 """What `run` needs from PyTorch for one configuration and case, as a file that needs no PyTorch."""
 
+import dataclasses
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ._case import Case
-from ._oracle import AbstractOracle, Reference
+from ._decisions import CHOICES, AbstractChoice
+from ._oracle import AbstractOracle, Chosen, Reference
 from ._spec import Config, Decision, Spec
 from ._tolerance import DTYPES, JITTERED_RUNS, MORE_RUNS, Noise
 
@@ -125,17 +127,17 @@ def _part(oracle: AbstractOracle, lanes, only: tuple[str, ...] | None = None) ->
     dtypes: dict[str, Any] = {}
     for lane in lanes:
         try:
-            chosen = oracle.decide(lane)
-            scores = None if oracle.decision is None else oracle.scores(lane)
-            reference = oracle.reference(chosen)
+            choices = oracle.decide(lane)
+            reference = oracle.reference(tuple(choice.rows for choice in choices))
         except Exception as error:
-            dtypes[_dtype(lane)] = {"raised": _told(error)}
+            dtypes[_dtype(lane)] = {"raised": _error_text(error)}
             continue
         if not any(reference is known for known in references):
             references.append(reference)
             trees.append(_reference(oracle, reference, only))
         place = [known is reference for known in references].index(True)
-        dtypes[_dtype(lane)] = {"scores": scores, "reference": place}
+        made = [_choice_tree(choice) for choice in choices]
+        dtypes[_dtype(lane)] = {"choices": made, "reference": place}
     inputs, weights = inputs_tree(oracle.inputs), dict(oracle.weights)
     return {"inputs": inputs, "weights": weights, "dtypes": dtypes, "references": trees}
 
@@ -143,7 +145,7 @@ def _part(oracle: AbstractOracle, lanes, only: tuple[str, ...] | None = None) ->
 def _reference(oracle: AbstractOracle, reference: Reference, only) -> dict[str, Any]:
     names = [name for name in reference.arrays if only is None or name in only]
     tree: dict[str, Any] = {
-        "chosen": reference.chosen,
+        "choices": [_choice_tree(choice) for choice in reference.choices],
         "arrays": {name: reference.arrays[name] for name in names},
         "low": {name: reference.low[name] for name in names if name in reference.low},
         "cotangents": reference.cotangents,
@@ -157,6 +159,18 @@ def _reference(oracle: AbstractOracle, reference: Reference, only) -> dict[str, 
             oracle.listen(reference, runs)
             tree["noise"].append(_noise_tree(reference.noise))
     return tree
+
+
+def _choice_tree(choice: AbstractChoice) -> dict[str, Any]:
+    fields = {f.name: getattr(choice, f.name) for f in dataclasses.fields(choice)}
+    return {"kind": choice.kind, **fields}
+
+
+def _choices(trees: Sequence[Mapping[str, Any]]) -> tuple[AbstractChoice, ...]:
+    return tuple(
+        CHOICES[tree["kind"]](**{name: v for name, v in tree.items() if name != "kind"})
+        for tree in trees
+    )
 
 
 def _noise_tree(noise: Noise) -> dict[str, Any]:
@@ -184,7 +198,7 @@ def _dtype(lane: str) -> str:
     return np.dtype(DTYPES[lane]).name
 
 
-def _told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]
 
 
@@ -204,19 +218,21 @@ class RecordedOracle:
         self.inputs: dict[str, Any] = self._tree["inputs"]
         self.weights: dict[str, np.ndarray] = self._tree["weights"]
         self.decision: Decision | None = spec.decision(config)
+        self.tied: dict[str, str] = {}
+        self.buffers: set[str] = set()
         self._references: dict[int, Reference] = {}
 
     def dyadic(self) -> "RecordedOracle":
         """The same for the exact lane."""
         return RecordedOracle(*self._at, part="dyadic")
 
-    def decide(self, lane: str) -> np.ndarray | None:
-        """PyG's own decision in the dtype of a lane."""
-        return self._tree["references"][self._of(lane)["reference"]]["chosen"]
+    def moved(self, weights: Mapping[str, np.ndarray]) -> "RecordedOracle":
+        """Other weights were not recorded."""
+        raise ValueError("references hold the results for one set of weights")
 
-    def scores(self, lane: str) -> np.ndarray:
-        """The scores that PyG ranks in the dtype of a lane."""
-        return self._of(lane)["scores"]
+    def decide(self, lane: str) -> Sequence[AbstractChoice]:
+        """PyG's own choices in the dtype of a lane."""
+        return _choices(self._of(lane)["choices"])
 
     def raised(self, lane: str) -> str | None:
         """What PyTorch raised in the dtype of a lane, if it did."""
@@ -228,19 +244,25 @@ class RecordedOracle:
             raise RecordedError(told)
         return self._tree["dtypes"][_dtype(lane)]
 
-    def reference(self, chosen: np.ndarray | None) -> Reference:
-        """The float64 result for one of the decisions, `None` where there is nothing to decide."""
+    def reference(self, chosen: Chosen) -> Reference:
+        """The float64 result for the choices of one of the lanes."""
         trees = self._tree["references"]
-        decisions = [None if tree["chosen"] is None else tree["chosen"].tolist() for tree in trees]
-        wanted = None if chosen is None else chosen.tolist()
-        if wanted not in decisions:
+        recorded = [[choice["rows"].tolist() for choice in tree["choices"]] for tree in trees]
+        wanted = [rows.tolist() for rows in chosen]
+        if wanted not in recorded:
             raise ValueError(f"{len(trees)} decisions were recorded, but not {wanted}")
-        place = decisions.index(wanted)
+        place = recorded.index(wanted)
         if place not in self._references:
             tree = trees[place]
-            noise = _noise(tree["noise"][0]) if tree["noise"] else Noise()
-            at = (tree["chosen"], tree["arrays"], noise, tree["ids"], tree["cotangents"])
-            self._references[place] = Reference(*at, set(tree["unused"]), tree["low"])
+            self._references[place] = Reference(
+                _choices(tree["choices"]),
+                tree["arrays"],
+                _noise(tree["noise"][0]) if tree["noise"] else Noise(),
+                tree["ids"],
+                tree["cotangents"],
+                set(tree["unused"]),
+                tree["low"],
+            )
         return self._references[place]
 
     def listen(self, reference: Reference, runs: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from ._case import Case
 from ._compare import compare
 from ._environment import environment, torch_environment
-from ._oracle import Reference
+from ._oracle import Chosen, Reference
 from ._record import FAIL, Result
 from ._recorded import (
     LANES_OF,
@@ -30,7 +30,7 @@ from ._tolerance import JITTERED_RUNS, MORE_RUNS, Blocks, tolerance
 from ._trial import Book, Trial, kind_of
 
 MANIFEST = "manifest.json"
-SCHEMA = 1
+SCHEMA = 2
 
 
 class BadReferences(ValueError):
@@ -261,13 +261,13 @@ def _check_names(spec: Spec, cases: Sequence[Case]) -> None:
 
 def _describe(spec: Spec) -> dict[str, Any]:
     """All of a spec that its references depend on and that is data."""
-    grid, names = [], ("kind", "index", "groups")
+    grid = []
     for config in spec.grid:
         decision = spec.decision(config)
         point = {
             "name": _name(config),
             "exact": list(spec.exact(config)),
-            "decision": decision and {name: getattr(decision, name) for name in names},
+            "decision": decision and decision.index,
         }
         grid.append(point)
     return {"name": spec.name, "differentiate": list(spec.differentiate), "grid": grid}
@@ -401,23 +401,24 @@ def _changes(trial: Trial, old: RecordedOracle, new: RecordedOracle) -> Iterator
         if told[0] != told[1]:
             yield f"PyTorch raised {told[0]}, now {told[1]}"
         return
-    reference, other = (oracle.reference(oracle.decide(trial.lane)) for oracle in (old, new))
+    reference, other = (
+        oracle.reference(tuple(choice.rows for choice in oracle.decide(trial.lane)))
+        for oracle in (old, new)
+    )
     for oracle, said in ((old, reference), (new, other)):
         oracle.listen(said, MORE_RUNS)
     if not _same(reference.chosen, other.chosen):
-        if trial.lane == "exact":
+        if trial.lane == "exact" or old.decision is None:
             yield f"the decision was {reference.chosen}, is {other.chosen}"
-        elif other.chosen is not None:
-            trial.judge(old, reference, other.chosen)
+        else:
+            trial.judge(old.decision, reference, other.chosen)
     else:
         yield from _tensor_changes(trial, reference, other)
     yield from (f"{r.tensor}: {r.message}" for r in trial.records if r.verdict == FAIL)
 
 
-def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return np.array_equal(one, other)
+def _same(one: Chosen, other: Chosen) -> bool:
+    return len(one) == len(other) and all(map(np.array_equal, one, other))
 
 
 def _tensor_changes(trial: Trial, old: Reference, new: Reference) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from ._case import Case
 from ._checks import Check, Comparison, checks_of
 from ._environment import environment, torch_environment
+from ._lanes import run_trial
 from ._oracle import AbstractOracle
 from ._profile import Profiler
 from ._record import FAIL, NOT_VERIFIED, Profile, Record, Result
@@ -82,7 +83,7 @@ class Runner:
             return _Part([_record(suite, comparison, "*", problem)], Book())
         trial = Trial(suite.spec, config, case, comparison.lane, Book())
         make = functools.partial(self._oracle, config, case)
-        trial.guard(make, functools.partial(self._module, config), suite.force)
+        run_trial(trial, make, functools.partial(self._module, config))
         mine = [d for d in suite.divergences if suite.spec.name in d.operators]
         for record in trial.records:
             declare(record, mine, config, case)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ._case import Case
+from ._torch import watch_topk
 
 
 @dataclass(frozen=True)
@@ -31,41 +32,41 @@ class Config:
 
 @dataclass(frozen=True)
 class Decision:
-    """A discrete choice that an operator makes from scores, such as which nodes it keeps.
+    """The discrete choices that an operator, or a network, makes from scores, one after the other,
+    such as which nodes each of its poolings keeps.
+
+    PyTorch's choice is forced at each call, on both sides and wherever rounding noise is measured.
+    What the Equinox side would have chosen is judged by its margin. It has to hand each choice to
+    [`decide`][jraphx_eqx.parity.decide], as all poolings of this package do.
 
     **Arguments:**
 
-    - `kind`: `"topk"` (the highest of each group, in descending order) or `"threshold"` (all that
-        exceed a threshold, in their original order).
-    - `index`: the output that holds the chosen rows.
-    - `groups`: the input that holds the group (graph) of each row.
-    - `watch_pyg`: `watch_pyg(forced)` is a context in which the PyG side makes the choice
-        `forced` (its own where that is `None`), and which yields a list that receives the scores.
-    - `score_eqx`: `score_eqx(module, inputs)`, the scores of the other side, one per (padded) row.
-    - `select_eqx`: `select_eqx(module, scores, inputs)`, the chosen rows, padded.
-    - `pad`: `pad(chosen, inputs, capacity)`, a choice padded as the other side expects it.
-    - `threshold`: for `"threshold"`: `threshold(scores, groups)`, the threshold of each row.
-    - `harder`: `harder(scores, groups)`, scores that are more difficult to choose from, such as
-        NaNs, zeros of both signs, and scores at the threshold. The choice for them must be the
-        first rows in a stable descending order with NaN first, or all above the threshold.
+    - `index`: what the choice is called: the output that holds the chosen rows, if there is one.
+    - `watch_pyg`: `watch_pyg(forced)` is a context in which the PyTorch side chooses the rows
+        `forced[i]` at call `i` (its own where `forced` is `None`), and which yields a list that
+        receives what was chosen at each call. [`watch_topk`][jraphx_eqx.parity.watch_topk] does so
+        for PyG's `SelectTopK`.
+    - `select_eqx`: `select_eqx(module, scores, inputs)`, the rows chosen for given scores, padded:
+        the selection alone, of an operator that makes one choice.
+    - `harder`: `harder(choice)`, scores that are more difficult to choose from than those of
+        `choice`, such as NaNs, zeros of both signs, and scores at the threshold.
     - `ties`: whether many equal scores are expected in every case. Otherwise too many rows at the
         cut make a comparison MISTRUSTED, unless the case is tagged `"ties"`.
     - `symmetric`: whether the choice must be PyG's where the case is tagged `"symmetric"`: there
         PyG's side gives some nodes exactly the same score, and so has ours to. Otherwise a TIE or
-        a NEAR-TIE passes there, too.
+        a NEAR-TIE passes there as well.
     """
 
-    kind: Literal["topk", "threshold"]
-    index: str
-    groups: str
-    watch_pyg: Callable[..., Any]
-    score_eqx: Callable[..., Any]
-    select_eqx: Callable[..., Any]
-    pad: Callable[[np.ndarray, Mapping[str, Any], int], np.ndarray]
-    threshold: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    index: str = "perm"
+    watch_pyg: Callable[..., Any] = watch_topk
+    select_eqx: Callable[..., Any] | None = None
+    harder: Callable[[Any], np.ndarray] | None = None
     ties: bool = False
     symmetric: bool = False
-    harder: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+
+    def name(self, place: int) -> str:
+        """What the choice at a call is called."""
+        return self.index if place == 0 else f"{self.index} {place + 1}"
 
 
 Axis = Literal["node", "edge", "graph", "kept", "kept_edge"]
@@ -114,10 +115,8 @@ class Spec:
     - `name`: the operator's name.
     - `pyg`, `eqx`: `pyg(**config.options)` builds the module (or returns a function) on each side.
     - `call_pyg`: `call_pyg(module, inputs)`, given torch tensors, returns the outputs by name.
-    - `call_eqx`: `call_eqx(module, inputs, decide)`, given padded JAX arrays, returns the same
-        names. It runs under `jit`. `decide` is `None` for a configuration without a decision.
-        Otherwise `decide(own)` is what the module has to choose where it would choose `own`: that,
-        or the choice of the PyTorch side.
+    - `call_eqx`: `call_eqx(module, inputs)`, given padded JAX arrays, returns the same names. It
+        runs under `jit`.
     - `grid`: the configurations.
     - `inputs`: `inputs(case, **config.inputs)` picks the call's arguments from a case.
     - `pad`: `pad(inputs, case)` pads them for the Equinox side. Real rows must come first.
@@ -128,7 +127,7 @@ class Spec:
         per block; a tensor that is not named is one block.
     - `differentiate`: the float inputs to differentiate. Parameters always are.
     - `renames`: PyTorch state-dict name to Equinox leaf path, where they are not equal.
-    - `decision`: `decision(config)` returns the discrete choice of that configuration, or `None`.
+    - `decision`: `decision(config)` returns the discrete choices of that configuration, or `None`.
     - `expect_zero`: `expect_zero(tensor)`, a reason if a gradient may vanish in every case.
     - `exact`: `exact(config)`, the tensors that are sums of products of their inputs and therefore
         must be equal bit for bit in the lane `"exact"`.
@@ -140,6 +139,9 @@ class Spec:
         `properties[name](module, inputs, outputs)`, given the padded inputs and outputs, returns
         what is wrong, or `None`. They are looked at in the lane `"f32"`.
     - `input_classes`: kinds of inputs that must be drawn: `input_classes[name](inputs)`.
+    - `network`: whether this is a whole network with its own weights. Then a parameter that neither
+        side differentiates, and a gradient that is zero up to rounding on both sides, are listed as
+        UNJUDGED and do not make the result MISTRUSTED.
     """
 
     name: str
@@ -161,6 +163,7 @@ class Spec:
     stages: Sequence[Stage] = ()
     properties: Mapping[str, Callable[..., str | None]] = field(default_factory=dict)
     input_classes: Mapping[str, Callable[[Mapping[str, Any]], bool]] = field(default_factory=dict)
+    network: bool = False
 
 
 @dataclass(frozen=True)

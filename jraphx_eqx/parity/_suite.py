@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ._assert import pair
 from ._case import Case
+from ._pair import pair
 from ._record import Result
 from ._references import record
 from ._run import LANES, checked_lanes, run
@@ -24,7 +24,7 @@ class Suite:
 
     **Arguments:**
 
-    - `spec`, `cases`, `lanes`, `pairing`, `seed`, `weights`, `force`, `divergences`: as for
+    - `spec`, `cases`, `lanes`, `pairing`, `seed`, `weights`, `divergences`: as for
         [`run`][jraphx_eqx.parity.run]. That one of the spec's `input_classes` is in none of the
         cases fails.
 
@@ -37,7 +37,6 @@ class Suite:
     pairing: Literal["product", "rotate"] = "product"
     seed: int = 0
     weights: Literal["draw", "keep"] = "draw"
-    force: bool = False
     divergences: Sequence[Divergence] = ()
 
     def __post_init__(self):
@@ -61,7 +60,8 @@ class Suite:
         - `eqx_module`, `torch_module`, `inputs`, `renames`, `lanes`: as for
             [`assert_parity`][jraphx_eqx.parity.assert_parity].
         """
-        spec, case = pair(eqx_module, torch_module, inputs, renames or {})
+        name = getattr(torch_module, "__name__", type(torch_module).__name__)
+        spec, case = pair(name, eqx_module, torch_module, inputs, renames=renames or {})
         return Suite(spec, [case], lanes, weights="keep")
 
     def __call__(self) -> Result:
@@ -72,7 +72,6 @@ class Suite:
             pairing=self.pairing,
             seed=self.seed,
             weights=self.weights,
-            force=self.force,
             complete=True,
             divergences=self.divergences,
         )

@@ -12,13 +12,14 @@ from ._record import (
     NOT_VERIFIED,
     PASS,
     SURVIVED,
+    UNJUDGED,
     Kill,
     Record,
     Result,
 )
 
 # The gravest first.
-SEVERITY = (FAIL, NOT_VERIFIED, MISTRUSTED, DECLARED, PASS)
+SEVERITY = (FAIL, NOT_VERIFIED, MISTRUSTED, DECLARED, PASS, UNJUDGED)
 STYLES = {PASS: "green", DECLARED: "green", FAIL: "bold red"}
 
 
@@ -129,7 +130,7 @@ def _row(
 
 
 def _lane(records: list[Record]) -> str:
-    judged = [record for record in records if record.verdict != DECLARED]
+    judged = [r for r in records if r.verdict not in (DECLARED, UNJUDGED)]
     if not judged:
         return "-"
     largest = max(judged, key=excess)

@@ -19,9 +19,14 @@ DECISION_SAFETY = 2
 RMS_LIMIT = 3
 RMS_ELEMENTS = 100
 IMPRECISE_ULP = 1e3
-COARSE = 1e-12
+COARSE_ERROR = 1e-12
 DTYPES = {"exact": np.float32, "f64": np.float64, "f32": np.float32, "metamorphic": np.float64}
 EPS = {lane: float(np.finfo(dtype).eps) for lane, dtype in DTYPES.items()}
+# A tolerance above this part of a tensor's largest number would let wrong numbers pass. Such a
+# comparison says nothing.
+COARSEST = {lane: 1e-3 if eps == EPS["f64"] else 1e-1 for lane, eps in EPS.items()}
+# A gradient below this part of the largest one of a network is zero up to rounding.
+NEGLIGIBLE = 1e-3
 # XLA on the CPU flushes subnormal numbers to zero, and numbers just above may come of cancellation.
 TINY = {lane: float(np.finfo(dtype).tiny) for lane, dtype in DTYPES.items()}
 

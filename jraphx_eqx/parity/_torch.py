@@ -1,11 +1,15 @@
 """Everything that needs PyTorch. It is imported by the functions, never by the module."""
 
 import importlib
-from collections.abc import Iterator, Mapping
+import inspect
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+from ._decisions import AbstractChoice, Threshold, TopK
 
 
 @contextmanager
@@ -41,32 +45,53 @@ def _stable(original):
 
 
 @contextmanager
-def watch_topk(forced: np.ndarray | None = None) -> Iterator[list]:
-    """Watches, or replaces, what PyG's `SelectTopK` selects.
+def watch_topk(forced: Sequence[np.ndarray] | None = None) -> Iterator[list[AbstractChoice]]:
+    """Watches, or replaces, what PyG's `SelectTopK` selects, at one call after the other.
 
     **Arguments:**
 
-    - `forced`: the rows to be selected; `None` for PyG's own choice (by a stable sort).
+    - `forced`: the rows to be selected at each call; `None` for PyG's own choice (by a stable
+        sort).
 
-    **Returns:** a context that yields a list, to which every call adds the scores it ranked.
+    **Returns:** a context that yields a list, to which every call adds what was chosen.
+
+    **Raises:** `ValueError` inside of the context at a call for which `forced` has no rows.
     """
-    import torch
-
+    if "torch_geometric" not in sys.modules:
+        yield []  # Nothing has called PyG.
+        return
     module: Any = importlib.import_module("torch_geometric.nn.pool.select.topk")
-    original, scores = module.topk, []
+    original, choices = module.topk, []
+    parameters = inspect.signature(original)
 
-    def topk(x, *args, **kwargs):
-        scores.append(x.detach().reshape(-1).numpy().copy())
-        if forced is not None:
-            return torch.as_tensor(np.array(forced), dtype=torch.long)
-        return original(x, *args, **kwargs)
+    def topk(*given, **named):
+        import torch
+
+        bound = parameters.bind(*given, **named)
+        bound.apply_defaults()
+        if forced is None:
+            rows = original(*given, **named)
+        elif len(choices) < len(forced):
+            rows = torch.as_tensor(np.array(forced[len(choices)]), dtype=torch.long)
+        else:
+            raise ValueError(f"PyG chooses more than the {len(forced)} times that were forced")
+        choices.append(_choice(rows, **bound.arguments))
+        return rows
 
     module.topk = topk
     try:
         with stable_sort():
-            yield scores
+            yield choices
     finally:
         module.topk = original
+
+
+def _choice(rows, x, batch, min_score, tol, **rest) -> AbstractChoice:
+    kept, scores = (value.detach().reshape(-1).numpy().copy() for value in (rows, x))
+    groups = batch.detach().numpy().copy()
+    if min_score is None:
+        return TopK(kept, scores, groups)
+    return Threshold(kept, scores, groups, float(min_score), float(tol))
 
 
 # Operations that only move, select or create numbers; what they return is not rounded.
@@ -122,12 +147,31 @@ def state_arrays(module: Any) -> dict[str, np.ndarray]:
     return {name: value.detach().float().cpu().numpy().copy() for name, value in state}
 
 
-def _state(module: Any) -> dict[str, Any]:
+def tied_names(module: Any) -> dict[str, str]:
+    """The further names of parameters and buffers that a module has under several, each with the
+    first."""
+    first: dict[int, str] = {}
+    further = {}
+    for name, value in _state(module, keep=True).items():
+        known = first.setdefault(id(value), name)
+        if known != name:
+            further[name] = known
+    return further
+
+
+def buffer_names(module: Any) -> set[str]:
+    """The floating buffers that are in a module's state dict; none for a function."""
+    state = _state(module)
+    return {name for name, _ in getattr(module, "named_buffers", tuple)() if name in state}
+
+
+def _state(module: Any, keep: bool = False) -> dict[str, Any]:
+    """The floating state of a module; `keep` the parameters themselves, which can be told apart."""
     import torch
 
     if not isinstance(module, torch.nn.Module):
         return {}
-    state = module.state_dict()
+    state = module.state_dict(keep_vars=keep)
     return {name: value for name, value in state.items() if value.is_floating_point()}
 
 
@@ -198,7 +242,8 @@ def _tensor(value: Any, float_type: Any) -> Any:
 
     if not isinstance(value, np.ndarray):
         return value
-    return torch.tensor(value, dtype=float_type if is_float(value) else torch.long)
+    dtypes = {"f": float_type, "b": torch.bool}
+    return torch.tensor(value, dtype=dtypes.get(value.dtype.kind, torch.long))
 
 
 def _array(value: Any) -> np.ndarray | None:

@@ -124,7 +124,7 @@ def test_logits_and_gradients_are_within_the_policy(network):
         with replayed(kept):
             return spec.call_pyg(module, inputs)
 
-    def call_eqx(module, inputs, decide):
+    def call_eqx(module, inputs):
         return spec.call_eqx(forced(module, perms), inputs, decide)
 
     spec_of_both = dataclasses.replace(spec, call_pyg=call_pyg, call_eqx=call_eqx)

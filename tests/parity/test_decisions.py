@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from jraphx_eqx.parity import judge_groups, judge_threshold, judge_topk, rank
+from jraphx_eqx.parity import Threshold, TopK
+from jraphx_eqx.parity._decisions import judge_threshold, judge_topk, rank
 
 SCORES = np.array([0.9, 0.5, 0.7, 0.1])
 DELTA = 1e-6
@@ -69,23 +70,23 @@ def test_a_score_at_the_threshold_may_be_on_either_side():
     assert verdict == "NEAR-TIE" and gap == pytest.approx(1, rel=1e-6)
 
 
-GROUPS = np.array([0, 0, 1, 1])
+CHOICE = TopK(np.array([0, 2]), SCORES, np.array([0, 0, 1, 1]))
 DELTAS = np.full(2, DELTA)
 
 
 def test_groups_are_judged_one_by_one():
-    judgement = judge_groups("topk", np.array([0, 3]), np.array([0, 2]), GROUPS, SCORES, DELTAS)
+    judgement = CHOICE.judge(np.array([0, 3]), DELTAS)
     assert judgement.counts == {"EXACT": 1, "FAIL": 1}
     assert "group 1" in judgement.message
 
 
 def test_groups_out_of_order_fail():
-    judgement = judge_groups("topk", np.array([2, 0]), np.array([0, 2]), GROUPS, SCORES, DELTAS)
+    judgement = CHOICE.judge(np.array([2, 0]), DELTAS)
     assert judgement.counts == {"FAIL": 1}
 
 
 def test_a_row_past_the_end_fails():
-    judgement = judge_groups("topk", np.array([0, 4]), np.array([0, 2]), GROUPS, SCORES, DELTAS)
+    judgement = CHOICE.judge(np.array([0, 4]), DELTAS)
     assert judgement.counts == {"FAIL": 1}
 
 
@@ -94,3 +95,17 @@ def test_rank_is_by_group_then_score_then_row_with_nan_first():
     groups = np.array([1, 1, 1, 1, 0, 0, 0])
     kept = np.array([2, 3])
     assert rank(scores, groups, kept).tolist() == [4, 5, 2, 3, 0]
+
+
+def test_a_choice_says_what_is_right_for_other_scores():
+    assert CHOICE.expected(np.array([0.1, 0.2, 0.3, 0.4])).tolist() == [1, 3]
+    above = Threshold(np.array([0]), SCORES, np.array([0, 0, 1, 1]), 0.8, 1e-7)
+    # No row of the second group exceeds 0.8, so its highest stays.
+    assert above.expected(SCORES).tolist() == [0, 2]
+
+
+def test_rows_above_a_threshold_are_in_their_own_order():
+    above = Threshold(np.array([0, 2]), SCORES, np.array([0, 0, 1, 1]), 0.6, 1e-7)
+    assert above.judge(np.array([0, 2]), DELTAS).counts == {"EXACT": 2}
+    assert above.judge(np.array([2, 0]), DELTAS).counts == {"FAIL": 1}
+    assert above.judge(np.array([0, 1, 2]), DELTAS).counts == {"FAIL": 1, "EXACT": 1}

@@ -22,7 +22,7 @@ FAULTS = [
     (COMPARE + "_structure", "if ours is ref else", "if True else", "compare"),
     (COMPARE + "_exact", "np.array_equal(ours, ref)", "True", "compare"),
     (COMPARE + "_rms_ratio", "blocks.rms(error)", "0 * blocks.rms(error)", "compare"),
-    (COMPARE + "_flags", "np.any(errors > COARSE * scale)", "False", "compare"),
+    (COMPARE + "_flags", "np.any(errors > COARSE_ERROR * scale)", "False", "compare"),
     (TOLERANCE + "tolerance", "0.5 * eps * scale", "50 * eps * scale", "compare"),
     (TOLERANCE + "tolerance", '(eps / EPS["f32"])', "1", "compare"),
     (TOLERANCE + "jitter", "reach + 1", "1", "compare"),

@@ -163,7 +163,7 @@ def test_without_the_plugin_a_suite_is_warned_of(tmp_path):
 
 
 def spec(grid, **values):
-    def call(module, inputs, decide):
+    def call(module, inputs):
         return {"x": inputs["x"] * 2.0, "count": None}
 
     given = {"inputs": lambda case, **kwargs: case.arrays, "differentiate": ("x",)}

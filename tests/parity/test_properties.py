@@ -83,16 +83,16 @@ def test_other_dtypes_are_seen_though_no_case_has_them(name, operator, message):
     [fault] = (fault for fault in FAULTS if fault.name == name)
     at = SPECS[operator], ["f32"], trusted(SPECS[operator], FOLDER, DIVERGENCES), fault.likely
     assert {record.verdict for record in records(*at)} == {"PASS"}
-    candidates.forget()
+    candidates.clear_caches()
     with injected(fault):
         found = records(*at)
-    candidates.forget()
+    candidates.clear_caches()
     [record] = [record for record in found if record.verdict == "FAIL"]
     assert (record.tensor, record.message) == ("dtypes", message)
 
 
 def test_what_cannot_run_in_another_dtype_is_told():
-    def call(module, inputs, decide):
+    def call(module, inputs):
         if inputs["x"].dtype != "float32":
             raise TypeError("float32 alone")
         return {"x": inputs["x"]}

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ..._decide import decide
 from ..._warn import warn
 from ...data import BatchVector, resolve_batch
 from ...ops import (
@@ -122,6 +123,7 @@ class SelectTopK(eqx.Module):
             perm, total = top_k(score, batch, self.ratio, capacity)
         else:
             perm, total = first_true(above_min_score(score, batch, self.min_score), capacity)
+        perm = decide(perm, score)
         if capacity == needed:
             return select_nodes(perm, score)
         overflow = total > capacity

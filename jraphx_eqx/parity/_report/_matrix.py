@@ -3,12 +3,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .._record import DECLARED, FAIL, MISTRUSTED, NOT_VERIFIED, PASS, Record, Result
+from .._record import (
+    DECLARED,
+    FAIL,
+    FLAGS,
+    MISTRUSTED,
+    NOT_VERIFIED,
+    PASS,
+    UNJUDGED,
+    Record,
+    Result,
+)
 from .._table import SEVERITY, excess, gravest
 from ._markup import MINUS, TIMES, Html, code, command, count, fold, join, scroll, short, table, tag
 
 # Beside the colour, so that nothing hangs on telling colours apart.
-SYMBOLS = {FAIL: TIMES, NOT_VERIFIED: "○", MISTRUSTED: "?", DECLARED: "D"}
+SYMBOLS = {FAIL: TIMES, NOT_VERIFIED: "○", MISTRUSTED: "?", DECLARED: "D", UNJUDGED: "-"}
 EXACT = "="
 # Upper ends of the colours, as powers of ten of error over tolerance.
 STEPS = (-2.0, -1.0, -0.5, 0.0, 1.0, 3.0, math.inf)
@@ -81,7 +91,7 @@ def _remarks(record: Record, before: list[str]) -> Html:
         parts.append(f"{verdicts}; margin {short(record.gap_delta)} δ")
     if record.divergence:
         parts.append(tag("a", record.divergence, href=f"#divergence-{record.divergence}"))
-    return join([*parts, *record.flags], "; ")
+    return join([*parts, *(f"{flag}: {FLAGS[flag]}" for flag in record.flags)], "; ")
 
 
 def _grouped(records: Iterable[Record], key: Callable[[Record], Any]) -> dict[Any, list[Record]]:
@@ -96,7 +106,7 @@ def _cell(records: list[Record], places: dict[Cell, str]) -> Html:
         return tag("td")
     verdict = gravest(records)
     # What is declared may differ by anything; the colour speaks of the rest.
-    judged = [r for r in records if r.verdict != DECLARED]
+    judged = [r for r in records if r.verdict not in (DECLARED, UNJUDGED)]
     largest = max(judged, key=excess, default=records[0])
     ratio = excess(largest) if judged else 0.0
     where = " · ".join(filter(None, (largest.operator, largest.case, largest.lane)))
@@ -123,7 +133,7 @@ def _legend() -> Html:
     ends = [f"{end:g}".replace("-", MINUS) for end in STEPS[:-1]]
     names = ["exact", f"≤ {ends[0]}", *(f"to {end}" for end in ends[1:]), f"> {ends[-1]}"]
     swatches = (tag("span", tag("i", class_=f"s{i}"), name) for i, name in enumerate(names))
-    symbols = {EXACT: "exact", **{SYMBOLS[verdict]: verdict for verdict in SEVERITY[:-1]}}
+    symbols = {EXACT: "exact", **{SYMBOLS[v]: v for v in SEVERITY if v in SYMBOLS}}
     marks = (tag("span", tag("b", symbol), name) for symbol, name in symbols.items())
     scale = tag("p", "log₁₀(error / tolerance): ", *swatches, class_="legend")
     return join([scale, tag("p", *marks, "empty: not run", class_="legend")])
@@ -145,7 +155,7 @@ def _case(case: str, records: list[Record], place: str) -> Html:
     rest = Counter[str]()
     for mine in _grouped(records, lambda r: r.lane).values():
         mine.sort(key=lambda r: (SEVERITY.index(r.verdict), -excess(r)))
-        bad = sum(record.verdict != PASS for record in mine)
+        bad = sum(record.verdict not in (PASS, UNJUDGED) for record in mine)
         end = min(max(bad, WORST), MOST)
         shown += mine[:end]
         rest.update(record.verdict for record in mine[end:])

@@ -1,0 +1,133 @@
+"""How networks and layers are called on both sides: batches, `Data`, padding, single rows."""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from ..data import Batch, BatchVector
+from ..interop import leaf_renames
+from ..nn.pool import PoolOutput
+from ..parity import Case, Spec, call_layer, pair
+
+_POOLED = ("x", "edge_index", "edge_attr", "batch", "perm", "score")
+
+
+@dataclass(frozen=True)
+class Network:
+    """The arguments of a network, by the names that both sides may ask for them.
+
+    **Arguments:**
+
+    - `given`: the positional arguments of the PyTorch network.
+    - `names`: their names. With `as_data`, the names of what the graph has.
+    - `num_graphs`: how many graphs the argument `batch` has.
+    - `as_data`: whether the PyTorch network takes one `Data` with these arrays instead.
+    - `expect_zero`: patterns of parameters whose gradient may vanish.
+    """
+
+    given: Sequence[Any]
+    names: Sequence[str]
+    num_graphs: int = 1
+    as_data: bool = False
+    expect_zero: Sequence[str] = ()
+
+    def call_torch(self, module: Any, given: Sequence[Any]) -> Any:
+        """Calls the PyTorch network with tensors."""
+        if not self.as_data:
+            return module(*given)
+        from torch_geometric.data import Batch, Data
+
+        fields = dict(zip(self.names, given, strict=True))
+        if "batch" not in fields:
+            return module(Data(**fields))
+        sizes = np.bincount(fields["batch"].numpy(), minlength=self.num_graphs)
+        ptr = fields["batch"].new_tensor(np.concatenate([[0], np.cumsum(sizes)]))
+        return module(Batch(**fields, ptr=ptr))
+
+    def call_eqx(self, module: Any, given: Sequence[Any]) -> Any:
+        """Calls the Equinox network, by names if the PyTorch network took a `Data`."""
+        if not self.as_data:
+            return call_with_batch(module, given, self.num_graphs)
+        fields = dict(zip(self.names, given, strict=True))
+        fields = {"edge_index": None, **fields}
+        if "batch" in fields:
+            fields["batch"] = BatchVector(fields["batch"], self.num_graphs)
+        parameters = inspect.signature(module).parameters
+        if "data" in parameters:
+            return module(Batch(**fields))
+        taken = {name: fields[name] for name in parameters if name in fields}
+        if not taken:  # under a name of its own
+            return module(Batch(**fields))
+        return module(**taken)
+
+    def pair(self, name: str, ours: Any, theirs: Any) -> tuple[Spec, Case]:
+        """The spec and the only case of the whole network."""
+        return self._pair(name, ours, theirs, self.given, self.call_eqx, self.call_torch)
+
+    def pair_layer(
+        self, name: str, ours: Any, theirs: Any, given: Sequence[Any]
+    ) -> tuple[Spec, Case]:
+        """The spec and the only case of a layer on the arguments that it was given."""
+
+        def call(layer: Any, arguments: Sequence[Any]) -> Any:
+            return call_with_batch(layer, arguments, self.num_graphs)
+
+        return self._pair(name, ours, theirs, given, call, lambda layer, given: layer(*given))
+
+    def _pair(self, name, ours, theirs, given, call_eqx: Callable, call_torch: Callable):
+        return pair(
+            name,
+            ours,
+            theirs,
+            given,
+            renames=leaf_renames(ours),
+            call_eqx=call_eqx,
+            call_torch=call_torch,
+            named=_named,
+            real=_real,
+            expect_zero=self._may_vanish,
+        )
+
+    def _may_vanish(self, tensor: str) -> str | None:
+        name = tensor.removeprefix("d.").partition("|")[0]
+        expected = any(re.fullmatch(pattern, name) for pattern in self.expect_zero)
+        return "expected to be zero" if expected else None
+
+
+def call_with_batch(module: Any, given: Sequence[Any], num_graphs: int) -> Any:
+    """Calls a network or layer; an argument that it calls `batch` becomes a `BatchVector`."""
+    if type(module).__module__.startswith("equinox.nn"):
+        return call_layer(module, given)
+    given = list(given)
+    for place, name in enumerate(list(inspect.signature(module).parameters)[: len(given)]):
+        array = given[place]
+        if name == "batch" and eqx.is_array(array) and array.ndim == 1:
+            given[place] = BatchVector(array, num_graphs)
+    return module(*given)
+
+
+def _named(outputs: Any) -> dict[str, Any]:
+    if isinstance(outputs, PoolOutput):
+        x, edge_index, edge_attr, batch, perm = outputs
+        values = (x, edge_index, edge_attr, batch.index, perm, outputs.score)
+        return dict(zip(_POOLED, values, strict=True))
+    if isinstance(outputs, tuple | list):
+        names = _POOLED if len(outputs) == len(_POOLED) else map(str, range(len(outputs)))
+        return dict(zip(names, outputs, strict=True))
+    return {"0": outputs}
+
+
+def _real(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not padding in the outputs of a pooling; all of the others."""
+    if set(outputs) != set(_POOLED):
+        return {}
+    num_nodes = len(inputs["arg0"])
+    kept = outputs["perm"] < num_nodes
+    edges = np.all(outputs["edge_index"] < len(outputs["x"]), axis=0)
+    rows = {name: kept for name in ("x", "batch", "perm", "score")}
+    return {**rows, "edge_index": np.s_[:, edges], "edge_attr": edges}
