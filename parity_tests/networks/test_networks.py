@@ -12,8 +12,8 @@ import numpy as np
 import optax
 import pytest
 import torch
-
 from jraphx_eqx.cli._pairs import pair
+
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.interop import load_state_dict, read_state_dict, state_dict, to_pyg
 from jraphx_eqx.parity import describe, run
