@@ -5,6 +5,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..data import BatchVector, resolve_batch
 from ._layer import AbstractBatchLayer, apply_layer, mask_padding, split_key
+from ._picklable import picklable
 
 
 class Sequential(AbstractBatchLayer):
@@ -22,7 +23,7 @@ class Sequential(AbstractBatchLayer):
 
         - `layers`: modules and functions of one array.
         """
-        self.layers = tuple(layers)
+        self.layers = tuple(picklable(layer) for layer in layers)
 
     def __call__(
         self,

@@ -6,6 +6,7 @@ from jaxtyping import PRNGKeyArray
 
 from ...data import BatchVector
 from .._layer import AbstractBatchLayer, apply_dropout, key_argument, split_key
+from .._picklable import picklable
 from ..pool import PoolOutput
 
 
@@ -51,7 +52,7 @@ class GraphSequential(eqx.Module):
                 raise ValueError(f"{name}, the first, must have a signature: (layer, 'x -> x')")
             returned = signatures[-1][1] if text is None else ()
             signatures.append((returned, returned) if text is None else _signature(name, text))
-            layers[name] = module
+            layers[name] = picklable(module)
         self.modules = layers
         self.order = tuple(layers)
         self.arguments = _names(input_args)
