@@ -5,6 +5,7 @@ import equinox as eqx
 from jaxtyping import PRNGKeyArray
 
 from ...data import BatchVector
+from .._entry import takes_numpy
 from .._layer import AbstractBatchLayer, apply_dropout, key_argument, split_key
 from .._picklable import picklable
 from ..pool import PoolOutput
@@ -58,6 +59,7 @@ class GraphSequential(eqx.Module):
         self.arguments = _names(input_args)
         self.signatures = tuple(signatures)
 
+    @takes_numpy
     def __call__(self, *args: Any, key: PRNGKeyArray | None = None, **kwargs: Any) -> Any:
         """**Arguments:**
 
