@@ -29,6 +29,11 @@ def decide(own: Int[Array, " chosen"], scores: Float[Array, " rows"]) -> Int[Arr
     return own if decider is None else decider(own, scores)
 
 
+def is_deciding() -> bool:
+    """Whether choices are watched. Then layers must not run programs that were compiled before."""
+    return _DECIDER.get() is not None
+
+
 @contextmanager
 def deciding(decider: Decider) -> Iterator[None]:
     """A context in which `decider(own, scores)` has the last word on every choice.

@@ -85,7 +85,7 @@ class Data(eqx.Module):
     @property
     def num_edges(self) -> int:
         """The number of edges."""
-        return self.edge_index.shape[1]
+        return self.edge_index.shape[-1]
 
     def pad(self, num_nodes: int | None = None, num_edges: int | None = None) -> "Batch":
         """A batch of this one graph, padded. Padding needs a batch vector, hence the `Batch`.

@@ -6,6 +6,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..ops import gather
 from ._check import check_positive
+from ._entry import one_program
 
 
 class Embedding(eqx.Module):
@@ -50,6 +51,7 @@ class Embedding(eqx.Module):
         self.features = features
         self.padding_idx = padding_idx
 
+    @one_program
     def __call__(
         self, x: Int[Array, "*batch"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*batch features"]:

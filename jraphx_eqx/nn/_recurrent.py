@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ._check import check_last_axis, check_positive
+from ._entry import one_program
 from ._linear import add_bias
 
 
@@ -57,6 +58,7 @@ class GRUCell(eqx.Module):
         self.in_features = in_features
         self.hidden_features = hidden_features
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "*batch features"],
@@ -118,6 +120,7 @@ class LSTMCell(eqx.Module):
         self.in_features = in_features
         self.hidden_features = hidden_features
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "*batch features"],

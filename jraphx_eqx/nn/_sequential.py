@@ -4,7 +4,9 @@ from typing import Any
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..data import BatchVector, resolve_batch
+from ._entry import one_program
 from ._layer import AbstractBatchLayer, apply_layer, mask_padding, split_key
+from ._picklable import picklable
 
 
 class Sequential(AbstractBatchLayer):
@@ -22,8 +24,9 @@ class Sequential(AbstractBatchLayer):
 
         - `layers`: modules and functions of one array.
         """
-        self.layers = tuple(layers)
+        self.layers = tuple(picklable(layer) for layer in layers)
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes *features"] | Int[Array, "nodes *features"],

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ...data import BatchVector
 from ...ops import aggregation, mask_rows
 from .._check import check_edge_index, check_features, check_positive
+from .._entry import one_program
 from .._layer import apply_layer
 from ._conv import AbstractConv
 
@@ -73,6 +74,7 @@ class GINConv(AbstractConv):
         self.train_eps = train_eps
         self.aggr = aggr
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

@@ -4,6 +4,7 @@ import equinox as eqx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ...data import BatchVector, resolve_batch
+from .._entry import one_program
 from .._layer import apply_dropout, apply_layer, mask_padding, split_key
 from .._linear import Linear
 from ..conv import AbstractConv, GATConv, GCNConv, GINConv
@@ -30,6 +31,7 @@ class AbstractGNN(eqx.Module):
     out_features: eqx.AbstractVar[int]
     act_first: eqx.AbstractVar[bool]
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ...data import BatchVector, resolve_batch
+from .._entry import one_program
 from .._layer import AbstractBatchLayer, apply_dropout, apply_layer, mask_padding, split_key
 from .._linear import Linear
 from ._parts import make_activation, make_dropout, make_norms
@@ -80,6 +81,7 @@ class MLP(AbstractBatchLayer):
         self.act_first = act_first
         self.plain_last = plain_last
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ...data import BatchVector, resolve_batch
 from .._check import check_positive
+from .._entry import one_program
 from ._norm import AbstractNorm, entering, leaving
 from ._statistics import latest, remember
 
@@ -87,6 +88,7 @@ class BatchNorm1d(AbstractNorm):
         self.momentum = None if momentum is None else float(momentum)
         self.slot = None
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],
@@ -199,6 +201,7 @@ class BatchNorm(AbstractNorm):
         self.eps = float(eps)
         self.allow_single_element = allow_single_element
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

@@ -6,6 +6,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from ...data import BatchVector, resolve_batch
 from ...ops import gather, segment_mean
 from .._check import check_positive
+from .._entry import one_program
 from ._norm import AbstractNorm, entering, leaving
 
 
@@ -53,6 +54,7 @@ class GraphNorm(AbstractNorm):
         self.in_features = in_features
         self.eps = float(eps)
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

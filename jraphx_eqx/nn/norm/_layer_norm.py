@@ -6,6 +6,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from ...data import BatchVector, resolve_batch
 from ...ops import gather, segment_count, segment_sum
 from .._check import check_positive
+from .._entry import one_program
 from .._layer_norm import normalised_rows
 from ._norm import AbstractNorm, entering, leaving
 
@@ -60,6 +61,7 @@ class LayerNorm(AbstractNorm):
         self.eps = float(eps)
         self.mode = mode
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

@@ -3,8 +3,11 @@ from jaxtyping import Array, Int, Num
 
 from ...data import BatchVector, resolve_batch
 from ...ops import segment_max, segment_mean, segment_min, segment_sum
+from .._check import check_array
+from .._entry import one_program
 
 
+@one_program
 def global_add_pool(
     x: Num[Array, "..."],
     batch: BatchVector | Int[Array, " nodes"] | None = None,
@@ -36,6 +39,7 @@ def global_add_pool(
     return _by_graph(segment_sum, x, batch, size)
 
 
+@one_program
 def global_mean_pool(
     x: Num[Array, "..."],
     batch: BatchVector | Int[Array, " nodes"] | None = None,
@@ -56,6 +60,7 @@ def global_mean_pool(
     return _by_graph(segment_mean, x, batch, size)
 
 
+@one_program
 def global_max_pool(
     x: Num[Array, "..."],
     batch: BatchVector | Int[Array, " nodes"] | None = None,
@@ -77,6 +82,7 @@ def global_max_pool(
     return _by_graph(segment_max, x, batch, size)
 
 
+@one_program
 def global_min_pool(
     x: Num[Array, "..."],
     batch: BatchVector | Int[Array, " nodes"] | None = None,
@@ -122,6 +128,7 @@ def _first(x, search, axis):
 
 
 def _node_axis(x):
+    check_array(x, "x")
     if x.ndim not in (1, 2, 3):
         raise ValueError(
             "x must have shape (nodes,), (nodes, features) or (sets, nodes, features), "
