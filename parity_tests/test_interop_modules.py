@@ -56,6 +56,19 @@ def graph_sequential():
     )
 
 
+def norm_sequential():
+    """Norms that are not told the graphs, and one that is."""
+    return pyg.Sequential(
+        "x, edge_index, batch",
+        [
+            (pyg.GINConv(MLP([4, 6, 6], norm="layer_norm")), "x, edge_index -> x"),
+            pyg.LayerNorm(6),
+            (pyg.GraphNorm(6), "x, batch -> x"),
+            MLP([6, 6, 2], norm="graph_norm"),
+        ],
+    )
+
+
 def named_sequential():
     modules = {"conv": (pyg.GCNConv(4, 6), "x, edge_index -> x"), "act": torch.nn.ReLU()}
     return pyg.Sequential("x, edge_index", modules)
@@ -134,11 +147,14 @@ LAYERS = {
     "sage": gnn(pyg.GraphSAGE, out_channels=2, jk="cat", aggr="max"),
     "sage plain": gnn(pyg.GraphSAGE, act=None, norm="layer_norm"),
     "gin": gnn(pyg.GIN, out_channels=2, norm="batch_norm"),
+    "gin layer norm": gnn(pyg.GIN, WITH_BATCH, norm="layer_norm"),
+    "gin graph norm": gnn(pyg.GIN, WITH_BATCH, norm="graph_norm", out_channels=2, jk="cat"),
     "gin jk": gnn(pyg.GIN, jk="max", train_eps=True, act="tanh"),
     "gat": gnn(pyg.GAT, out_channels=3, heads=2),
     "gat attributes": gnn(pyg.GAT, {**GRAPH, "edge_attr": ATTRIBUTES}, heads=3, edge_dim=2),
     "gat jk": gnn(pyg.GAT, out_channels=3, heads=2, jk="cat", concat=False),
     "pyg sequential": (graph_sequential, {**WITH_BATCH, "edge_attr": None}),
+    "pyg sequential norms": (norm_sequential, WITH_BATCH),
     "pyg sequential named": (named_sequential, GRAPH),
 }
 
@@ -418,9 +434,19 @@ def test_what_has_no_twin_is_refused_by_name_and_place(name):
         from_pyg(make())
 
 
-def test_padding_changes_nothing_in_a_model_with_norms():
-    theirs = seeded(lambda: pyg.GIN(4, 6, 2, out_channels=3, norm="batch_norm")).train()
-    expected = call_theirs(theirs, GRAPH).detach().numpy()
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(
+            lambda norm=norm: pyg.GIN(4, 6, 2, out_channels=3, norm=norm)
+            for norm in ("batch_norm", "layer_norm", "graph_norm")
+        ),
+        norm_sequential,
+    ],
+)
+def test_padding_changes_nothing_in_a_model_with_norms(make):
+    theirs = seeded(make).train()
+    expected = call_theirs(theirs, WITH_BATCH).detach().numpy()
     x = jnp.concatenate([jnp.asarray(X), jnp.full((3, 4), jnp.nan)])
     edges = jnp.concatenate([jnp.asarray(EDGES), jnp.full((2, 2), 10)], axis=1)
     batch = BatchVector(jnp.asarray([*BATCH, 2, 2, 2]), 2)
