@@ -1,9 +1,12 @@
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from ..ops import wide_dtype
 
 
 def activation(nonlinearity: object) -> Callable[..., Any]:
@@ -104,8 +107,11 @@ def _softshrink(x):
     return jnp.where(x > 0.5, x - 0.5, jnp.where(x < -0.5, x + 0.5, 0 * x))
 
 
-def _gelu(x):
-    return jax.nn.gelu(x, approximate=False)
+def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """As torch computes it, in float32 at least. `jax.nn.gelu` is nearer to the truth far below 0,
+    where this is 0 from -5.6 on in float32; but other nodes would be kept than in PyG."""
+    wide = x.astype(wide_dtype(x.dtype))
+    return (0.5 * wide * (1 + jax.lax.erf(math.sqrt(0.5) * wide))).astype(x.dtype)
 
 
 def _tanhshrink(x):
@@ -115,7 +121,7 @@ def _tanhshrink(x):
 _ACTIVATIONS = {
     "celu": jax.nn.celu,
     "elu": jax.nn.elu,
-    "gelu": _gelu,
+    "gelu": gelu,
     "hardshrink": _hardshrink,
     "hardsigmoid": _hardsigmoid,
     "hardswish": _hardswish,

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ._activation import activation, leaky_relu
+from ._activation import activation, gelu, leaky_relu
 
 # Those that take options, under the names of torch.nn's arguments.
 _WITH_OPTIONS: dict[str, Callable[..., Any]] = {
     "leakyrelu": leaky_relu,
     "elu": jax.nn.elu,
     "celu": jax.nn.celu,
-    "gelu": lambda x, approximate: jax.nn.gelu(x, approximate=approximate == "tanh"),
+    "gelu": lambda x, approximate: jax.nn.gelu(x) if approximate == "tanh" else gelu(x),
     "softmax": lambda x, dim: jax.nn.softmax(x, axis=dim),
     "logsoftmax": lambda x, dim: jax.nn.log_softmax(x, axis=dim),
 }

@@ -10,8 +10,8 @@ from .._layer_norm import scale_shift
 class AbstractNorm(AbstractBatchLayer):
     """A layer that shifts and scales features by statistics of the nodes.
 
-    Padding, which `batch` or `node_mask` tells, may hold anything: it counts in no statistic, gets a zero
-    gradient, and is zero in the result.
+    Padding, which `batch` or `node_mask` tells, may hold anything: it counts in no statistic, gets
+    a zero gradient, and is zero in the result.
     """
 
     in_features: eqx.AbstractVar[int]

@@ -8,7 +8,6 @@ import contextvars
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 
 _remembered: contextvars.ContextVar[dict[int, Any] | None] = contextvars.ContextVar(
