@@ -6,6 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Bool, Int, Shaped
 
+from .._number import python_sizes
 from ._batch_vector import BatchVector, is_traced
 from ._collate import collate, split
 from ._data import Data
@@ -133,6 +134,7 @@ class Batch(eqx.Module):
         xp, (edge_index, index) = on_host((self.edge_index, self.batch.index))
         return on_device(real_edges(xp, edge_index, index < self.num_graphs))
 
+    @python_sizes
     def pad(
         self,
         num_nodes: int | None = None,

@@ -1,3 +1,5 @@
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.core
@@ -5,10 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from .._number import as_number, python_sizes
+
 
 def is_traced(*arrays: object) -> bool:
     """Whether any of `arrays` has no value yet, because JAX is tracing."""
     return any(isinstance(array, jax.core.Tracer) for array in arrays)
+
+
+def _num_graphs(value: Any) -> Any:
+    return as_number(value, "num_graphs")
 
 
 class BatchVector(eqx.Module):
@@ -28,7 +36,7 @@ class BatchVector(eqx.Module):
     """
 
     index: Int[Array, " nodes"]
-    num_graphs: int = eqx.field(static=True)
+    num_graphs: int = eqx.field(static=True, converter=_num_graphs)
 
     def __check_init__(self):
         if self.num_graphs < 0:
@@ -48,6 +56,7 @@ class BatchVector(eqx.Module):
         return jax.ops.segment_sum(ones, self.index, self.num_graphs)
 
 
+@python_sizes
 def resolve_batch(
     batch: BatchVector | Int[Array, " nodes"] | None, num_nodes: int, size: int | None = None
 ) -> BatchVector:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._number import python_numbers
 from ._activation import activation, gelu, leaky_relu
 
 # Those that take options, under the names of torch.nn's arguments.
@@ -30,6 +31,7 @@ class Activation(eqx.Module):
     name: str = eqx.field(static=True)
     options: tuple[tuple[str, Any], ...] = eqx.field(static=True)
 
+    @python_numbers
     def __init__(self, name: str, **options: Any):
         """**Arguments:**
 
@@ -75,6 +77,7 @@ class PReLU(eqx.Module):
 
     weight: Float[Array, " slopes"]
 
+    @python_numbers
     def __init__(
         self, num_parameters: int = 1, init: float | int = 0.25, *, dtype: DTypeLike | None = None
     ):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._number import python_numbers
 from ._check import check_last_axis, check_positive
 from ._linear import add_bias
 
@@ -36,6 +37,7 @@ class GRUCell(eqx.Module):
     in_features: int = eqx.field(static=True)
     hidden_features: int = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -103,6 +105,7 @@ class LSTMCell(eqx.Module):
     in_features: int = eqx.field(static=True)
     hidden_features: int = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...ops import aggregation, mask_rows
 from .._check import check_edge_index, check_features, check_positive
 from .._layer import apply_layer
@@ -33,6 +34,7 @@ class GINConv(AbstractConv):
     train_eps: bool = eqx.field(static=True)
     aggr: str = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

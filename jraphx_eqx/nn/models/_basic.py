@@ -6,6 +6,7 @@ import jax
 from jax.typing import DTypeLike
 from jaxtyping import PRNGKeyArray
 
+from ..._number import python_numbers
 from .._check import check_positive
 from .._linear import Linear
 from ..conv import GATConv, GCNConv, GINConv, SAGEConv
@@ -33,6 +34,7 @@ class GCN(AbstractGNN):
     act_first: bool = eqx.field(static=True)
     jk_mode: str | None = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -105,6 +107,7 @@ class GraphSAGE(AbstractGNN):
     act_first: bool = eqx.field(static=True)
     jk_mode: str | None = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -158,6 +161,7 @@ class GIN(AbstractGNN):
     act_first: bool = eqx.field(static=True)
     jk_mode: str | None = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -224,6 +228,7 @@ class GAT(AbstractGNN):
     act_first: bool = eqx.field(static=True)
     jk_mode: str | None = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

@@ -6,6 +6,7 @@ import jax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...data import BatchVector
 from ...ops import mask_rows
 from .._layer import AbstractBatchLayer, apply_dropout, apply_layer, resolve_rows, split_key
@@ -27,6 +28,7 @@ class MLP(AbstractBatchLayer):
     act_first: bool = eqx.field(static=True)
     plain_last: bool = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         features: Sequence[int],

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...data import BatchVector, resolve_batch
 from ...ops import augment_edges, path_capacity
 from .._activation import activation
@@ -47,6 +48,7 @@ class GraphUNet(eqx.Module):
     depth: int = eqx.field(static=True)
     sum_res: bool = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...data import BatchVector
 from ...ops import mask_rows
 from .._check import check_positive
@@ -49,6 +50,7 @@ class BatchNorm1d(AbstractNorm):
     momentum: float | None = eqx.field(static=True)
     slot: int | None = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -184,6 +186,7 @@ class BatchNorm(AbstractNorm):
     eps: float = eqx.field(static=True)
     allow_single_element: bool = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...data import BatchVector, resolve_batch
 from ...ops import gather, segment_mean
 from .._check import check_positive
@@ -31,6 +32,7 @@ class GraphNorm(AbstractNorm):
     in_features: int = eqx.field(static=True)
     eps: float = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...data import BatchVector
 from ...ops import gather, mask_rows, segment_count, segment_sum
 from .._check import check_positive
@@ -32,6 +33,7 @@ class LayerNorm(AbstractNorm):
     eps: float = eqx.field(static=True)
     mode: str = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

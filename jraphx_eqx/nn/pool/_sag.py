@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...data import BatchVector, resolve_batch
 from ...ops import mask_rows
 from .._check import check_dtype
@@ -43,6 +44,7 @@ class SAGPooling(AbstractScorePool):
     in_features: int = eqx.field(static=True)
     multiplier: float | int = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ..._warn import warn
 from ...data import BatchVector, resolve_batch
 from ...ops import (
@@ -51,6 +52,7 @@ class SelectTopK(eqx.Module):
     ratio: float | int | None = eqx.field(static=True)
     min_score: float | int | None = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
