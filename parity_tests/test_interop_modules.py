@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch_geometric.nn as pyg
 from torch_geometric.nn.models.mlp import MLP
+from torch_geometric.nn.resolver import swish
 
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.interop import from_pyg, state_dict, to_pyg
@@ -329,6 +330,27 @@ def test_activations_with_their_options(theirs):
     assert type(back) is type(theirs) and repr(back) == repr(theirs)
 
 
+IN_PLACE = {
+    torch.relu_: "relu",
+    torch.Tensor.relu_: "relu",
+    torch.nn.functional.elu_: "elu",
+    torch.sigmoid_: "sigmoid",
+    swish: "silu",
+}
+
+
+@pytest.mark.parametrize("model", [pyg.GCN, pyg.GraphSAGE, pyg.GIN, pyg.GAT])
+@pytest.mark.parametrize("act", IN_PLACE)
+def test_models_take_the_functions_that_overwrite_their_argument(model, act):
+    assert from_pyg(model(4, 4, 2, act=act)).act.name == IN_PLACE[act]
+
+
+def test_swish_is_a_name_for_silu_in_models_too():
+    ours = from_pyg(pyg.GCN(4, 4, 2, act="swish"))
+    assert ours.act.name == "silu"
+    assert type(to_pyg(ours).act) is torch.nn.SiLU
+
+
 def test_lists_and_dictionaries_of_modules():
     theirs = torch.nn.ModuleDict(
         {"convs": torch.nn.ModuleList([pyg.GCNConv(4, 4), pyg.GINConv(nested())])}
@@ -363,6 +385,12 @@ def test_dropout_in_training_needs_a_key():
 class Mine(torch.nn.Module):
     def forward(self, x):
         return x
+
+
+def tied():
+    layers = torch.nn.ModuleDict({"a": torch.nn.Linear(4, 4), "b": torch.nn.Linear(4, 4)})
+    layers["b"].weight = layers["a"].weight
+    return layers
 
 
 def hooked():
@@ -403,6 +431,22 @@ REFUSED = {
         lambda: pyg.Sequential("x", [(lambda x: x, "x -> x")]),
         TypeError,
         "at 'module_0': from_pyg cannot convert",
+    ),
+    "shared slope": (
+        lambda: pyg.GIN(4, 4, 2, act="prelu"),
+        ValueError,
+        "GIN has one tensor at 'act.weight' and 'convs.0.nn.act.weight'; here they would be two",
+    ),
+    "shared layer": (
+        lambda: torch.nn.Sequential(*[torch.nn.Linear(4, 4)] * 2),
+        ValueError,
+        "Sequential has one tensor at '0.weight' and '1.weight'",
+    ),
+    "shared weight": (tied, ValueError, "ModuleDict has one tensor at 'a.weight' and 'b.weight'"),
+    "shared statistics": (
+        lambda: torch.nn.Sequential(*[torch.nn.BatchNorm1d(4, affine=False)] * 2),
+        ValueError,
+        "Sequential has one tensor at '0.running_mean' and '1.running_mean'",
     ),
     "hook": (hooked, ValueError, "has hooks at 'lins.1'"),
     "embedding": (
