@@ -3,6 +3,9 @@
 Those of inputs that it draws are in `divergences.py`. Both sides are looked at.
 """
 
+import re
+from pathlib import Path
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +14,24 @@ import torch
 import torch_geometric.nn as pyg
 from torch_geometric.data import Batch as PygBatch
 
+from jraphx_eqx import nn, ops
 from jraphx_eqx.data import Batch
 from jraphx_eqx.interop import from_pyg
 from jraphx_eqx.nn.pool import global_add_pool
+
+
+DOCS = Path(__file__).parents[1] / "docs" / "from-pyg.md"
+
+
+def test_what_the_docs_say_is_not_here_is_in_pyg_and_not_here():
+    section = DOCS.read_text().split("## What is not here")[1].split("\n## ")[0]
+    names = set(re.findall(r"`(\w+)`", section)) - {"from_pyg", "lambda", "GraphUNet", "PReLU"}
+    assert len(names) > 20
+    for name in names - {"SAGEConv"}:
+        theirs = (pyg, pyg.aggr, pyg.pool, torch.nn)
+        assert any(hasattr(module, name) for module in theirs), name
+        ours = (nn, nn.conv, nn.models, nn.norm, nn.pool, ops)
+        assert not any(hasattr(module, name) for module in ours), name
 
 
 def two_best(features, weight):

@@ -100,7 +100,9 @@ class Batch(eqx.Module):
         All graphs must have the same fields, of the same dtypes and, rows aside, shapes. Indices
         of nodes are shifted by the nodes of the graphs before. What belongs to a graph, `y` and
         `extras["graph"]`, is stacked. As usual in JAX, 64 bit types become 32 bit types unless
-        `jax_enable_x64` is on.
+        `jax_enable_x64` is on. No graphs at all give a batch of 0 graphs without fields, because
+        nothing tells which they would have: `x` is `None`, also when it is padded. PyG raises an
+        error.
 
         **Raises:** `ValueError` that names the first graph, and its field, that does not fit to
         graph 0.

@@ -14,7 +14,8 @@ def activation(nonlinearity: object) -> Callable[..., Any]:
 
     Names are those of `torch.nn`'s activations, with torch's defaults; upper case, `_`, `-` and
     spaces make no difference. Values and gradients are torch's, at the kinks too, where some of
-    JAX's own functions take another subgradient. One slope differs: that of `hardsigmoid` in
+    JAX's own functions take another subgradient, and where a formula loses digits: `gelu` is 0
+    below -5.6 in float32. One slope differs: that of `hardsigmoid` in
     float64 is 1/6 here, and 1/6 as rounded to float32 in torch 2.13.
 
     **Raises:** `ValueError` for an unknown name, for an activation that takes parameters, is random
@@ -108,8 +109,8 @@ def _softshrink(x):
 
 
 def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """As torch computes it, in float32 at least. `jax.nn.gelu` is nearer to the truth far below 0,
-    where this is 0 from -5.6 on in float32; but other nodes would be kept than in PyG."""
+    """As torch computes it, in float32 at least: 0 below -5.6 there. `jax.nn.gelu` is nearer to the
+    truth, but a pooling would keep other nodes than PyG's."""
     wide = x.astype(wide_dtype(x.dtype))
     return (0.5 * wide * (1 + jax.lax.erf(math.sqrt(0.5) * wide))).astype(x.dtype)
 

@@ -146,7 +146,9 @@ class GIN(AbstractGNN):
     """Layers of [`GINConv`][jraphx_eqx.nn.conv.GINConv], each with an
     [`MLP`][jraphx_eqx.nn.models.MLP] of two maps, with what goes in between.
 
-    Equal to `torch_geometric.nn.GIN`.
+    Equal to `torch_geometric.nn.GIN`. As there, `batch` reaches the norms between the layers only;
+    those in the MLPs take all nodes for one graph. Unlike there, an activation with parameters,
+    given as a module, becomes one of its own in each layer.
     """
 
     convs: list[GINConv]
