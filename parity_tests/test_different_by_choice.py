@@ -19,7 +19,6 @@ from jraphx_eqx.data import Batch
 from jraphx_eqx.interop import from_pyg
 from jraphx_eqx.nn.pool import global_add_pool
 
-
 DOCS = Path(__file__).parents[1] / "docs" / "from-pyg.md"
 
 
