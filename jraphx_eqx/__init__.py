@@ -1,23 +1,27 @@
 """Graph pooling for JAX and Equinox, numerically equal to PyTorch Geometric."""
 
-import contextlib
+import importlib
+from typing import TYPE_CHECKING
 
-# Everything that the package imports comes in before the hook, which would otherwise recompile it.
-import beartype as _beartype  # noqa: F401
-import equinox as _equinox  # noqa: F401
-import jax as _jax  # noqa: F401
 import jaxtyping as _jaxtyping
-import numpy as _numpy  # noqa: F401
 
-_checked = (
-    contextlib.nullcontext()
-    if _jaxtyping.config.jaxtyping_disable
-    else _jaxtyping.install_import_hook("jraphx_eqx", "beartype.beartype")
-)
-with _checked:
-    from . import data as data
+from . import _typecheck as _typecheck
+
+if not _jaxtyping.config.jaxtyping_disable:
+    # It stays, for what is imported later.
+    _checked = [f"jraphx_eqx.{name}" for name in ("data", "interop", "nn", "ops")]
+    _jaxtyping.install_import_hook(_checked, "jraphx_eqx._typecheck.on_first_call")
+
+from . import data as data
+from . import nn as nn
+from . import ops as ops
+
+if TYPE_CHECKING:
     from . import interop as interop
-    from . import nn as nn
-    from . import ops as ops
 
-del contextlib
+
+def __getattr__(name: str):
+    # Imported when it is used: it takes as long as a quarter of the rest.
+    if name == "interop":
+        return importlib.import_module("jraphx_eqx.interop")
+    raise AttributeError(f"module 'jraphx_eqx' has no attribute {name!r}")

@@ -8,7 +8,7 @@ array (patrick-kidger/equinox#1243).
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, no_type_check
 
 import jax
 import jax.core
@@ -66,4 +66,6 @@ def _converting(function, converts):
         }
         return function(*args, **kwargs)
 
-    return call
+    # jaxtyping checks the constructor of a class once more, from the outside, where the numbers are
+    # still what they were.
+    return no_type_check(call)

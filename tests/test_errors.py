@@ -192,7 +192,6 @@ CASES = {
     "batch length": Case(
         lambda: pooled(batch=ids[:4]),
         r"batch must have one entry for each of the 5 nodes, got shape \(4,\)",
-        "batch",
     ),
     "batch vector length": Case(
         lambda: global_add_pool(x[:4], batch), r"batch must have one entry .* 4 nodes"
@@ -353,4 +352,4 @@ def test_all_of_this_holds_with_the_type_checks_switched_off():
 def test_the_switch_is_as_this_process_was_started():
     assert (os.environ.get("JAXTYPING_DISABLE") == "1") == UNCHECKED
     # The hook wraps what it checks.
-    assert hasattr(TopKPooling.__call__, "__wrapped__") != UNCHECKED
+    assert hasattr(TopKPooling.score, "__wrapped__") != UNCHECKED

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, Shaped
 
 from .._number import python_sizes
-from ._batch_vector import BatchVector, is_traced
+from ._batch_vector import BatchVector, check_not_stacked, is_traced
 from ._collate import collate, split
 from ._data import Data
 from ._fields import as_edge_index, as_index, check_rows, normalise_extras
@@ -25,6 +25,10 @@ class Batch(eqx.Module):
     - a padding edge has `num_nodes` in both rows of `edge_index`;
     - a padding node has `num_graphs` in `batch.index`;
     - a padding graph has `False` in `graph_mask` (in `batch` it looks like an empty graph).
+
+    Several batches of one shape can be stacked, along a first axis of all arrays, for `vmap` or for
+    several devices. The numbers are those of one of them then, and `edge_mask` and whatever changes
+    the shapes raise a `ValueError`.
 
     Arrays are kept as JAX arrays. `y` and `extras["graph"]` have one row per graph.
     """
@@ -113,12 +117,12 @@ class Batch(eqx.Module):
     @property
     def num_nodes(self) -> int:
         """The number of rows of the nodes, padding included."""
-        return self.batch.index.shape[0]
+        return self.batch.index.shape[-1]
 
     @property
     def num_edges(self) -> int:
         """The number of columns of `edge_index`, padding included."""
-        return self.edge_index.shape[1]
+        return self.edge_index.shape[-1]
 
     @property
     def num_graphs(self) -> int:
@@ -126,13 +130,14 @@ class Batch(eqx.Module):
         return self.batch.num_graphs
 
     @property
-    def node_mask(self) -> Bool[Array, " nodes"]:
+    def node_mask(self) -> Bool[Array, "*stacked nodes"]:
         """False for padding nodes."""
         return self.batch.node_mask
 
     @property
     def edge_mask(self) -> Bool[Array, " edges"]:
         """False for padding edges."""
+        check_not_stacked(self.batch.index)
         xp, (edge_index, index) = on_host((self.edge_index, self.batch.index))
         return on_device(real_edges(xp, edge_index, index < self.num_graphs))
 
@@ -195,11 +200,7 @@ class Batch(eqx.Module):
 
 
 def _to_host(batch: Batch) -> tuple[ModuleType, Any]:
-    if batch.batch.index.ndim != 1:
-        raise ValueError(
-            "several batches were stacked into this one (by vmap or jnp.stack, say); take one of "
-            "them first: jax.tree.map(lambda array: array[i], batch)"
-        )
+    check_not_stacked(batch.batch.index)
     return on_host(batch)
 
 

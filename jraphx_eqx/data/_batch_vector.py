@@ -2,17 +2,25 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from .._number import as_number, python_sizes
+from ._transfer import is_traced, on_device
 
 
-def is_traced(*arrays: object) -> bool:
-    """Whether any of `arrays` has no value yet, because JAX is tracing."""
-    return any(isinstance(array, jax.core.Tracer) for array in arrays)
+def check_not_stacked(index: Array | np.ndarray) -> None:
+    """Raises if there are several batch vectors, stacked along an axis of their own."""
+    if index.ndim != 1:
+        raise ValueError(
+            "several batches were stacked into this one (by vmap or jnp.stack, say); take one of "
+            "them first: jax.tree.map(lambda array: array[i], batch)"
+        )
+
+
+def _in_jax(index: Int[Array | np.ndarray, " nodes"]) -> Int[Array, " nodes"]:
+    return on_device(index) if isinstance(index, np.ndarray) else index
 
 
 def _num_graphs(value: Any) -> Any:
@@ -35,7 +43,7 @@ class BatchVector(eqx.Module):
     has a value to look at (not under tracing).
     """
 
-    index: Int[Array, " nodes"]
+    index: Int[Array, " nodes"] = eqx.field(converter=_in_jax)
     num_graphs: int = eqx.field(static=True, converter=_num_graphs)
 
     def __check_init__(self):
@@ -52,6 +60,10 @@ class BatchVector(eqx.Module):
     @property
     def counts(self) -> Int[Array, " graphs"]:
         """The number of nodes of each graph."""
+        check_not_stacked(self.index)
+        if self.num_graphs == 1:
+            # Where `batch` was `None`, XLA would add up a constant, node by node, as it compiles.
+            return jnp.sum(self.index == 0, keepdims=True, dtype=jnp.int32)
         ones = jnp.ones_like(self.index, dtype=jnp.int32)
         return jax.ops.segment_sum(ones, self.index, self.num_graphs)
 
@@ -78,6 +90,10 @@ def resolve_batch(
             raise ValueError(f"size must be None or 1 without a batch vector, got {size}")
         return BatchVector(jnp.zeros(num_nodes, jnp.int32), 1)
     index = batch.index if isinstance(batch, BatchVector) else batch
+    if not isinstance(index, jax.Array):
+        raise ValueError(
+            f"batch must be an array, got {type(index).__name__}; write jnp.asarray(batch)"
+        )
     if index.shape != (num_nodes,):
         raise ValueError(
             f"batch must have one entry for each of the {num_nodes} nodes, got shape {index.shape}"

@@ -87,7 +87,7 @@ class Data(eqx.Module):
     @property
     def num_edges(self) -> int:
         """The number of edges."""
-        return self.edge_index.shape[1]
+        return self.edge_index.shape[-1]
 
     @python_sizes
     def pad(self, num_nodes: int | None = None, num_edges: int | None = None) -> "Batch":

@@ -2,10 +2,14 @@ from types import ModuleType
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from ._batch_vector import is_traced
+
+def is_traced(*arrays: object) -> bool:
+    """Whether any of `arrays` has no value yet, because JAX is tracing."""
+    return any(isinstance(array, jax.core.Tracer) for array in arrays)
 
 
 def on_host(tree: Any) -> tuple[ModuleType, Any]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..ops import wide_dtype
+from ._picklable import picklable
 
 
 def activation(nonlinearity: object) -> Callable[..., Any]:
@@ -33,7 +34,7 @@ def activation(nonlinearity: object) -> Callable[..., Any]:
             f"nonlinearity must be a name or a callable, got {nonlinearity!r}; "
             "for none at all pass 'identity'"
         )
-    return nonlinearity
+    return picklable(nonlinearity)
 
 
 def leaky_relu(x: Float[Array, "..."], negative_slope: float | int = 0.01) -> Float[Array, "..."]:
@@ -42,19 +43,23 @@ def leaky_relu(x: Float[Array, "..."], negative_slope: float | int = 0.01) -> Fl
     return jnp.where(x > 0, x, negative_slope * x)
 
 
-@jax.custom_jvp
 def tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """As in torch, it is right to half a unit in the last place where it comes near to 1, and is 1
     where it rounds to 1. In float32, XLA's is up to 4.5 units off and 1 too early, and in float64
     too late: scores of trained networks would tie that do not tie in PyG, and the other way round.
     """
+    return _tanh(x)
+
+
+@jax.custom_jvp
+def _tanh(x):
     size = jnp.abs(x)
     return jnp.where(size < 1, jnp.tanh(x), jnp.sign(x) * (1 - 2 / (jnp.exp(2 * size) + 1)))
 
 
-@tanh.defjvp
+@_tanh.defjvp
 def _tanh_jvp(primals, tangents):
-    out = tanh(*primals)
+    out = _tanh(*primals)
     return out, tangents[0] * (1 + out) * (1 - out)
 
 
@@ -120,8 +125,8 @@ def _tanhshrink(x):
 
 
 _ACTIVATIONS = {
-    "celu": jax.nn.celu,
-    "elu": jax.nn.elu,
+    "celu": picklable(jax.nn.celu),
+    "elu": picklable(jax.nn.elu),
     "gelu": gelu,
     "hardshrink": _hardshrink,
     "hardsigmoid": _hardsigmoid,
@@ -129,17 +134,17 @@ _ACTIVATIONS = {
     "hardtanh": _hardtanh,
     "identity": _identity,
     "leakyrelu": leaky_relu,
-    "logsigmoid": jax.nn.log_sigmoid,
-    "mish": jax.nn.mish,
-    "relu": jax.nn.relu,
+    "logsigmoid": picklable(jax.nn.log_sigmoid),
+    "mish": picklable(jax.nn.mish),
+    "relu": picklable(jax.nn.relu),
     "relu6": _relu6,
-    "selu": jax.nn.selu,
-    "sigmoid": jax.nn.sigmoid,
-    "silu": jax.nn.silu,
+    "selu": picklable(jax.nn.selu),
+    "sigmoid": picklable(jax.nn.sigmoid),
+    "silu": picklable(jax.nn.silu),
     "softplus": _softplus,
     "softshrink": _softshrink,
-    "softsign": jax.nn.soft_sign,
-    "swish": jax.nn.silu,
+    "softsign": picklable(jax.nn.soft_sign),
+    "swish": picklable(jax.nn.silu),
     "tanh": tanh,
     "tanhshrink": _tanhshrink,
 }

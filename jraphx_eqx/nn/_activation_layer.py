@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._number import python_numbers
 from ._activation import activation, gelu, leaky_relu
+from ._entry import one_program
 
 # Those that take options, under the names of torch.nn's arguments.
 _WITH_OPTIONS: dict[str, Callable[..., Any]] = {
@@ -56,6 +57,7 @@ class Activation(eqx.Module):
             return activation(self.name)
         return functools.partial(_WITH_OPTIONS[self.name], **dict(self.options))
 
+    @one_program
     def __call__(
         self, x: Float[Array, "*shape"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*shape"]:
@@ -90,6 +92,7 @@ class PReLU(eqx.Module):
         dtype = jnp.result_type(float) if dtype is None else dtype
         self.weight = jnp.full(num_parameters, init, dtype)
 
+    @one_program
     def __call__(
         self, x: Float[Array, "*batch features"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*batch features"]:

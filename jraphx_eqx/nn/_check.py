@@ -1,14 +1,26 @@
 """Checks of inputs that hold with jaxtyping's checks switched off, too. They read shapes and
 dtypes only, so they cost nothing under `jit`."""
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 
+def check_array(array: Any, name: str) -> None:
+    """Raises for a list, say. NumPy arrays have become JAX arrays before."""
+    if not isinstance(array, jax.Array):
+        raise ValueError(
+            f"{name} must be an array, got {type(array).__name__}; write jnp.asarray({name})"
+        )
+
+
 def check_features(x: Array, in_features: int | None, dtype: np.dtype, name: str = "x") -> None:
     """Raises unless `x` is `(nodes, in_features)`, `None` being any width, of `dtype`, which is
     that of the parameters."""
+    check_array(x, name)
     width = "features" if in_features is None else in_features
     check_number_of_rows(x.shape[0] if x.ndim else 0, name, "nodes")
     if x.ndim != 2:
@@ -24,6 +36,7 @@ def check_features(x: Array, in_features: int | None, dtype: np.dtype, name: str
 
 def check_last_axis(x: Array, in_features: int, dtype: np.dtype, name: str = "x") -> None:
     """Raises unless `x` is `(..., in_features)`, of `dtype`, which is that of the parameters."""
+    check_array(x, name)
     if x.ndim < 1 or x.shape[-1] != in_features:
         raise ValueError(f"{name} must have shape (..., {in_features}), got {x.shape}")
     check_dtype(x, dtype, name)
@@ -40,6 +53,7 @@ def check_dtype(x: Array, dtype: np.dtype, name: str) -> None:
 
 def check_edge_index(edge_index: Array) -> None:
     """Raises unless `edge_index` is `(2, edges)`, of integers of at least 32 bits."""
+    check_array(edge_index, "edge_index")
     if edge_index.ndim != 2 or edge_index.shape[0] != 2:
         transposed = edge_index.ndim == 2 and edge_index.shape[1] == 2
         hint = "; it looks transposed: pass edge_index.T" if transposed else ""
@@ -51,8 +65,11 @@ def check_edge_index(edge_index: Array) -> None:
 
 def check_edge_attr(edge_attr: Array | None, edge_index: Array, name: str = "edge_attr") -> None:
     """Raises unless `edge_attr` is `None` or has one row for each edge."""
+    if edge_attr is None:
+        return
+    check_array(edge_attr, name)
     num_edges = edge_index.shape[1]
-    if edge_attr is not None and edge_attr.shape[:1] != (num_edges,):
+    if edge_attr.shape[:1] != (num_edges,):
         raise ValueError(
             f"{name} must have one row for each of the {num_edges} edges, "
             f"got shape {edge_attr.shape}"

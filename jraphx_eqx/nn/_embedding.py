@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from .._number import python_numbers
 from ..ops import gather
 from ._check import check_positive
+from ._entry import one_program
 
 
 class Embedding(eqx.Module):
@@ -52,6 +53,7 @@ class Embedding(eqx.Module):
         self.features = features
         self.padding_idx = padding_idx
 
+    @one_program
     def __call__(
         self, x: Int[Array, "*batch"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*batch features"]:

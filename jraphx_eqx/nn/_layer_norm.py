@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._number import python_numbers
 from ..ops import wide_dtype
 from ._check import check_last_axis, check_positive
+from ._entry import one_program
 from ._linear import add_bias
 
 
@@ -54,6 +55,7 @@ class LayerNorm(eqx.Module):
         self.in_features = in_features
         self.eps = float(eps)
 
+    @one_program
     def __call__(
         self, x: Float[Array, "*batch features"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*batch features"]:

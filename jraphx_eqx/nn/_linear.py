@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from .._number import python_numbers
 from ..ops import masked_matmul
 from ._check import check_last_axis, check_positive
+from ._entry import one_program
 
 
 class Linear(eqx.Module):
@@ -48,6 +49,7 @@ class Linear(eqx.Module):
         self.in_features = in_features
         self.out_features = out_features
 
+    @one_program
     def __call__(
         self, x: Float[Array, "*batch features"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*batch out_features"]:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._number import python_numbers
 from ._check import check_last_axis, check_positive
+from ._entry import one_program
 from ._linear import add_bias
 
 
@@ -59,6 +60,7 @@ class GRUCell(eqx.Module):
         self.in_features = in_features
         self.hidden_features = hidden_features
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "*batch features"],
@@ -121,6 +123,7 @@ class LSTMCell(eqx.Module):
         self.in_features = in_features
         self.hidden_features = hidden_features
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "*batch features"],

@@ -5,7 +5,9 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..data import BatchVector
 from ..ops import mask_rows
+from ._entry import one_program
 from ._layer import AbstractBatchLayer, apply_layer, resolve_rows, split_key
+from ._picklable import picklable
 
 
 class Sequential(AbstractBatchLayer):
@@ -25,8 +27,9 @@ class Sequential(AbstractBatchLayer):
 
         - `layers`: modules and functions of one array.
         """
-        self.layers = tuple(layers)
+        self.layers = tuple(picklable(layer) for layer in layers)
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes *features"] | Int[Array, "nodes *features"],

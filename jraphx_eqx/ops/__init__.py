@@ -5,6 +5,7 @@ from ._edges import compact_edges as compact_edges
 from ._edges import edge_mask as edge_mask
 from ._edges import filter_edges as filter_edges
 from ._edges import masked_edges as masked_edges
+from ._error_if import error_if as error_if
 from ._gather import gather as gather
 from ._gather import gather_once as gather_once
 from ._length import length as length
@@ -18,6 +19,7 @@ from ._masked_matmul import masked_matmul as masked_matmul
 from ._order import descending_order as descending_order
 from ._order import edge_order as edge_order
 from ._scale_rows import scale_rows as scale_rows
+from ._search import count_at_most as count_at_most
 from ._segment import Aggregation as Aggregation
 from ._segment import aggregation as aggregation
 from ._segment import segment_count as segment_count

@@ -8,6 +8,7 @@ from jaxtyping import Array, Int, Num, PyTree, Shaped
 from ._blocks import Blocks
 from ._dtype import wide_dtype
 from ._segment import aggregation, divide_by_count
+from ._varying import varying_zero
 from ._vectors import in_vectors
 
 # Rows of so many bytes stay in the cache of a core between their making and their use.
@@ -49,9 +50,10 @@ def segment_reduce_by_block(
     def step(total, number):
         return _added(total, blocks.rows(number), blocks.part(index, number)), None
 
-    total = jnp.zeros((num_segments, *row), wide_dtype(shape.dtype))
+    dtype, rest = wide_dtype(shape.dtype), blocks.rest()
+    total = jnp.zeros((num_segments, *row), dtype) + varying_zero(dtype, rest, index)
     total, _ = jax.lax.scan(step, total, jnp.arange(blocks.number))
-    total = _added(total, blocks.rest(), blocks.rest_of(index))
+    total = _added(total, rest, blocks.rest_of(index))
     if aggr == "mean":
         total = divide_by_count(total, index, num_segments)
     return total.astype(shape.dtype)

@@ -1,7 +1,6 @@
 import math
 from fractions import Fraction
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
@@ -11,6 +10,7 @@ from ..data import BatchVector
 from ._dtype import wide_dtype
 from ._gather import gather
 from ._order import descending_order
+from ._search import count_at_most
 from ._segment import segment_max
 
 
@@ -36,9 +36,7 @@ def top_k(
     order = descending_order(score, batch)
     ends = jnp.cumsum(kept)
     slot = jnp.arange(capacity, dtype=jnp.int32)
-    # On a GPU each turn of a loop takes longer than all the turns of a program without a loop.
-    method = "scan_unrolled" if jax.default_backend() == "gpu" else "scan"
-    graph = jnp.searchsorted(ends, slot, side="right", method=method)
+    graph = count_at_most(ends, slot)
     # Slots before the graph's first, and nodes before it, in the order by graph.
     skipped = jnp.cumsum(counts) - counts - (ends - kept)
     rank = jnp.where(graph < batch.num_graphs, slot + gather(skipped, graph), score.shape[0])

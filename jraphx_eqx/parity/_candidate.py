@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from ..nn._entry import op_by_op
 from ._case import Case
 from ._spec import Config, Decision, Spec
 from ._tolerance import DTYPES
@@ -18,9 +19,13 @@ from ._weights import leaf_name, load, match
 
 @contextmanager
 def precision(lane: str) -> Iterator[None]:
-    """The lane's setting of JAX's 64-bit mode, which users run without, and full products."""
+    """The lane's setting of JAX's 64-bit mode, which users run without, and full products.
+
+    Eager calls run their operations one by one: as one program they would be what they are compared
+    with.
+    """
     wide = DTYPES[lane] is np.float64
-    with jax.enable_x64(wide), jax.default_matmul_precision("highest"):
+    with jax.enable_x64(wide), jax.default_matmul_precision("highest"), op_by_op():
         yield
 
 

@@ -11,7 +11,7 @@ from jraphx_eqx.data import BatchVector, Data, resolve_batch
 from jraphx_eqx.nn.conv import GATConv, GCNConv, GINConv, GraphConv, SAGEConv
 from jraphx_eqx.nn.models import GAT, GCN, MLP, GraphUNet, JumpingKnowledge
 from jraphx_eqx.nn.norm import BatchNorm, BatchNorm1d, GraphNorm, LayerNorm
-from jraphx_eqx.nn.pool import SAGPooling, SelectTopK, TopKPooling
+from jraphx_eqx.nn.pool import SAGPooling, SelectTopK, TopKPooling, global_add_pool
 
 KEY = jax.random.key(0)
 
@@ -68,6 +68,22 @@ def test_sizes_are_taken_as_python_numbers(number):
     assert type(data.num_nodes) is int
     padded = data.pad(number(4), number(2)).pad(num_graphs=number(5))
     assert (padded.num_nodes, padded.num_edges, padded.num_graphs) == (4, 2, 5)
+
+
+@pytest.mark.parametrize("number", [np.int64, np.int32, jnp.asarray])
+def test_calls_take_sizes_of_numpy_and_jax(number):
+    x, batch = jnp.array([[1.0], [2.0], [4.0], [3.0]]), jnp.array([0, 0, 1, 1])
+    edges = jnp.array([[0, 2], [1, 3]])
+    np.testing.assert_array_equal(global_add_pool(x, batch, number(3)), [[3], [7], [0]])
+    pool = TopKPooling(1, 1, key=KEY)
+    sizes = {"size": number(2), "max_nodes": number(2), "max_edges": number(1)}
+    out = pool(x, edges, batch=batch, **sizes)
+    assert out.batch.num_graphs == 2
+    assert out.x.shape == (2, 1) and out.edge_index.shape == (2, 1)
+    assert GraphNorm(1)(x, batch, size=number(2)).shape == (4, 1)
+    assert GCN(1, 2, 2, key=KEY)(x, edges, batch=batch, size=number(2)).shape == (4, 2)
+    unet = GraphUNet(1, 2, 1, 1, key=KEY)
+    assert unet(x, edges, batch, size=number(2), max_paths=number(8)).shape == (4, 1)
 
 
 def test_a_number_that_is_traced_is_refused_by_name():

@@ -22,6 +22,7 @@ from .._check import (
     check_features,
     check_positive,
 )
+from .._entry import one_program
 from .._linear import add_bias, apply_linear, glorot, linear
 from ._conv import AbstractConv
 
@@ -137,6 +138,7 @@ class GATConv(AbstractConv):
         self.edge_dim = edge_dim
         self.fill_value = fill_value if isinstance(fill_value, str) else float(fill_value)
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

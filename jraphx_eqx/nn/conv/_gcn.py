@@ -13,6 +13,7 @@ from ...ops import (
     wide_dtype,
 )
 from .._check import check_features, check_positive
+from .._entry import one_program
 from .._linear import add_bias, apply_linear, linear
 from ._conv import AbstractConv
 from ._weight import checked_weight
@@ -90,6 +91,7 @@ class GCNConv(AbstractConv):
         self.add_self_loops = normalize if add_self_loops is None else add_self_loops
         self.normalize = normalize
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ..._number import python_numbers
 from ...ops import aggregation, mask_rows
 from .._check import check_edge_index, check_features, check_positive
+from .._entry import one_program
 from .._layer import apply_layer
 from ._conv import AbstractConv
 
@@ -79,6 +80,7 @@ class GINConv(AbstractConv):
         """`("eps",)` without `train_eps`; see [`trainable`][jraphx_eqx.nn.trainable]."""
         return () if self.train_eps else ("eps",)
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

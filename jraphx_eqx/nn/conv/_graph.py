@@ -6,6 +6,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ..._number import python_numbers
 from ...ops import aggregation
 from .._check import check_features, check_positive
+from .._entry import one_program
 from .._linear import apply_linear, linear
 from ._conv import AbstractConv
 from ._weight import checked_weight
@@ -62,6 +63,7 @@ class GraphConv(AbstractConv):
         self.out_features = out_features
         self.aggr = aggr
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

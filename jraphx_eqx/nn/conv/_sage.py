@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ..._number import python_numbers
 from ...ops import aggregation, wide_dtype
 from .._check import check_edge_index, check_features, check_positive
+from .._entry import one_program
 from .._linear import apply_linear, linear
 from ._conv import AbstractConv
 
@@ -80,6 +81,7 @@ class SAGEConv(AbstractConv):
         self.aggr = aggr
         self.normalize = normalize
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

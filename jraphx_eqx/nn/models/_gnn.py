@@ -5,6 +5,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ...data import BatchVector
 from ...ops import mask_rows
+from .._entry import one_program
 from .._layer import apply_dropout, apply_layer, resolve_rows, split_key
 from .._linear import Linear
 from ..conv import AbstractConv, GATConv, GCNConv, GINConv
@@ -31,6 +32,7 @@ class AbstractGNN(eqx.Module):
     out_features: eqx.AbstractVar[int]
     act_first: eqx.AbstractVar[bool]
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

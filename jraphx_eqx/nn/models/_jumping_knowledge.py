@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._number import python_numbers
 from .._check import check_last_axis, check_positive
+from .._entry import one_program
 from .._linear import Linear
 from ._lstm import LSTM
 
@@ -66,6 +67,7 @@ class JumpingKnowledge(eqx.Module):
             self.in_features, self.num_layers = in_features, num_layers
         self.mode = mode
 
+    @one_program
     def __call__(
         self, xs: Sequence[Float[Array, "nodes _"]], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "nodes out_features"]:

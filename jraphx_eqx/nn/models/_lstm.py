@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._entry import one_program
 from .._recurrent import lstm_parameters, lstm_step
 
 
@@ -36,6 +37,7 @@ class LSTM(eqx.Module):
             for name, array in zip(_NAMES, drawn, strict=True):
                 setattr(self, f"{name}_l0{suffix}", array)
 
+    @one_program
     def __call__(self, x: Float[Array, "nodes steps features"]) -> Float[Array, "nodes steps out"]:
         """The states of both directions side by side, at each step."""
         there = self._run(x, "")

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ..._number import python_numbers
 from ...data import BatchVector
 from ...ops import mask_rows
+from .._entry import one_program
 from .._layer import AbstractBatchLayer, apply_dropout, apply_layer, resolve_rows, split_key
 from .._linear import Linear
 from ._parts import make_activation, make_dropout, make_norms
@@ -83,6 +84,7 @@ class MLP(AbstractBatchLayer):
         self.act_first = act_first
         self.plain_last = plain_last
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

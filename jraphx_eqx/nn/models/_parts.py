@@ -7,6 +7,7 @@ import equinox as eqx
 from jax.typing import DTypeLike
 
 from .._activation_layer import Activation
+from .._picklable import picklable
 from ..norm import BatchNorm, GraphNorm, LayerNorm
 
 _NORMS = {"batch": BatchNorm, "graph": GraphNorm, "layer": LayerNorm}
@@ -20,7 +21,7 @@ def make_activation(
         return Activation(act, **(options or {}))
     if options:
         raise ValueError("act_kwargs are for an act that is a name")
-    return act
+    return None if act is None else picklable(act)
 
 
 def make_norms(

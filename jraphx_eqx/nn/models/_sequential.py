@@ -5,7 +5,9 @@ import equinox as eqx
 from jaxtyping import PRNGKeyArray
 
 from ...data import BatchVector
+from .._entry import takes_numpy
 from .._layer import AbstractBatchLayer, apply_dropout, key_argument, split_key
+from .._picklable import picklable
 from ..conv import AbstractConv
 from ..pool import PoolOutput
 
@@ -53,12 +55,13 @@ class GraphSequential(eqx.Module):
                 raise ValueError(f"{name}, the first, must have a signature: (layer, 'x -> x')")
             returned = signatures[-1][1] if text is None else ()
             signatures.append((returned, returned) if text is None else _signature(name, text))
-            layers[name] = module
+            layers[name] = picklable(module)
         self.modules = layers
         self.order = tuple(layers)
         self.arguments = _names(input_args)
         self.signatures = tuple(signatures)
 
+    @takes_numpy
     def __call__(self, *args: Any, key: PRNGKeyArray | None = None, **kwargs: Any) -> Any:
         """**Arguments:**
 

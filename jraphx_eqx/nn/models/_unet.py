@@ -8,9 +8,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
 from ...data import BatchVector, resolve_batch
-from ...ops import augment_edges, path_capacity
+from ...ops import augment_edges, error_if, path_capacity
 from .._activation import activation
 from .._check import check_features, check_positive
+from .._entry import takes_numpy
 from ..conv import GCNConv
 from ..conv._weight import checked_weight
 from ..pool import TopKPooling
@@ -103,6 +104,7 @@ class GraphUNet(eqx.Module):
         self.depth = depth
         self.sum_res = sum_res
 
+    @takes_numpy
     def __call__(
         self,
         x: Float[Array, "nodes features"],
@@ -142,7 +144,7 @@ class GraphUNet(eqx.Module):
                     f"there are more paths of two edges at level {level} than max_paths={capacity} "
                     "has room for; raise max_paths (GraphUNet.count_paths counts them)"
                 )
-                x = eqx.error_if(x, total > capacity, message)
+                x = error_if(x, total > capacity, message)
         return x
 
     def count_paths(

@@ -10,6 +10,7 @@ from ..._number import python_numbers
 from ...data import BatchVector
 from ...ops import mask_rows
 from .._check import check_positive
+from .._entry import one_program
 from .._layer import resolve_rows
 from ._norm import AbstractNorm, entering, leaving
 from ._statistics import latest, remember
@@ -96,6 +97,7 @@ class BatchNorm1d(AbstractNorm):
         """The running statistics; see [`trainable`][jraphx_eqx.nn.trainable]."""
         return () if self.running_mean is None else ("running_mean", "running_var")
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],
@@ -213,6 +215,7 @@ class BatchNorm(AbstractNorm):
         self.eps = float(eps)
         self.allow_single_element = allow_single_element
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

@@ -7,6 +7,7 @@ from ..._number import python_numbers
 from ...data import BatchVector, resolve_batch
 from ...ops import gather, segment_mean
 from .._check import check_positive
+from .._entry import one_program
 from .._layer import resolve_rows
 from ._norm import AbstractNorm, entering, leaving
 
@@ -56,6 +57,7 @@ class GraphNorm(AbstractNorm):
         self.in_features = in_features
         self.eps = float(eps)
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

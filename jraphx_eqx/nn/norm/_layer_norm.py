@@ -7,6 +7,7 @@ from ..._number import python_numbers
 from ...data import BatchVector
 from ...ops import gather, mask_rows, segment_count, segment_sum
 from .._check import check_positive
+from .._entry import one_program
 from .._layer import resolve_rows
 from .._layer_norm import normalised_rows
 from ._norm import AbstractNorm, entering, leaving
@@ -63,6 +64,7 @@ class LayerNorm(AbstractNorm):
         self.eps = float(eps)
         self.mode = mode
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],

@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from .._entry import op_by_op
+
 _remembered: contextvars.ContextVar[dict[int, Any] | None] = contextvars.ContextVar(
     "remembered", default=None
 )
@@ -45,7 +47,9 @@ def call_and_update(model: Callable[..., Any], *args: Any, **kwargs: Any) -> tup
     marked = _replace(model, [_with_slot(norm, slot) for slot, norm in enumerate(norms)])
     token = _remembered.set({})
     try:
-        out = marked(*args, **kwargs)
+        # What is noted inside of a program of its own would be a tracer outside.
+        with op_by_op():
+            out = marked(*args, **kwargs)
         seen = _remembered.get() or {}
     finally:
         _remembered.reset(token)

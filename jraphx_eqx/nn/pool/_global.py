@@ -3,9 +3,11 @@ from jaxtyping import Array, Bool, Int, Num
 
 from ...data import BatchVector, resolve_batch
 from ...ops import segment_max, segment_mean, segment_min, segment_sum, wide_dtype
-from .._check import check_number_of_rows
+from .._check import check_array, check_number_of_rows
+from .._entry import one_program
 
 
+@one_program
 def global_add_pool(
     x: Num[Array, "..."],
     batch: BatchVector | Int[Array, " nodes"] | None = None,
@@ -39,6 +41,7 @@ def global_add_pool(
     return _by_graph(segment_sum, x, batch, size)
 
 
+@one_program
 def global_mean_pool(
     x: Num[Array, "..."],
     batch: BatchVector | Int[Array, " nodes"] | None = None,
@@ -59,6 +62,7 @@ def global_mean_pool(
     return _by_graph(segment_mean, x, batch, size)
 
 
+@one_program
 def global_max_pool(
     x: Num[Array, "..."] | Bool[Array, "..."],
     batch: BatchVector | Int[Array, " nodes"] | None = None,
@@ -83,6 +87,7 @@ def global_max_pool(
     return _by_graph(segment_max, x, batch, size)
 
 
+@one_program
 def global_min_pool(
     x: Num[Array, "..."] | Bool[Array, "..."],
     batch: BatchVector | Int[Array, " nodes"] | None = None,
@@ -135,6 +140,7 @@ def _first(x, search, axis):
 
 
 def _node_axis(x):
+    check_array(x, "x")
     if x.ndim not in (1, 2, 3):
         raise ValueError(
             "x must have shape (nodes,), (nodes, features) or (sets, nodes, features), "

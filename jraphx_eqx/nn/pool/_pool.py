@@ -4,8 +4,9 @@ import equinox as eqx
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from ...data import BatchVector, resolve_batch
-from ...ops import compact_edges, filter_edges, gather, gather_once, scale_rows
+from ...ops import compact_edges, error_if, filter_edges, gather, gather_once, scale_rows
 from .._check import check_edge_attr, check_edge_index, check_features, check_rows
+from .._entry import one_program
 from ._output import PoolOutput
 from ._select import SelectOutput, lift
 from ._select_topk import SelectTopK
@@ -81,6 +82,7 @@ class AbstractScorePool(AbstractPool):
         graph = gather(batch.index, select.node_index, fill_value=batch.num_graphs)
         return edge_index, edge_attr, BatchVector(graph, batch.num_graphs)
 
+    @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],
@@ -142,5 +144,5 @@ def _limit_edges(edge_index, edge_attr, num_nodes, max_edges):
     edge_index, edge_attr, total = compact_edges(edge_index, edge_attr, num_nodes, max_edges)
     overflow = total > max_edges
     message = f"more edges are left than max_edges={max_edges} has room for; raise max_edges"
-    edge_index, edge_attr = eqx.error_if((edge_index, edge_attr), overflow, message)
+    edge_index, edge_attr = error_if((edge_index, edge_attr), overflow, message)
     return edge_index, edge_attr, overflow

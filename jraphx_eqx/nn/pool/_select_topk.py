@@ -12,6 +12,7 @@ from ..._warn import warn
 from ...data import BatchVector, resolve_batch
 from ...ops import (
     above_min_score,
+    error_if,
     first_true,
     length,
     masked_matmul,
@@ -143,7 +144,7 @@ class SelectTopK(eqx.Module):
             return select_nodes(perm, score)
         overflow = total > capacity
         message = f"more nodes are kept than max_nodes={capacity} has room for; raise max_nodes"
-        return select_nodes(eqx.error_if(perm, overflow, message), score, overflow)
+        return select_nodes(error_if(perm, overflow, message), score, overflow)
 
     def capacity(self, batch: BatchVector, dtype: DTypeLike) -> int:
         """How many nodes can be kept at most, whatever their scores and graphs."""
