@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jraphx_eqx.nn import AbstractBatchLayer
+from jraphx_eqx.nn import AbstractBatchLayer, Sequential, trainable
 from jraphx_eqx.nn.conv import GINConv
 from jraphx_eqx.nn.models import GIN
-from jraphx_eqx.nn.norm import LayerNorm
+from jraphx_eqx.nn.norm import BatchNorm1d, LayerNorm
 
 EDGES = jnp.array([[0, 1], [1, 2]])
 X = jnp.array([[1.0], [2.0], [4.0]])
@@ -91,3 +91,11 @@ def test_in_a_model_the_batch_reaches_the_norms_between_the_layers_only(norm):
     hidden = two.convs[1](jax.nn.relu(two.norms[0](hidden, batch)), edges)
     np.testing.assert_allclose(two(x, edges, batch=batch), hidden, rtol=1e-5)
     assert not np.allclose(two(x, edges, batch=batch), two(x, edges), rtol=1e-2)
+
+
+def test_an_optimiser_is_given_neither_epsilon_nor_statistics_inside_unless_they_are_learnt():
+    network = Sequential([BatchNorm1d(1)])
+    spec = trainable([GINConv(1, 1, network), GINConv(1, 1, network, train_eps=True)])
+    assert [conv.eps for conv in spec] == [False, True]
+    for conv in spec:
+        assert conv.nn[0].weight is True and conv.nn[0].running_mean is False
