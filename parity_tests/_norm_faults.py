@@ -13,7 +13,7 @@ FAULTS = (
     edit(
         "padding counts in statistics",
         "nn.norm._norm:entering",
-        "jnp.where(batch.node_mask[:, None], wide, 0)",
+        "mask_rows(wide, mask)",
         "wide",
         *ALL,
     ),

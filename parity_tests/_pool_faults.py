@@ -6,7 +6,7 @@ ORDER, TOP, EDGES = "ops._order:", "ops._topk:", "ops._edges:"
 MATMUL = "ops._masked_matmul:"
 POOL, SELECT, SAGS = "nn.pool._pool:AbstractScorePool.", "nn.pool._select_topk:", "nn.pool._sag:"
 SCORE = f"{SELECT}SelectTopK.score"
-NORM, KEPT = "jnp.sqrt(jnp.sum(projection**2))", "gather_once(x, select.node_index)"
+NORM, KEPT = "length(projection)", "gather_once(x, select.node_index)"
 GATED = f"scale_rows({KEPT}, select.weight)"
 ACTIVATED = "self.nonlinearity(jnp.where(batch.node_mask, score, 0))"
 PRODUCT = "masked_matmul(x, projection, batch.node_mask)"
@@ -220,7 +220,7 @@ FAULTS = (
     ),
     edit("no norm of the projection", SCORE, f"score / {NORM}", "score * 1", *BOTH),
     edit("eps beside the norm", SCORE, NORM, f"({NORM} + 1e-12)", TOPK),
-    edit("norm is detached", SCORE, NORM, f"jax.lax.stop_gradient({NORM})", *BOTH),
+    edit("norm is detached", SCORE, NORM, f"jax.lax.stop_gradient({NORM})", TOPK),
     edit("norm of sizes", SCORE, NORM, "jnp.sum(jnp.abs(projection))", TOPK),
     edit("no nonlinearity", SCORE, ACTIVATED, "jnp.where(batch.node_mask, score, 0)", *BOTH),
     edit(

@@ -165,6 +165,16 @@ def test_a_count_that_is_not_whole_is_truncated_as_pyg_does_and_one_stays_a_coun
     assert from_pyg(pyg.TopKPooling(4, ratio=1.0)).select.ratio == 1
 
 
+@pytest.mark.parametrize("number", [np.float32, np.float64, torch.tensor])
+def test_options_may_be_numbers_of_numpy_and_torch(number):
+    ours = from_pyg(pyg.TopKPooling(4, number(0.5), multiplier=number(2.0)))
+    assert type(ours.select.ratio) is type(ours.multiplier) is float
+    assert (ours.select.ratio, ours.multiplier) == (0.5, 2)
+    assert from_pyg(pyg.SAGPooling(4, ratio=number(3.0))).select.ratio == 3
+    ours = from_pyg(pyg.SAGPooling(4, min_score=number(0.25)))
+    assert type(ours.select.min_score) is float and ours.select.min_score == 0.25
+
+
 def test_a_lazy_layer_is_converted_with_the_width_it_has_seen():
     module = pyg.GCNConv(-1, 3)
     with pytest.raises(ValueError, match=r"GCNConv has no lin.weight yet.*call it once"):
@@ -197,6 +207,9 @@ def test_tensors_of_both_sides_share_no_memory():
         ("leaky_relu", "leakyrelu"),
         ("swish", "silu"),
         (swish, "silu"),
+        (torch.relu_, "relu"),
+        (torch.Tensor.relu_, "relu"),
+        (torch.nn.functional.elu_, "elu"),
         (torch.relu, "relu"),
         (torch.nn.functional.gelu, "gelu"),
         (torch.Tensor.sigmoid, "sigmoid"),

@@ -251,6 +251,8 @@ def test_our_data_that_pyg_cannot_hold_is_refused():
         to_pyg(one(extras={"node": {"my_index": np.ones(2)}}))
     with pytest.raises(ValueError, match="a Batch of no graphs has no twin"):
         to_pyg(Batch.from_data_list([]))
+    with pytest.raises(IndexError):
+        pyg_data.Batch.from_data_list([])
     unsorted = Batch(
         jnp.ones((2, 1)), jnp.zeros((2, 0), int), batch=BatchVector(jnp.array([1, 0]), 2)
     )

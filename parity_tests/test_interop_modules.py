@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch_geometric.nn as pyg
 from torch_geometric.nn.models.mlp import MLP
+from torch_geometric.nn.resolver import swish
 
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.interop import from_pyg, state_dict, to_pyg
@@ -52,6 +53,19 @@ def graph_sequential():
             (pyg.global_mean_pool, "x2, batch -> x"),
             (torch.tanh, "x -> x"),
             torch.nn.Linear(6, 2),
+        ],
+    )
+
+
+def norm_sequential():
+    """Norms that are not told the graphs, and one that is."""
+    return pyg.Sequential(
+        "x, edge_index, batch",
+        [
+            (pyg.GINConv(MLP([4, 6, 6], norm="layer_norm")), "x, edge_index -> x"),
+            pyg.LayerNorm(6),
+            (pyg.GraphNorm(6), "x, batch -> x"),
+            MLP([6, 6, 2], norm="graph_norm"),
         ],
     )
 
@@ -134,11 +148,14 @@ LAYERS = {
     "sage": gnn(pyg.GraphSAGE, out_channels=2, jk="cat", aggr="max"),
     "sage plain": gnn(pyg.GraphSAGE, act=None, norm="layer_norm"),
     "gin": gnn(pyg.GIN, out_channels=2, norm="batch_norm"),
+    "gin layer norm": gnn(pyg.GIN, WITH_BATCH, norm="layer_norm"),
+    "gin graph norm": gnn(pyg.GIN, WITH_BATCH, norm="graph_norm", out_channels=2, jk="cat"),
     "gin jk": gnn(pyg.GIN, jk="max", train_eps=True, act="tanh"),
     "gat": gnn(pyg.GAT, out_channels=3, heads=2),
     "gat attributes": gnn(pyg.GAT, {**GRAPH, "edge_attr": ATTRIBUTES}, heads=3, edge_dim=2),
     "gat jk": gnn(pyg.GAT, out_channels=3, heads=2, jk="cat", concat=False),
     "pyg sequential": (graph_sequential, {**WITH_BATCH, "edge_attr": None}),
+    "pyg sequential norms": (norm_sequential, WITH_BATCH),
     "pyg sequential named": (named_sequential, GRAPH),
 }
 
@@ -313,6 +330,27 @@ def test_activations_with_their_options(theirs):
     assert type(back) is type(theirs) and repr(back) == repr(theirs)
 
 
+IN_PLACE = {
+    torch.relu_: "relu",
+    torch.Tensor.relu_: "relu",
+    torch.nn.functional.elu_: "elu",
+    torch.sigmoid_: "sigmoid",
+    swish: "silu",
+}
+
+
+@pytest.mark.parametrize("model", [pyg.GCN, pyg.GraphSAGE, pyg.GIN, pyg.GAT])
+@pytest.mark.parametrize("act", IN_PLACE)
+def test_models_take_the_functions_that_overwrite_their_argument(model, act):
+    assert from_pyg(model(4, 4, 2, act=act)).act.name == IN_PLACE[act]
+
+
+def test_swish_is_a_name_for_silu_in_models_too():
+    ours = from_pyg(pyg.GCN(4, 4, 2, act="swish"))
+    assert ours.act.name == "silu"
+    assert type(to_pyg(ours).act) is torch.nn.SiLU
+
+
 def test_lists_and_dictionaries_of_modules():
     theirs = torch.nn.ModuleDict(
         {"convs": torch.nn.ModuleList([pyg.GCNConv(4, 4), pyg.GINConv(nested())])}
@@ -347,6 +385,12 @@ def test_dropout_in_training_needs_a_key():
 class Mine(torch.nn.Module):
     def forward(self, x):
         return x
+
+
+def tied():
+    layers = torch.nn.ModuleDict({"a": torch.nn.Linear(4, 4), "b": torch.nn.Linear(4, 4)})
+    layers["b"].weight = layers["a"].weight
+    return layers
 
 
 def hooked():
@@ -388,6 +432,22 @@ REFUSED = {
         TypeError,
         "at 'module_0': from_pyg cannot convert",
     ),
+    "shared slope": (
+        lambda: pyg.GIN(4, 4, 2, act="prelu"),
+        ValueError,
+        "GIN has one tensor at 'act.weight' and 'convs.0.nn.act.weight'; here they would be two",
+    ),
+    "shared layer": (
+        lambda: torch.nn.Sequential(*[torch.nn.Linear(4, 4)] * 2),
+        ValueError,
+        "Sequential has one tensor at '0.weight' and '1.weight'",
+    ),
+    "shared weight": (tied, ValueError, "ModuleDict has one tensor at 'a.weight' and 'b.weight'"),
+    "shared statistics": (
+        lambda: torch.nn.Sequential(*[torch.nn.BatchNorm1d(4, affine=False)] * 2),
+        ValueError,
+        "Sequential has one tensor at '0.running_mean' and '1.running_mean'",
+    ),
     "hook": (hooked, ValueError, "has hooks at 'lins.1'"),
     "embedding": (
         lambda: torch.nn.Embedding(3, 2, max_norm=1.0),
@@ -418,9 +478,19 @@ def test_what_has_no_twin_is_refused_by_name_and_place(name):
         from_pyg(make())
 
 
-def test_padding_changes_nothing_in_a_model_with_norms():
-    theirs = seeded(lambda: pyg.GIN(4, 6, 2, out_channels=3, norm="batch_norm")).train()
-    expected = call_theirs(theirs, GRAPH).detach().numpy()
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(
+            lambda norm=norm: pyg.GIN(4, 6, 2, out_channels=3, norm=norm)
+            for norm in ("batch_norm", "layer_norm", "graph_norm")
+        ),
+        norm_sequential,
+    ],
+)
+def test_padding_changes_nothing_in_a_model_with_norms(make):
+    theirs = seeded(make).train()
+    expected = call_theirs(theirs, WITH_BATCH).detach().numpy()
     x = jnp.concatenate([jnp.asarray(X), jnp.full((3, 4), jnp.nan)])
     edges = jnp.concatenate([jnp.asarray(EDGES), jnp.full((2, 2), 10)], axis=1)
     batch = BatchVector(jnp.asarray([*BATCH, 2, 2, 2]), 2)

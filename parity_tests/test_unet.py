@@ -79,6 +79,31 @@ def test_it_is_converted_both_ways(options):
     np.testing.assert_array_equal(back(x, edge_index).detach(), theirs(x, edge_index).detach())
 
 
+@pytest.mark.parametrize("ratios", [[0.7, 0.5], [0.7, 3, 0.5, 0.9]])
+def test_lists_of_ratios_of_another_length_are_read_as_in_pyg(ratios):
+    theirs = pyg.GraphUNet(4, 4, 3, 3, pool_ratios=ratios)
+    ours = GraphUNet(4, 4, 3, 3, pool_ratios=ratios, key=jax.random.key(0))
+    found = [pool.select.ratio for pool in ours.pools]
+    assert found == [pool.ratio for pool in theirs.pools]
+
+
+def test_of_several_loops_at_a_node_only_the_last_gets_a_gradient():
+    theirs = seeded(lambda: pyg.GraphUNet(2, 3, 1, 1))
+    ours = from_pyg(theirs)
+    x = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    edges = np.array([[0, 0, 0, 1, 2, 3], [0, 0, 1, 2, 3, 0]])
+    weight = torch.ones(6, requires_grad=True)
+    theirs(torch.tensor(x), torch.tensor(edges), edge_weight=weight).sum().backward()
+
+    def total(weight):
+        return jnp.sum(ours(jnp.asarray(x), jnp.asarray(edges), edge_weight=weight))
+
+    gradient = jax.grad(total)(jnp.ones(6))
+    # The first loop counts where edges are added up, and not in the convolutions.
+    assert abs(float(gradient[0]) - float(weight.grad[0])) > 1e-4
+    np.testing.assert_allclose(gradient[1:], weight.grad[1:], rtol=1e-4, atol=1e-6)
+
+
 def test_other_parts_are_refused():
     theirs = pyg.GraphUNet(4, 4, 3, 2)
     theirs.pools[1] = pyg.SAGPooling(4)

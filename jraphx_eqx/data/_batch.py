@@ -6,6 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Bool, Int, Shaped
 
+from .._number import python_sizes
 from ._batch_vector import BatchVector, check_not_stacked, is_traced
 from ._collate import collate, split
 from ._data import Data
@@ -103,7 +104,9 @@ class Batch(eqx.Module):
         All graphs must have the same fields, of the same dtypes and, apart from the number of rows,
         the same shapes. Indices of nodes are shifted by the nodes of the graphs before. What
         belongs to a graph, `y` and `extras["graph"]`, is stacked. As usual in JAX, 64 bit types
-        become 32 bit types unless `jax_enable_x64` is on.
+        become 32 bit types unless `jax_enable_x64` is on. No graphs at all
+        give a batch of 0 graphs without fields, because nothing tells which they would have: `x` is
+        `None`, also when it is padded. PyG raises an error.
 
         **Raises:** `ValueError` that names the first graph, and its field, that does not fit graph
         0.
@@ -138,6 +141,7 @@ class Batch(eqx.Module):
         xp, (edge_index, index) = on_host((self.edge_index, self.batch.index))
         return on_device(real_edges(xp, edge_index, index < self.num_graphs))
 
+    @python_sizes
     def pad(
         self,
         num_nodes: int | None = None,

@@ -1,9 +1,12 @@
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from .._number import as_number, python_sizes
 from ._transfer import is_traced, on_device
 
 
@@ -18,6 +21,10 @@ def check_not_stacked(index: Array | np.ndarray) -> None:
 
 def _in_jax(index: Int[Array | np.ndarray, " nodes"]) -> Int[Array, " nodes"]:
     return on_device(index) if isinstance(index, np.ndarray) else index
+
+
+def _num_graphs(value: Any) -> Any:
+    return as_number(value, "num_graphs")
 
 
 class BatchVector(eqx.Module):
@@ -37,7 +44,7 @@ class BatchVector(eqx.Module):
     """
 
     index: Int[Array, " nodes"] = eqx.field(converter=_in_jax)
-    num_graphs: int = eqx.field(static=True)
+    num_graphs: int = eqx.field(static=True, converter=_num_graphs)
 
     def __check_init__(self):
         if self.num_graphs < 0:
@@ -61,6 +68,7 @@ class BatchVector(eqx.Module):
         return jax.ops.segment_sum(ones, self.index, self.num_graphs)
 
 
+@python_sizes
 def resolve_batch(
     batch: BatchVector | Int[Array, " nodes"] | None, num_nodes: int, size: int | None = None
 ) -> BatchVector:

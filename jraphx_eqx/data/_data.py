@@ -6,6 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int, Shaped
 
+from .._number import python_sizes
 from ._batch_vector import is_traced
 from ._fields import as_arrays, as_edge_index, check_rows, columns, normalise_extras
 from ._problems import Problem, raise_first
@@ -33,6 +34,7 @@ class Data(eqx.Module):
     extras: dict[str, dict[str, Array | np.ndarray]]
     num_nodes: int = eqx.field(static=True)
 
+    @python_sizes
     def __init__(
         self,
         x: Shaped[Array | np.ndarray, "nodes *features"] | None = None,
@@ -87,6 +89,7 @@ class Data(eqx.Module):
         """The number of edges."""
         return self.edge_index.shape[-1]
 
+    @python_sizes
     def pad(self, num_nodes: int | None = None, num_edges: int | None = None) -> "Batch":
         """A batch of this one graph, padded. Padding needs a batch vector, hence the `Batch`.
 

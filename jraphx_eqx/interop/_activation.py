@@ -1,6 +1,6 @@
 from ..nn import Activation, PReLU
 from ._layer import register_layer
-from ._nonlinearity import TORCH_FUNCTIONS
+from ._nonlinearity import TORCH_FUNCTIONS, in_place_too
 from ._twins import Twin, qualified_name, register, resolve
 
 # Options that ours also have.
@@ -49,15 +49,19 @@ def _prelu_to_pyg(kind, layer):
 for _name in (*TORCH_FUNCTIONS, "Softmax", "LogSoftmax"):
     if _name != "Identity":
         register(Twin(f"torch.nn.{_name}", Activation, _from_pyg(_name), _to_pyg, listed=False))
-for _name, _function in TORCH_FUNCTIONS.items():
-    for _owner in ("torch", "torch.nn.functional"):
-        if _function is not None:
+_functions = {
+    f"{_owner}.{_function}": _name
+    for _name, _plain in TORCH_FUNCTIONS.items()
+    if _plain is not None
+    for _function in in_place_too(_plain)
+    for _owner in ("torch", "torch.nn.functional", "torch.Tensor")
+}
+for _theirs, _name in {**_functions, "torch_geometric.nn.resolver.swish": "SiLU"}.items():
 
-            def _constant(_, name=_name):
-                return Activation(name)
+    def _constant(_, name=_name):
+        return Activation(name)
 
-            theirs = f"{_owner}.{_function}"
-            register(Twin(theirs, Activation, _constant, _to_pyg, listed=False))
+    register(Twin(_theirs, Activation, _constant, _to_pyg, listed=False))
 register_layer(
     "torch.nn.PReLU",
     PReLU,

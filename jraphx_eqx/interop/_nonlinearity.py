@@ -50,10 +50,17 @@ def nonlinearity_from_pyg(act: Any) -> str:
         if function_name is None:
             continue
         owners = (torch, torch.nn.functional, torch.Tensor)
-        functions = [getattr(owner, function_name, kind) for owner in owners]
+        names = in_place_too(function_name)
+        functions = [getattr(owner, name, kind) for owner in owners for name in names]
         if any(act is function for function in functions):
             return class_name.lower()
     raise ValueError(_refusal(qualified_name(act), "has no known twin"))
+
+
+def in_place_too(function_name: str) -> tuple[str, str]:
+    """The names of a function of torch, and of the one that overwrites its argument, where there is
+    one. Nobody sees that."""
+    return function_name, f"{function_name}_"
 
 
 def nonlinearity_to_pyg(nonlinearity: Callable) -> Any:

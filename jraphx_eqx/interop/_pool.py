@@ -28,7 +28,10 @@ def _select_to_pyg(kind, layer):
 def _topk_from_pyg(module, **kwargs):
     _check_stages(module)
     return TopKPooling(
-        module.in_channels, multiplier=module.multiplier, **_selection(module.select), **kwargs
+        module.in_channels,
+        multiplier=_number(module.multiplier),
+        **_selection(module.select),
+        **kwargs,
     )
 
 
@@ -42,7 +45,7 @@ def _sag_from_pyg(module, **kwargs):
     return SAGPooling(
         gnn.in_features,
         gnn=gnn,
-        multiplier=module.multiplier,
+        multiplier=_number(module.multiplier),
         **_selection(module.select),
         **kwargs,
     )
@@ -56,14 +59,19 @@ def _sag_to_pyg(kind, layer):
 
 
 def _selection(select):
-    ratio = select.ratio
+    ratio, min_score = _number(select.ratio), _number(select.min_score)
     if ratio is not None and ratio >= 1:
         ratio = int(ratio)  # as PyG does; ours must be whole
     return {
         "ratio": ratio,
-        "min_score": select.min_score,
+        "min_score": min_score,
         "nonlinearity": nonlinearity_from_pyg(select.act),
     }
+
+
+def _number(option):
+    """A number of NumPy or PyTorch as one of Python."""
+    return option.item() if hasattr(option, "item") else option
 
 
 def _with_select(module, layer):

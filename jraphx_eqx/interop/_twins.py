@@ -78,12 +78,14 @@ def from_pyg(obj: Any) -> Any:
     their entries by name.
 
     **Raises:** `TypeError` for anything else, including subclasses of these layers. `ValueError`
-    for an option that has no twin. Errors say where in a module it is, and nothing is left out in
-    silence. Port a whole network of your own with
+    for an option that has no twin, and for a parameter or buffer that is in several places, like
+    the slope in `GIN(..., act="prelu")`: here it would be several arrays. Errors say where in a
+    module it is, and nothing is left out in silence. Port a whole network of your own with
     [`load_state_dict`][jraphx_eqx.interop.load_state_dict].
     """
     for twin in _TWINS:
         if _is_imported(twin.theirs) and _is_one(obj, resolve(twin.theirs), twin.subclasses):
+            _check_shared(obj)
             return twin.from_pyg(obj)
     raise TypeError(
         f"from_pyg cannot convert {qualified_name(obj)}{_reason(obj)}; it converts "
@@ -126,6 +128,8 @@ def to_pyg(obj: Any) -> Any:
 def resolve(public_name: str) -> Any:
     """What has that name in PyTorch Geometric, or `None` if the installed release lacks it."""
     module, name = public_name.rsplit(".", 1)
+    if module == "torch.Tensor":  # a class, whose methods are known as functions
+        return getattr(importlib.import_module("torch").Tensor, name, None)
     return getattr(importlib.import_module(module), name, None)
 
 
@@ -142,6 +146,26 @@ def qualified_name(obj: Any) -> str:
     named = obj if isinstance(obj, type) or hasattr(obj, "__qualname__") else type(obj)
     module = getattr(named, "__module__", None)
     return f"{module}.{named.__qualname__}" if module else named.__qualname__
+
+
+def _check_shared(obj):
+    """Raises if a tensor of a module of PyTorch is in several places of it."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(obj, torch.nn.Module):
+        return
+    tensors = [
+        *obj.named_parameters(remove_duplicate=False),
+        *obj.named_buffers(remove_duplicate=False),
+    ]
+    first: dict[int, str] = {}
+    for name, tensor in tensors:
+        other = first.setdefault(id(tensor), name)
+        if other != name:
+            raise ValueError(
+                f"{qualified_name(obj)} has one tensor at {other!r} and {name!r}; here they would "
+                "be two arrays, which training takes apart. Give each place a tensor of its own "
+                "before the conversion, or write the network in Equinox, with equinox.nn.Shared"
+            )
 
 
 def _is_one(obj, known, subclasses):

@@ -11,3 +11,4 @@ from ._linear import Linear as Linear
 from ._recurrent import GRUCell as GRUCell
 from ._recurrent import LSTMCell as LSTMCell
 from ._sequential import Sequential as Sequential
+from ._trainable import trainable as trainable

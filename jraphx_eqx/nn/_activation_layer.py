@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ._activation import activation, leaky_relu
+from .._number import python_numbers
+from ._activation import activation, gelu, leaky_relu
 from ._entry import one_program
 
 # Those that take options, under the names of torch.nn's arguments.
@@ -16,7 +17,7 @@ _WITH_OPTIONS: dict[str, Callable[..., Any]] = {
     "leakyrelu": leaky_relu,
     "elu": jax.nn.elu,
     "celu": jax.nn.celu,
-    "gelu": lambda x, approximate: jax.nn.gelu(x, approximate=approximate == "tanh"),
+    "gelu": lambda x, approximate: jax.nn.gelu(x) if approximate == "tanh" else gelu(x),
     "softmax": lambda x, dim: jax.nn.softmax(x, axis=dim),
     "logsoftmax": lambda x, dim: jax.nn.log_softmax(x, axis=dim),
 }
@@ -31,6 +32,7 @@ class Activation(eqx.Module):
     name: str = eqx.field(static=True)
     options: tuple[tuple[str, Any], ...] = eqx.field(static=True)
 
+    @python_numbers
     def __init__(self, name: str, **options: Any):
         """**Arguments:**
 
@@ -77,6 +79,7 @@ class PReLU(eqx.Module):
 
     weight: Float[Array, " slopes"]
 
+    @python_numbers
     def __init__(
         self, num_parameters: int = 1, init: float | int = 0.25, *, dtype: DTypeLike | None = None
     ):

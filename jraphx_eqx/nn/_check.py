@@ -22,6 +22,7 @@ def check_features(x: Array, in_features: int | None, dtype: np.dtype, name: str
     that of the parameters."""
     check_array(x, name)
     width = "features" if in_features is None else in_features
+    check_number_of_rows(x.shape[0] if x.ndim else 0, name, "nodes")
     if x.ndim != 2:
         hint = f"; add a feature axis, {name}[:, None]" if x.ndim == 1 else ""
         raise ValueError(f"{name} must have shape (nodes, {width}), got {x.shape}{hint}")
@@ -57,6 +58,7 @@ def check_edge_index(edge_index: Array) -> None:
         transposed = edge_index.ndim == 2 and edge_index.shape[1] == 2
         hint = "; it looks transposed: pass edge_index.T" if transposed else ""
         raise ValueError(f"edge_index must have shape (2, edges), got {edge_index.shape}{hint}")
+    check_number_of_rows(edge_index.shape[1], "edge_index", "edges")
     if edge_index.dtype not in (jnp.int32, jnp.int64):
         raise ValueError(f"edge_index must have dtype int32 or int64, got {edge_index.dtype.name}")
 
@@ -79,6 +81,15 @@ def check_rows(x: Array, num_rows: int, name: str, rows: str) -> None:
     if x.shape[:1] != (num_rows,):
         raise ValueError(
             f"{name} must have one row for each of the {num_rows} {rows}, got shape {x.shape}"
+        )
+
+
+def check_number_of_rows(number: int, name: str, rows: str) -> None:
+    """Raises if there are more than 32 bits can count, as positions do, with one to spare."""
+    if number >= 2**31 - 1:
+        raise ValueError(
+            f"{name} must have fewer than 2**31 - 1 {rows}, got {number}: they are counted in 32 "
+            "bits; split the graphs among several batches"
         )
 
 

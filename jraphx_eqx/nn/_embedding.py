@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._number import python_numbers
 from ..ops import gather
 from ._check import check_positive
 from ._entry import one_program
@@ -22,6 +23,7 @@ class Embedding(eqx.Module):
     features: int = eqx.field(static=True)
     padding_idx: int | None = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         num_embeddings: int,

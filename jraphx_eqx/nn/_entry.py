@@ -1,6 +1,7 @@
 """How a call of a layer begins, for whoever calls it.
 
-These decorators come before the checks of types, so that NumPy arrays are JAX arrays by then.
+These decorators come before the checks of types, so that NumPy arrays are JAX arrays by then, and
+sizes are Python numbers.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import jax
 import numpy as np
 
 from .._decide import is_deciding
+from .._number import python_sizes
 from ..data import is_traced, resolve_batch
 from ..data._transfer import on_device
 
@@ -33,7 +35,7 @@ def takes_numpy(function: Callable[_P, _T]) -> Callable[_P, _T]:
         args, kwargs = _from_numpy(args), {k: _from_numpy(v) for k, v in kwargs.items()}
         return function(*args, **kwargs)
 
-    return call  # pyright: ignore[reportReturnType]
+    return python_sizes(call)  # pyright: ignore[reportReturnType]
 
 
 def one_program(function: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -41,8 +43,8 @@ def one_program(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
     JAX runs a program for each operation of an eager call, and compiles them all for each new
     shape. The function itself is called where a program is being traced, inside of `op_by_op`,
-    `deciding` and `jax.disable_jit()`, and where an argument holds a function or a layer that is not ours or
-    JAX's, which may print, or read what has changed since.
+    `deciding` and `jax.disable_jit()`, and where an argument holds a function or a layer that is
+    not ours or JAX's, which may print, or read what has changed since.
     """
 
     @functools.wraps(function)
@@ -62,7 +64,7 @@ def one_program(function: Callable[_P, _T]) -> Callable[_P, _T]:
         _look_at_batch(given.arguments)
         return compiled(*given.args, **given.kwargs)
 
-    return call  # pyright: ignore[reportReturnType]
+    return python_sizes(call)  # pyright: ignore[reportReturnType]
 
 
 @contextlib.contextmanager

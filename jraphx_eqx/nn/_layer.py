@@ -4,10 +4,10 @@ from typing import Any
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ..data import BatchVector
-from ..ops import mask_rows
+from ..data import BatchVector, resolve_batch
+from ._check import check_rows
 from ._linear import apply_linear
 
 
@@ -26,9 +26,13 @@ class AbstractBatchLayer(eqx.Module):
         batch: BatchVector | Int[Array, " nodes"] | None = None,
         *,
         size: int | None = None,
+        node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "nodes out_features"]:
-        """Rows of padding are zeros in the result, if there is a `batch` to know them by."""
+        """Rows of padding are zeros in the result, if `batch` or `node_mask` tells them.
+
+        With `node_mask`, as without either, all nodes are of one graph.
+        """
 
 
 def apply_layer(
@@ -36,12 +40,13 @@ def apply_layer(
     x: Any,
     batch: BatchVector | Int[Array, " nodes"] | None = None,
     size: int | None = None,
+    node_mask: Bool[Array, " nodes"] | None = None,
     key: PRNGKeyArray | None = None,
 ) -> Any:
     """Calls a layer, passing only those arguments it accepts: modules take a `key`, and those above
-    also `batch` and `size`; other callables the features only."""
+    also what tells graphs and padding; other callables the features only."""
     if isinstance(layer, AbstractBatchLayer):
-        return layer(x, batch, size=size, key=key)
+        return layer(x, batch, size=size, node_mask=node_mask, key=key)
     if isinstance(layer, eqx.nn.Linear):  # which takes one vector
         return apply_linear(layer, x)
     if isinstance(layer, eqx.nn.Dropout):
@@ -71,8 +76,24 @@ def split_key(key: PRNGKeyArray | None, num: int) -> list[PRNGKeyArray | None]:
     return [None] * num if key is None else list(jax.random.split(key, num))
 
 
-def mask_padding(
-    x: Float[Array, "nodes features"], batch: BatchVector | None
-) -> Float[Array, "nodes features"]:
-    """`x` with zeros in rows of padding."""
-    return mask_rows(x, None if batch is None else batch.node_mask)
+def resolve_rows(
+    batch: BatchVector | Int[Array, " nodes"] | None,
+    num_nodes: int,
+    size: int | None = None,
+    node_mask: Bool[Array, " nodes"] | None = None,
+) -> tuple[BatchVector | None, Bool[Array, " nodes"] | None]:
+    """The one reading of what tells graphs and padding.
+
+    **Returns:** the batch vector, or `None` where all nodes are of one graph; and which rows are
+    nodes, or `None` where all are.
+    """
+    if batch is None:
+        if size not in (None, 1):
+            raise ValueError(f"size must be None or 1 without a batch vector, got {size}")
+        if node_mask is not None:
+            check_rows(node_mask, num_nodes, "node_mask", "nodes")
+        return None, node_mask
+    if node_mask is not None:
+        raise ValueError("node_mask must be None where batch is given, which tells padding itself")
+    batch = resolve_batch(batch, num_nodes, size)
+    return batch, batch.node_mask

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._number import python_numbers
 from ..ops import wide_dtype
 from ._check import check_last_axis, check_positive
 from ._entry import one_program
@@ -27,6 +28,7 @@ class LayerNorm(eqx.Module):
     in_features: int = eqx.field(static=True)
     eps: float = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from .._number import python_numbers
 from ..ops import masked_matmul
 from ._check import check_last_axis, check_positive
 from ._entry import one_program
@@ -25,6 +26,7 @@ class Linear(eqx.Module):
     in_features: int = eqx.field(static=True)
     out_features: int = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._number import python_numbers
 from ._check import check_last_axis, check_positive
 from ._entry import one_program
 from ._linear import add_bias
@@ -37,6 +38,7 @@ class GRUCell(eqx.Module):
     in_features: int = eqx.field(static=True)
     hidden_features: int = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -105,6 +107,7 @@ class LSTMCell(eqx.Module):
     in_features: int = eqx.field(static=True)
     hidden_features: int = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

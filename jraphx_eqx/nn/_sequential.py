@@ -1,11 +1,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ..data import BatchVector, resolve_batch
+from ..data import BatchVector
+from ..ops import mask_rows
 from ._entry import one_program
-from ._layer import AbstractBatchLayer, apply_layer, mask_padding, split_key
+from ._layer import AbstractBatchLayer, apply_layer, resolve_rows, split_key
 from ._picklable import picklable
 
 
@@ -14,7 +15,9 @@ class Sequential(AbstractBatchLayer):
 
     The twin of `torch.nn.Sequential`, whose names it shares in state dicts: `"0.weight"`. Unlike
     `equinox.nn.Sequential` it takes all rows at once, and hands `batch` to the layers that have a
-    use for it, so that norms leave padding out.
+    use for it, so that norms leave padding out. Those of PyG then take each graph alone; in PyTorch
+    their container gives them no `batch`, and they take all nodes for one graph, as they do here
+    with `node_mask`.
     """
 
     layers: tuple[Callable[..., Any], ...]
@@ -33,6 +36,7 @@ class Sequential(AbstractBatchLayer):
         batch: BatchVector | Int[Array, " nodes"] | None = None,
         *,
         size: int | None = None,
+        node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Array:
         """**Arguments:**
@@ -40,17 +44,17 @@ class Sequential(AbstractBatchLayer):
         - `x`: what the first layer takes.
         - `batch`: the graph of each row, of which only norms and padding have a use.
         - `size`: the number of graphs. Needed only for a bare `batch` under tracing.
+        - `node_mask`: instead of `batch`, which rows of `x` are nodes; all are of one graph then.
         - `key`: for dropout.
 
         **Returns:** what the last layer returns, with zeros in rows of padding.
         """
-        if batch is not None:
-            batch = resolve_batch(batch, x.shape[0], size)
-            if x.ndim == 2:
-                x = mask_padding(x, batch)
+        batch, mask = resolve_rows(batch, x.shape[0], size, node_mask)
+        if x.ndim == 2:
+            x = mask_rows(x, mask)
         for layer, one in zip(self.layers, split_key(key, len(self.layers)), strict=True):
-            x = apply_layer(layer, x, batch, key=one)
-        return mask_padding(x, batch)
+            x = apply_layer(layer, x, batch, node_mask=node_mask, key=one)
+        return mask_rows(x, mask)
 
     def __getitem__(self, index: int) -> Callable[..., Any]:
         return self.layers[index]

@@ -106,3 +106,18 @@ def test_callables_are_returned_as_they_are():
 def test_what_cannot_be_an_activation_is_refused_with_the_reason(name, message):
     with pytest.raises(ValueError, match=message):
         activation(name)
+
+
+def test_gelu_is_computed_as_in_torch(x64):
+    gelu = activation("gelu")
+    far = jnp.array([-5.8, -6.0, -9.0], jnp.float32)
+    np.testing.assert_array_equal(gelu(far), [0, 0, 0])
+    # The last is -1e-18 in exact arithmetic; torch's is 0, too.
+    np.testing.assert_allclose(
+        gelu(jnp.array([-5.8, -6.0, -9.0], jnp.float64)),
+        [-1.9231326542e-08, -5.9195258695e-09, 0],
+        rtol=1e-6,
+    )
+    # Half precision is rounded in the end only: gelu(-3) is -0.00404969.
+    half = gelu(jnp.array([-3.0], jnp.float16))
+    np.testing.assert_array_equal(half, np.array([-0.00404969], np.float16))

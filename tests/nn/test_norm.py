@@ -6,9 +6,9 @@ import optax
 import pytest
 
 from jraphx_eqx.data import BatchVector
-from jraphx_eqx.nn import LayerNorm, Sequential
+from jraphx_eqx.nn import LayerNorm, Sequential, trainable
 from jraphx_eqx.nn._entry import op_by_op
-from jraphx_eqx.nn.norm import BatchNorm, BatchNorm1d, GraphNorm, call_and_update, trainable
+from jraphx_eqx.nn.norm import BatchNorm, BatchNorm1d, GraphNorm, call_and_update
 from jraphx_eqx.nn.norm import LayerNorm as GraphLayerNorm
 
 X = jnp.array([[1.0, 2.0], [3.0, 6.0]])

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...ops import (
     add_self_loops,
     aggregation,
@@ -66,6 +67,7 @@ class GATConv(AbstractConv):
     edge_dim: int | None = eqx.field(static=True)
     fill_value: float | str = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

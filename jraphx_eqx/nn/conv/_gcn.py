@@ -3,6 +3,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...ops import (
     degree,
     edge_mask,
@@ -49,6 +50,7 @@ class GCNConv(AbstractConv):
     add_self_loops: bool = eqx.field(static=True)
     normalize: bool = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ...data import BatchVector
+from ..._number import python_numbers
 from ...ops import aggregation, mask_rows
 from .._check import check_edge_index, check_features, check_positive
 from .._entry import one_program
@@ -35,6 +35,7 @@ class GINConv(AbstractConv):
     train_eps: bool = eqx.field(static=True)
     aggr: str = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -74,14 +75,17 @@ class GINConv(AbstractConv):
         self.train_eps = train_eps
         self.aggr = aggr
 
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """`("eps",)` without `train_eps`; see [`trainable`][jraphx_eqx.nn.trainable]."""
+        return () if self.train_eps else ("eps",)
+
     @one_program
     def __call__(
         self,
         x: Float[Array, "nodes features"],
         edge_index: Int[Array, "2 edges"],
-        batch: BatchVector | Int[Array, " nodes"] | None = None,
         *,
-        size: int | None = None,
         node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "nodes out_features"]:
@@ -90,11 +94,10 @@ class GINConv(AbstractConv):
         - `x`: node features, shape `(nodes, in_features)`.
         - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end past
             the last node is padding.
-        - `batch`: the graph of each node, for the norms in `nn`: without it, padding would count in
-            their statistics.
-        - `size`: the number of graphs. Needed only for a bare `batch` under tracing.
         - `node_mask`: which rows of `x` are nodes; see
-            [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv]. All by default.
+            [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv]. All by default. Norms in `nn` need
+            it, because padding would count in their statistics. As in PyG they take all nodes for
+            one graph.
         - `key`: for dropout in `nn`.
 
         **Returns:** shape `(nodes, out_features)`.
@@ -106,7 +109,7 @@ class GINConv(AbstractConv):
         x = mask_rows(x, node_mask)
         eps = self.eps if self.train_eps else jax.lax.stop_gradient(self.eps)
         out = self.propagate(x, edge_index, aggr=self.aggr) + (1 + eps)[None] * x
-        out = apply_layer(self.nn, out, batch, size, key)
+        out = apply_layer(self.nn, out, node_mask=node_mask, key=key)
         if out.shape != (x.shape[0], self.out_features):
             raise ValueError(
                 f"nn must return {self.out_features} features for each of the {x.shape[0]} nodes, "

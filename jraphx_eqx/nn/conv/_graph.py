@@ -3,6 +3,7 @@ import jax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...ops import aggregation
 from .._check import check_features, check_positive
 from .._entry import one_program
@@ -32,6 +33,7 @@ class GraphConv(AbstractConv):
     out_features: int = eqx.field(static=True)
     aggr: str = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...ops import aggregation, wide_dtype
 from .._check import check_edge_index, check_features, check_positive
 from .._entry import one_program
@@ -37,6 +38,7 @@ class SAGEConv(AbstractConv):
     aggr: str = eqx.field(static=True)
     normalize: bool = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

@@ -6,6 +6,7 @@ import jax
 from jax.typing import DTypeLike
 from jaxtyping import PRNGKeyArray
 
+from ..._number import python_numbers
 from .._check import check_positive
 from .._linear import Linear
 from ..conv import GATConv, GCNConv, GINConv, SAGEConv
@@ -34,6 +35,7 @@ class GCN(AbstractGNN):
     act_first: bool = eqx.field(static=True)
     jk_mode: str | None = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -107,6 +109,7 @@ class GraphSAGE(AbstractGNN):
     act_first: bool = eqx.field(static=True)
     jk_mode: str | None = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -145,7 +148,9 @@ class GIN(AbstractGNN):
     """Layers of [`GINConv`][jraphx_eqx.nn.conv.GINConv], each with an
     [`MLP`][jraphx_eqx.nn.models.MLP] of two maps, with norms, activations and dropout in between.
 
-    Equal to `torch_geometric.nn.GIN`.
+    Equal to `torch_geometric.nn.GIN`. As there, `batch` reaches the norms between the layers only;
+    those in the MLPs take all nodes for one graph. Unlike there, an activation with parameters,
+    given as a module, becomes one of its own in each layer.
     """
 
     convs: list[GINConv]
@@ -160,6 +165,7 @@ class GIN(AbstractGNN):
     act_first: bool = eqx.field(static=True)
     jk_mode: str | None = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -227,6 +233,7 @@ class GAT(AbstractGNN):
     act_first: bool = eqx.field(static=True)
     jk_mode: str | None = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

@@ -3,9 +3,10 @@ from collections.abc import Callable
 import equinox as eqx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ...data import BatchVector, resolve_batch
+from ...data import BatchVector
+from ...ops import mask_rows
 from .._entry import one_program
-from .._layer import apply_dropout, apply_layer, mask_padding, split_key
+from .._layer import apply_dropout, apply_layer, resolve_rows, split_key
 from .._linear import Linear
 from ..conv import AbstractConv, GATConv, GCNConv, GINConv
 from ._jumping_knowledge import JumpingKnowledge
@@ -60,12 +61,12 @@ class AbstractGNN(eqx.Module):
         **Raises:** `ValueError` for edge weights or attributes that the model does not use. PyG
         ignores them.
         """
-        batch = None if batch is None else resolve_batch(batch, x.shape[0], size)
-        x = mask_padding(x, batch)
+        batch, mask = resolve_rows(batch, x.shape[0], size)
+        x = mask_rows(x, mask)
         keys = split_key(key, 2 * len(self.convs))
         xs = []
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            x = self._convolve(conv, x, edge_index, edge_weight, edge_attr, batch, keys.pop())
+            x = self._convolve(conv, x, edge_index, edge_weight, edge_attr, mask, keys.pop())
             one = keys.pop()
             if i == len(self.convs) - 1 and self.lin is None:
                 break
@@ -78,16 +79,16 @@ class AbstractGNN(eqx.Module):
             xs.append(x)
         if self.lin is not None:
             x = self.lin(x if self.jk is None else self.jk(xs))
-        return mask_padding(x, batch)
+        return mask_rows(x, mask)
 
-    def _convolve(self, conv, x, edge_index, edge_weight, edge_attr, batch, key):
+    def _convolve(self, conv, x, edge_index, edge_weight, edge_attr, mask, key):
         given = {"edge_weight": edge_weight, "edge_attr": edge_attr}
         takes = {GCNConv: "edge_weight", GATConv: "edge_attr"}.get(type(conv))
         for name, value in given.items():
             if value is not None and name != takes:
                 raise ValueError(f"{name} must be None: a {type(self).__name__} has no use for it")
         if isinstance(conv, GINConv):
-            return conv(x, edge_index, batch, key=key)
+            return conv(x, edge_index, node_mask=mask, key=key)
         more = [] if takes is None else [given[takes]]
         # Rows of padding stay finite, but no longer zero: a bias is added to them.
-        return mask_padding(conv(x, edge_index, *more, key=key), batch)
+        return mask_rows(conv(x, edge_index, *more, key=key), mask)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..._number import python_numbers
 from .._check import check_last_axis, check_positive
 from .._entry import one_program
 from .._linear import Linear
@@ -34,6 +35,7 @@ class JumpingKnowledge(eqx.Module):
     in_features: int | None = eqx.field(static=True)
     num_layers: int | None = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         mode: str,

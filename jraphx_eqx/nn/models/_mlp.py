@@ -4,11 +4,13 @@ from typing import Any
 import equinox as eqx
 import jax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ...data import BatchVector, resolve_batch
+from ..._number import python_numbers
+from ...data import BatchVector
+from ...ops import mask_rows
 from .._entry import one_program
-from .._layer import AbstractBatchLayer, apply_dropout, apply_layer, mask_padding, split_key
+from .._layer import AbstractBatchLayer, apply_dropout, apply_layer, resolve_rows, split_key
 from .._linear import Linear
 from ._parts import make_activation, make_dropout, make_norms
 
@@ -27,6 +29,7 @@ class MLP(AbstractBatchLayer):
     act_first: bool = eqx.field(static=True)
     plain_last: bool = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         features: Sequence[int],
@@ -88,6 +91,7 @@ class MLP(AbstractBatchLayer):
         batch: BatchVector | Int[Array, " nodes"] | None = None,
         *,
         size: int | None = None,
+        node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "nodes out_features"]:
         """**Arguments:**
@@ -95,12 +99,14 @@ class MLP(AbstractBatchLayer):
         - `x`: node features, shape `(nodes, features[0])`.
         - `batch`: the graph of each node, for norms and padding.
         - `size`: the number of graphs. Needed only for a bare `batch` under tracing.
+        - `node_mask`: instead of `batch`, which rows of `x` are nodes; all are of one graph then.
+        - `size`: the number of graphs. Needed only for a bare `batch` under tracing.
         - `key`: for dropout. Needed in training if there is any.
 
         **Returns:** shape `(nodes, features[-1])`, with zeros in rows of padding.
         """
-        batch = None if batch is None else resolve_batch(batch, x.shape[0], size)
-        x = mask_padding(x, batch)
+        batch, mask = resolve_rows(batch, x.shape[0], size, node_mask)
+        x = mask_rows(x, mask)
         keys = split_key(key, len(self.lins))
         for lin, norm, dropout, one in zip(
             self.lins, self.norms, self.dropouts, keys, strict=False
@@ -108,10 +114,10 @@ class MLP(AbstractBatchLayer):
             x = lin(x)
             if self.act is not None and self.act_first:
                 x = apply_layer(self.act, x)
-            x = apply_layer(norm, x, batch)
+            x = apply_layer(norm, x, batch, node_mask=node_mask)
             if self.act is not None and not self.act_first:
                 x = apply_layer(self.act, x)
             x = apply_dropout(dropout, x, one)
         if self.plain_last:
             x = apply_dropout(self.dropouts[-1], self.lins[-1](x), keys[-1])
-        return mask_padding(x, batch)
+        return mask_rows(x, mask)

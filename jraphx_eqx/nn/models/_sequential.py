@@ -8,6 +8,7 @@ from ...data import BatchVector
 from .._entry import takes_numpy
 from .._layer import AbstractBatchLayer, apply_dropout, key_argument, split_key
 from .._picklable import picklable
+from ..conv import AbstractConv
 from ..pool import PoolOutput
 
 
@@ -16,8 +17,9 @@ class GraphSequential(eqx.Module):
 
     The twin of `torch_geometric.nn.Sequential`, of which it has the constructor and the names:
     `module_0.weight`, or those of a dictionary. Poolings return six things here, as in PyG: `x`,
-    `edge_index`, `edge_attr`, `batch`, `perm` and `score`. Norms and MLPs are also given the last
-    `batch`, where the signature has one, so that padding does not count in their statistics.
+    `edge_index`, `edge_attr`, `batch`, `perm` and `score`. Norms, MLPs and
+    convolutions are also told by the last `batch` which rows are nodes, so that padding does not
+    count in their statistics. A norm takes each graph alone only if its signature has the `batch`.
     """
 
     modules: dict[str, Callable[..., Any]]
@@ -93,11 +95,12 @@ class GraphSequential(eqx.Module):
 def _call(layer, args, values, key):
     if isinstance(layer, eqx.nn.Dropout):
         return apply_dropout(layer, args[0], key)
-    if isinstance(layer, AbstractBatchLayer) and len(args) == 1:
+    alone = isinstance(layer, AbstractBatchLayer) and len(args) == 1
+    if alone or isinstance(layer, AbstractConv):
         batch = values.get("batch")
         rows = getattr(args[0], "shape", (None,))[0]
         fits = isinstance(batch, BatchVector) and batch.index.shape == (rows,)
-        return layer(args[0], batch if fits else None, key=key)
+        return layer(*args, node_mask=batch.node_mask if fits else None, key=key)
     return layer(*args, **key_argument(layer, key))
 
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...data import BatchVector, resolve_batch
 from ...ops import augment_edges, error_if, path_capacity
 from .._activation import activation
@@ -48,6 +49,7 @@ class GraphUNet(eqx.Module):
     depth: int = eqx.field(static=True)
     sum_res: bool = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -67,15 +69,15 @@ class GraphUNet(eqx.Module):
             between and after.
         - `depth`: the number of poolings.
         - `pool_ratios`: the ratio of each [`TopKPooling`][jraphx_eqx.nn.pool.TopKPooling], or one
-            for all.
+            for all. As in PyG, the last of too few is repeated, and of too many the first count.
         - `sum_res`: whether features across are added; otherwise they are joined.
         - `act`: the nonlinearity after each convolution but the last, by PyG's name or as a
             callable, which may have parameters.
         - `dtype`: of the parameters. Default: JAX's default float dtype.
         - `key`: for the initialisation.
 
-        **Raises:** `ValueError` for a size below 1, for another number of ratios than `depth`, and
-        for an unknown `act`.
+        **Raises:** `ValueError` for a size below 1, for an empty list of ratios, and for an unknown
+        `act`.
         """
         check_positive(
             in_features=in_features,
@@ -84,12 +86,7 @@ class GraphUNet(eqx.Module):
             depth=depth,
         )
         hidden = hidden_features
-        ratios = [pool_ratios] * depth if isinstance(pool_ratios, float | int) else pool_ratios
-        if len(ratios) != depth:
-            raise ValueError(
-                f"pool_ratios must be one ratio, or one for each of the {depth} poolings, got "
-                f"{len(ratios)}"
-            )
+        ratios = _ratios(pool_ratios, depth)
         keys = iter(jax.random.split(key, 3 * depth + 1))
 
         def conv(features, out_features):
@@ -202,6 +199,14 @@ class GraphUNet(eqx.Module):
             x = across + up if self.sum_res else jnp.concatenate([across, up], axis=1)
             x = act(conv(x, edge_index, edge_weight))
         return jnp.where(node_mask, x, 0), totals, capacities
+
+
+def _ratios(pool_ratios, depth):
+    if isinstance(pool_ratios, float | int):
+        return [pool_ratios] * depth
+    if not pool_ratios:
+        raise ValueError("pool_ratios must be one ratio or several, got none")
+    return [pool_ratios[min(level, len(pool_ratios) - 1)] for level in range(depth)]
 
 
 def _rooms(max_paths, depth):

@@ -4,4 +4,3 @@ from ._graph_norm import GraphNorm as GraphNorm
 from ._layer_norm import LayerNorm as LayerNorm
 from ._norm import AbstractNorm as AbstractNorm
 from ._statistics import call_and_update as call_and_update
-from ._statistics import trainable as trainable

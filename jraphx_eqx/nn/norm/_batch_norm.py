@@ -4,11 +4,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ...data import BatchVector, resolve_batch
+from ..._number import python_numbers
+from ...data import BatchVector
+from ...ops import mask_rows
 from .._check import check_positive
 from .._entry import one_program
+from .._layer import resolve_rows
 from ._norm import AbstractNorm, entering, leaving
 from ._statistics import latest, remember
 
@@ -29,7 +32,7 @@ class BatchNorm1d(AbstractNorm):
     [`update`][jraphx_eqx.nn.norm.BatchNorm1d.update], which returns a new layer, or for a whole
     model by [`call_and_update`][jraphx_eqx.nn.norm.call_and_update]. No gradient reaches them. As
     arrays of the module they should be hidden from optimisers with weight decay, by
-    [`trainable`][jraphx_eqx.nn.norm.trainable].
+    [`trainable`][jraphx_eqx.nn.trainable].
 
     ??? cite
 
@@ -48,6 +51,7 @@ class BatchNorm1d(AbstractNorm):
     momentum: float | None = eqx.field(static=True)
     slot: int | None = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -88,6 +92,11 @@ class BatchNorm1d(AbstractNorm):
         self.momentum = None if momentum is None else float(momentum)
         self.slot = None
 
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """The running statistics; see [`trainable`][jraphx_eqx.nn.trainable]."""
+        return () if self.running_mean is None else ("running_mean", "running_var")
+
     @one_program
     def __call__(
         self,
@@ -95,6 +104,7 @@ class BatchNorm1d(AbstractNorm):
         batch: BatchVector | Int[Array, " nodes"] | None = None,
         *,
         size: int | None = None,
+        node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "nodes features"]:
         """**Arguments:**
@@ -103,25 +113,27 @@ class BatchNorm1d(AbstractNorm):
         - `batch`: the graph of each node, which marks padding; all nodes count together. Without
             it, there is no padding.
         - `size`: the number of graphs. Needed only for a bare `batch` under tracing.
+        - `node_mask`: instead of `batch`, which rows of `x` are nodes; all are of one graph then.
         - `key`: ignored.
 
         **Returns:** an array like `x`.
         """
-        return self.normalise(x, batch, size)
+        return self.normalise(x, batch, size, node_mask)
 
     def normalise(
         self,
         x: Float[Array, "nodes features"],
         batch: BatchVector | Int[Array, " nodes"] | None = None,
         size: int | None = None,
+        node_mask: Bool[Array, " nodes"] | None = None,
         allow_single_element: bool = False,
     ) -> Float[Array, "nodes features"]:
         """The call; with `allow_single_element` a batch of one node is normalised by the running
         statistics, and does not count in them."""
-        batch = None if batch is None else resolve_batch(batch, x.shape[0], size)
-        wide = entering(x, batch, self.in_features, self._some_array())
+        _, mask = resolve_rows(batch, x.shape[0], size, node_mask)
+        wide = entering(x, mask, self.in_features, self._some_array())
         if self.running_mean is None or not self.inference:
-            mean, variance, count = _statistics(wide, batch)
+            mean, variance, count = _statistics(wide, mask)
             if self.running_mean is not None:
                 before = latest(self)
                 after = _updated(before, mean, variance, count)
@@ -134,7 +146,7 @@ class BatchNorm1d(AbstractNorm):
         else:
             mean, variance = _running(self, wide.dtype)
         normalised = (wide - mean[None]) / jnp.sqrt(variance + self.eps)[None]
-        return leaving(normalised, x, batch, self.weight, self.bias)
+        return leaving(normalised, x, mask, self.weight, self.bias)
 
     def update(
         self,
@@ -142,6 +154,7 @@ class BatchNorm1d(AbstractNorm):
         batch: BatchVector | Int[Array, " nodes"] | None = None,
         *,
         size: int | None = None,
+        node_mask: Bool[Array, " nodes"] | None = None,
     ) -> "BatchNorm1d":
         r"""The layer after a batch of training.
 
@@ -155,9 +168,9 @@ class BatchNorm1d(AbstractNorm):
         """
         if self.inference or self.running_mean is None:
             return self
-        batch = None if batch is None else resolve_batch(batch, x.shape[0], size)
-        wide = entering(x, batch, self.in_features, self._some_array())
-        return _updated(self, *_statistics(wide, batch))
+        _, mask = resolve_rows(batch, x.shape[0], size, node_mask)
+        wide = entering(x, mask, self.in_features, self._some_array())
+        return _updated(self, *_statistics(wide, mask))
 
     def _some_array(self):
         return self.running_mean if self.weight is None else self.weight
@@ -175,6 +188,7 @@ class BatchNorm(AbstractNorm):
     eps: float = eqx.field(static=True)
     allow_single_element: bool = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -208,23 +222,22 @@ class BatchNorm(AbstractNorm):
         batch: BatchVector | Int[Array, " nodes"] | None = None,
         *,
         size: int | None = None,
+        node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "nodes features"]:
         """**Arguments** and **Returns:** as [`BatchNorm1d`][jraphx_eqx.nn.norm.BatchNorm1d]."""
-        return self.module.normalise(x, batch, size, self.allow_single_element)
+        return self.module.normalise(x, batch, size, node_mask, self.allow_single_element)
 
 
-def _statistics(x, batch):
+def _statistics(x, mask):
     """Mean, biased variance and number of the real rows; `x` is 0 in the others."""
     rows = x.shape[0]
     count = jnp.asarray(rows, x.dtype)
-    if batch is not None:
-        count = jnp.sum(batch.node_mask).astype(x.dtype)
+    if mask is not None:
+        count = jnp.sum(mask).astype(x.dtype)
     number = jnp.maximum(count, 1)
     mean = jnp.sum(x, axis=0) / number
-    centred = x - mean[None]
-    if batch is not None:
-        centred = jnp.where(batch.node_mask[:, None], centred, 0)
+    centred = mask_rows(x - mean[None], mask)
     return mean, jnp.sum(centred**2, axis=0) / number, count
 
 

@@ -1,12 +1,14 @@
 import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...data import BatchVector, resolve_batch
 from ...ops import gather, segment_mean
 from .._check import check_positive
 from .._entry import one_program
+from .._layer import resolve_rows
 from ._norm import AbstractNorm, entering, leaving
 
 
@@ -31,6 +33,7 @@ class GraphNorm(AbstractNorm):
     in_features: int = eqx.field(static=True)
     eps: float = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -61,6 +64,7 @@ class GraphNorm(AbstractNorm):
         batch: BatchVector | Int[Array, " nodes"] | None = None,
         *,
         size: int | None = None,
+        node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "nodes features"]:
         """**Arguments:**
@@ -68,15 +72,24 @@ class GraphNorm(AbstractNorm):
         - `x`: node features, shape `(nodes, in_features)`.
         - `batch`: the graph of each node. `None` is one graph.
         - `size`: the number of graphs. Needed only for a bare `batch` under tracing.
+        - `node_mask`: instead of `batch`, which rows of `x` are nodes; all are of one graph then.
         - `key`: ignored.
 
         **Returns:** an array like `x`.
         """
-        batch = resolve_batch(batch, x.shape[0], size)
-        wide = entering(x, batch, self.in_features, self.weight)
+        batch, mask = resolve_rows(batch, x.shape[0], size, node_mask)
+        if batch is None:
+            batch = _one_graph(x.shape[0], mask)
+        wide = entering(x, mask, self.in_features, self.weight)
         mean = gather(segment_mean(wide, batch.index, batch.num_graphs), batch.index)
         centred = wide - mean * self.mean_scale.astype(wide.dtype)[None]
         variance = segment_mean(centred**2, batch.index, batch.num_graphs)
         # Use 1 for padding: the gradient of the root at 0 would be NaN if `eps` is 0.
         variance = gather(variance + self.eps, batch.index, fill_value=1)
-        return leaving(centred / jnp.sqrt(variance), x, batch, self.weight, self.bias)
+        return leaving(centred / jnp.sqrt(variance), x, mask, self.weight, self.bias)
+
+
+def _one_graph(num_nodes, mask):
+    if mask is None:
+        return resolve_batch(None, num_nodes)
+    return BatchVector(jnp.where(mask, 0, 1), 1)

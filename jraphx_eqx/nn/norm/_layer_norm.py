@@ -1,12 +1,14 @@
 import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ...data import BatchVector, resolve_batch
-from ...ops import gather, segment_count, segment_sum
+from ..._number import python_numbers
+from ...data import BatchVector
+from ...ops import gather, mask_rows, segment_count, segment_sum
 from .._check import check_positive
 from .._entry import one_program
+from .._layer import resolve_rows
 from .._layer_norm import normalised_rows
 from ._norm import AbstractNorm, entering, leaving
 
@@ -32,6 +34,7 @@ class LayerNorm(AbstractNorm):
     eps: float = eqx.field(static=True)
     mode: str = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -68,6 +71,7 @@ class LayerNorm(AbstractNorm):
         batch: BatchVector | Int[Array, " nodes"] | None = None,
         *,
         size: int | None = None,
+        node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "nodes features"]:
         """**Arguments:**
@@ -75,30 +79,38 @@ class LayerNorm(AbstractNorm):
         - `x`: node features, shape `(nodes, in_features)`.
         - `batch`: the graph of each node. `None` is one graph.
         - `size`: the number of graphs. Needed only for a bare `batch` under tracing.
+        - `node_mask`: instead of `batch`, which rows of `x` are nodes; all are of one graph then.
         - `key`: ignored.
 
         **Returns:** an array like `x`.
         """
-        if batch is not None:
-            batch = resolve_batch(batch, x.shape[0], size)
-        wide = entering(x, batch, self.in_features, self.weight)
+        batch, mask = resolve_rows(batch, x.shape[0], size, node_mask)
+        wide = entering(x, mask, self.in_features, self.weight)
         if self.mode == "node":
             normalised = normalised_rows(wide, self.eps)
         elif batch is None:
-            normalised = _whole(wide, self.eps)
+            normalised = _whole(wide, mask, self.eps)
         else:
             normalised = _by_graph(wide, batch, self.eps)
-        return leaving(normalised, x, batch, self.weight, self.bias)
+        return leaving(normalised, x, mask, self.weight, self.bias)
 
 
-def _whole(x, eps):
+def _whole(x, mask, eps):
     if not x.shape[0]:
         return x
-    centred = x - jnp.mean(x)
-    variance = jnp.mean(centred**2)
+    nodes = None if mask is None else mask[:, None]
+    centred = mask_rows(x - _mean(x, nodes), mask)
+    variance = _mean(centred**2, nodes)
     # Double `where`: the gradient of the root at 0 is infinite; that of torch's `std` is 0.
     deviation = jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
     return centred / (deviation + eps)
+
+
+def _mean(x, nodes):
+    if nodes is None:
+        return jnp.mean(x)
+    number = jnp.maximum(jnp.sum(nodes), 1) * x.shape[1]
+    return jnp.sum(x) / number.astype(x.dtype)
 
 
 def _by_graph(x, batch, eps):

@@ -8,7 +8,6 @@ import contextvars
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 
 from .._entry import op_by_op
@@ -56,32 +55,6 @@ def call_and_update(model: Callable[..., Any], *args: Any, **kwargs: Any) -> tup
         _remembered.reset(token)
     after = [_with_slot(seen.get(slot, norm), None) for slot, norm in enumerate(norms)]
     return out, _replace(model, after)
-
-
-def trainable(model: Any) -> Any:
-    """Which leaves of a model an optimiser may change: the float arrays but for running statistics.
-
-    No gradient reaches running statistics, but weight decay would change them. So give optimisers
-    `parameters` of
-
-    ```
-    parameters, rest = eqx.partition(model, trainable(model))
-    ```
-
-    **Arguments:**
-
-    - `model`: a module, or any other tree.
-
-    **Returns:** a tree like `model` of booleans.
-    """
-    spec = jax.tree.map(eqx.is_inexact_array, model)
-    hidden = [
-        norm
-        if norm.running_mean is None
-        else eqx.tree_at(lambda n: [n.running_mean, n.running_var], norm, [False, False])
-        for norm in _norms(spec)
-    ]
-    return _replace(spec, hidden)
 
 
 def latest(norm: Any) -> Any:

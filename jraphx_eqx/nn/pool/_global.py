@@ -1,9 +1,9 @@
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Num
+from jaxtyping import Array, Bool, Int, Num
 
 from ...data import BatchVector, resolve_batch
-from ...ops import segment_max, segment_mean, segment_min, segment_sum
-from .._check import check_array
+from ...ops import segment_max, segment_mean, segment_min, segment_sum, wide_dtype
+from .._check import check_array, check_number_of_rows
 from .._entry import one_program
 
 
@@ -21,7 +21,9 @@ def global_add_pool(
 
     **Arguments:**
 
-    - `x`: node features, of any numeric dtype: `(nodes, features)`, or `(nodes,)`, or
+    - `x`: node features, of any numeric dtype, but not booleans: what their sum is, PyG answers
+        differently with and without `batch`. Half precision is added in float32. Of shape
+        `(nodes, features)`, or `(nodes,)`, or
         `(sets, nodes, features)` for several feature sets of the same nodes.
     - `batch`: the graph of each node, as a [`BatchVector`][jraphx_eqx.data.BatchVector], which may
         hold padding, or as a bare array, which holds none. `None` is one graph.
@@ -35,7 +37,7 @@ def global_add_pool(
     fit; see [`resolve_batch`][jraphx_eqx.data.resolve_batch].
     """
     if batch is None:
-        return _whole(lambda x, axis: jnp.sum(x, axis, keepdims=True, dtype=x.dtype), x, size)
+        return _whole(_sum, x, size)
     return _by_graph(segment_sum, x, batch, size)
 
 
@@ -62,10 +64,10 @@ def global_mean_pool(
 
 @one_program
 def global_max_pool(
-    x: Num[Array, "..."],
+    x: Num[Array, "..."] | Bool[Array, "..."],
     batch: BatchVector | Int[Array, " nodes"] | None = None,
     size: int | None = None,
-) -> Num[Array, "..."]:
+) -> Num[Array, "..."] | Bool[Array, "..."]:
     r"""The largest value of each feature among the nodes of each graph.
 
     $$\mathbf{r}_i = \max_{n=1}^{N_i} \mathbf{x}_n$$
@@ -75,8 +77,11 @@ def global_max_pool(
     gets its full gradient, and a graph without nodes gives 0 without `batch` too, not an error.
 
     **Arguments**, **Returns** and **Raises:** as
-    [`global_add_pool`][jraphx_eqx.nn.pool.global_add_pool].
+    [`global_add_pool`][jraphx_eqx.nn.pool.global_add_pool]. Booleans are taken as well; a graph
+    without nodes gives `False`.
     """
+    if x.dtype == bool:
+        return global_max_pool(x.astype(jnp.uint8), batch, size).astype(bool)
     if batch is None:
         return _whole(lambda x, axis: _first(x, jnp.argmax, axis), x, size)
     return _by_graph(segment_max, x, batch, size)
@@ -84,10 +89,10 @@ def global_max_pool(
 
 @one_program
 def global_min_pool(
-    x: Num[Array, "..."],
+    x: Num[Array, "..."] | Bool[Array, "..."],
     batch: BatchVector | Int[Array, " nodes"] | None = None,
     size: int | None = None,
-) -> Num[Array, "..."]:
+) -> Num[Array, "..."] | Bool[Array, "..."]:
     r"""The smallest value of each feature among the nodes of each graph.
 
     $$\mathbf{r}_i = \min_{n=1}^{N_i} \mathbf{x}_n$$
@@ -95,6 +100,8 @@ def global_min_pool(
     PyG has no such function; it equals `torch_geometric.utils.scatter(..., reduce="min")`. Apart
     from that as [`global_max_pool`][jraphx_eqx.nn.pool.global_max_pool].
     """
+    if x.dtype == bool:
+        return global_min_pool(x.astype(jnp.uint8), batch, size).astype(bool)
     if batch is None:
         return _whole(lambda x, axis: _first(x, jnp.argmin, axis), x, size)
     return _by_graph(segment_min, x, batch, size)
@@ -114,6 +121,11 @@ def _whole(reduction, x, size):
     return jnp.squeeze(out, axis) if x.ndim == 3 else out
 
 
+def _sum(x, axis):
+    # A dtype is what keeps small integers small; of half precision it would be that of the sum.
+    return jnp.sum(x, axis, keepdims=True, dtype=wide_dtype(x.dtype)).astype(x.dtype)
+
+
 def _mean(x, axis):
     if x.shape[axis]:
         return jnp.mean(x, axis, keepdims=True)
@@ -123,7 +135,7 @@ def _mean(x, axis):
 def _first(x, search, axis):
     # PyTorch's max over a dimension, unlike its scatter, gives ties to the first.
     if not x.shape[axis]:
-        return jnp.sum(x, axis, keepdims=True, dtype=x.dtype)
+        return _sum(x, axis)
     return jnp.take_along_axis(x, search(x, axis, keepdims=True), axis)
 
 
@@ -134,4 +146,6 @@ def _node_axis(x):
             "x must have shape (nodes,), (nodes, features) or (sets, nodes, features), "
             f"got {x.shape}"
         )
-    return max(x.ndim - 2, 0)
+    axis = max(x.ndim - 2, 0)
+    check_number_of_rows(x.shape[axis], "x", "nodes")
+    return axis

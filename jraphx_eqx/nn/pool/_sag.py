@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...data import BatchVector, resolve_batch
 from ...ops import mask_rows
 from .._check import check_dtype
@@ -27,11 +28,15 @@ class SAGPooling(AbstractScorePool):
     [`TopKPooling`][jraphx_eqx.nn.pool.TopKPooling]. Edge attributes do not reach the GNN.
 
     Equal to `torch_geometric.nn.SAGPooling`, except that ties go to the lowest index, and for
-    three choices of ours: the default scorer is `"gcn"` (PyG: `"graph"`, its `GraphConv`); and
-    PyG's `select.weight` of shape `(1, 1)`, whose sign multiplies the scores, starts at 1. In PyG
-    it is drawn from $\mathcal{U}(-1, 1)$, and a negative one, which no gradient can mend, keeps
-    the nodes with the lowest scores. Loaded weights keep their sign. And where the GNN has several
-    heads, they are added, as PyG does without saying so.
+    choices of ours: the default scorer is `"gcn"` (PyG: `"graph"`, its `GraphConv`); and PyG's
+    `select.weight` of shape `(1, 1)`, whose sign multiplies the scores, starts at 1. In PyG it is
+    drawn from $\mathcal{U}(-1, 1)$, and a negative one, which no gradient can mend, keeps the nodes
+    with the lowest scores. Loaded weights keep their sign, and so does training: without
+    `min_score` the gradient of this weight is exactly 0 (PyG: up to rounding, of which Adam makes
+    steps of full size). Weight decay alone makes it smaller, which changes no score until it is 0,
+    and then all are NaN; [`trainable`][jraphx_eqx.nn.trainable] keeps it out of the optimiser.
+
+    Where the GNN has several heads, they are added, as PyG does without saying so.
 
     ??? cite
 
@@ -43,6 +48,7 @@ class SAGPooling(AbstractScorePool):
     in_features: int = eqx.field(static=True)
     multiplier: float | int = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

@@ -8,13 +8,16 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..._decide import decide
+from ..._number import python_numbers
 from ..._warn import warn
 from ...data import BatchVector, resolve_batch
 from ...ops import (
     above_min_score,
     error_if,
     first_true,
+    length,
     masked_matmul,
+    near_one,
     segment_softmax,
     top_k,
     top_k_capacity,
@@ -38,7 +41,11 @@ class SelectTopK(eqx.Module):
     and bfloat16.
 
     `weight` is $\mathbf{p}$, of shape `(1, features)`, initialised from
-    $\mathcal{U}(-1/\sqrt{F}, 1/\sqrt{F})$.
+    $\mathcal{U}(-1/\sqrt{F}, 1/\sqrt{F})$. Its length plays no part without `min_score`, however
+    small or large it is; PyG's scores are 0 where the square overflows. So with one feature only
+    its sign counts, and its gradient is 0: exactly here, up to rounding in PyG, where optimisers
+    like Adam make steps of full size of what is left, and can turn the order round. Weight decay
+    is kept away from it by [`trainable`][jraphx_eqx.nn.trainable].
     """
 
     weight: Float[Array, "1 features"]
@@ -47,6 +54,7 @@ class SelectTopK(eqx.Module):
     ratio: float | int | None = eqx.field(static=True)
     min_score: float | int | None = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,
@@ -72,6 +80,11 @@ class SelectTopK(eqx.Module):
         self.ratio = ratio
         self.min_score = min_score
 
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """`("weight",)` where only its sign counts; see [`trainable`][jraphx_eqx.nn.trainable]."""
+        return ("weight",) if self.in_features == 1 and self.min_score is None else ()
+
     def score(
         self,
         x: Float[Array, "nodes features"],
@@ -86,10 +99,14 @@ class SelectTopK(eqx.Module):
         check_features(x, self.in_features, self.weight.dtype)
         batch = resolve_batch(batch, x.shape[0], size)
         projection = self.weight[0]
+        if self.untrained:
+            projection = jax.lax.stop_gradient(projection)
+        if self.min_score is None:
+            projection = near_one(projection)
         score = masked_matmul(x, projection, batch.node_mask)
         if self.min_score is not None:
             return segment_softmax(score, batch.index, batch.num_graphs)
-        score = score / jnp.sqrt(jnp.sum(projection**2))
+        score = score / length(projection)
         # Again, for nonlinearities whose gradient at 0 is infinite.
         return self.nonlinearity(jnp.where(batch.node_mask, score, 0))
 

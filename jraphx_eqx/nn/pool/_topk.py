@@ -4,6 +4,7 @@ import equinox as eqx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ..._number import python_numbers
 from ...data import BatchVector
 from ._pool import AbstractScorePool
 from ._select_topk import SelectTopK
@@ -38,6 +39,7 @@ class TopKPooling(AbstractScorePool):
     in_features: int = eqx.field(static=True)
     multiplier: float | int = eqx.field(static=True)
 
+    @python_numbers
     def __init__(
         self,
         in_features: int,

@@ -124,3 +124,9 @@ def test_a_degree_below_0_has_no_root_as_in_pyg():
 def test_new_loops_need_normalisation():
     with pytest.raises(ValueError, match="add_self_loops=True needs normalize=True"):
         GCNConv(1, 1, add_self_loops=True, normalize=False, key=jax.random.key(0))
+
+
+def test_the_root_of_a_negative_degree_is_nan_as_in_pyg():
+    both = jnp.array([[0, 1], [1, 0]])
+    out = run(unit_gcn(add_self_loops=False), X, both, jnp.array([-3.0, 0.5]))
+    assert np.all(np.isnan(out))

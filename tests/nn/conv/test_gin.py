@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jraphx_eqx.data import BatchVector
-from jraphx_eqx.nn._layer import AbstractBatchLayer
+from jraphx_eqx.nn import AbstractBatchLayer, Sequential, trainable
 from jraphx_eqx.nn.conv import GINConv
+from jraphx_eqx.nn.models import GIN
+from jraphx_eqx.nn.norm import BatchNorm1d, LayerNorm
 
 EDGES = jnp.array([[0, 1], [1, 2]])
 X = jnp.array([[1.0], [2.0], [4.0]])
@@ -52,16 +53,49 @@ def test_an_unknown_aggregation_is_refused_when_it_is_made():
 
 
 class Recorder(AbstractBatchLayer):
-    """Adds the number of graphs, and what the key draws."""
+    """Adds the number of nodes, if it is told, and what the key draws."""
 
-    def __call__(self, x, batch=None, *, size=None, key=None):
-        graphs = size if batch is None else batch.num_graphs
+    def __call__(self, x, batch=None, *, size=None, node_mask=None, key=None):
         drawn = 0 if key is None else jax.random.uniform(key)
-        return x + (0 if graphs is None else graphs) + drawn
+        return x + (0 if node_mask is None else jnp.sum(node_mask)) + drawn
 
 
-def test_batch_and_key_reach_the_network():
+def test_node_mask_and_key_reach_the_network():
     conv, key = GINConv(1, 1, Recorder()), jax.random.key(3)
-    batch = BatchVector(jnp.array([0, 0, 1]), 5)
-    expected = conv(X, EDGES) + 5 + jax.random.uniform(key)
-    np.testing.assert_allclose(conv(X, EDGES, batch, key=key), expected)
+    mask = jnp.array([True, True, False])
+    expected = conv(X, EDGES)[:2] + 2 + jax.random.uniform(key)
+    np.testing.assert_allclose(conv(X, EDGES, node_mask=mask, key=key)[:2], expected)
+
+
+def test_norms_in_the_network_take_all_nodes_for_one_graph_and_leave_padding_out():
+    conv = GINConv(1, 1, LayerNorm(1, eps=0.0))
+    no_edges = jnp.zeros((2, 0), jnp.int32)
+    # 0, 1, 2 and 5 have the mean 2 and the variance 14 / 4.
+    expected = (np.array([[0.0], [1.0], [2.0], [5.0]]) - 2) / np.sqrt(3.5)
+    x = jnp.array([[0.0], [1.0], [2.0], [5.0]])
+    np.testing.assert_allclose(conv(x, no_edges), expected, rtol=1e-6)
+    padded, mask = jnp.concatenate([x, jnp.full((2, 1), jnp.nan)]), jnp.arange(6) < 4
+    out = conv(padded, no_edges, node_mask=mask)
+    np.testing.assert_allclose(out, np.append(expected, [[0], [0]], axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["layer_norm", "graph_norm"])
+def test_in_a_model_the_batch_reaches_the_norms_between_the_layers_only(norm):
+    x, batch = jnp.array([[0.0], [1.0], [2.0], [5.0]]), jnp.array([0, 0, 1, 1])
+    edges, key = jnp.array([[0, 2], [1, 3]]), jax.random.key(0)
+    # One layer has no norm after it, so the graphs play no part.
+    one = GIN(1, 2, 1, norm=norm, key=key)
+    np.testing.assert_allclose(one(x, edges, batch=batch), one(x, edges), rtol=1e-6)
+    two = GIN(1, 2, 2, norm=norm, key=key)
+    hidden = two.convs[0](x, edges)
+    hidden = two.convs[1](jax.nn.relu(two.norms[0](hidden, batch)), edges)
+    np.testing.assert_allclose(two(x, edges, batch=batch), hidden, rtol=1e-5)
+    assert not np.allclose(two(x, edges, batch=batch), two(x, edges), rtol=1e-2)
+
+
+def test_an_optimiser_is_given_neither_epsilon_nor_statistics_inside_unless_they_are_learnt():
+    network = Sequential([BatchNorm1d(1)])
+    spec = trainable([GINConv(1, 1, network), GINConv(1, 1, network, train_eps=True)])
+    assert [conv.eps for conv in spec] == [False, True]
+    for conv in spec:
+        assert conv.nn[0].weight is True and conv.nn[0].running_mean is False

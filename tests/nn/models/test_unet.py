@@ -59,10 +59,23 @@ def test_without_a_lowered_room_there_is_no_callback(unet):
 
 
 @pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ([0.7, 0.5], [0.7, 0.5, 0.5]),
+        ([0.7], [0.7, 0.7, 0.7]),
+        ((0.9, 3, 0.5, 0.1), [0.9, 3, 0.5]),
+    ],
+)
+def test_too_few_ratios_end_with_the_last_and_too_many_are_cut_as_in_pyg(ratios, expected):
+    unet = GraphUNet(3, 4, 2, depth=3, pool_ratios=ratios, key=KEY)
+    assert [pool.select.ratio for pool in unet.pools] == expected
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"depth": 0}, "depth must be at least 1, got 0"),
-        ({"depth": 2, "pool_ratios": [0.5]}, "one for each of the 2 poolings, got 1"),
+        ({"depth": 2, "pool_ratios": []}, "pool_ratios must be one ratio or several, got none"),
         ({"depth": 1, "act": "softmax"}, "mixes all nodes"),
     ],
 )

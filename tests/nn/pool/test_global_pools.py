@@ -104,3 +104,36 @@ def test_the_mean_of_no_integers_is_a_float():
     out = global_mean_pool(jnp.zeros((0, 2), jnp.int32))
     assert out.dtype == jnp.float32
     np.testing.assert_array_equal(out, np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("batch", [None, BatchVector(jnp.zeros(3000, jnp.int32), 1)])
+def test_half_precision_is_added_in_float32(dtype, batch):
+    # One by one the sum would stop where a term is less than half a unit in its last place.
+    x = jnp.full((3000, 1), 1.25, dtype)
+    np.testing.assert_array_equal(global_add_pool(x, batch), jnp.full((1, 1), 3750, dtype))
+    np.testing.assert_array_equal(global_mean_pool(x, batch), x[:1])
+    numbers = jax.random.uniform(jax.random.key(0), (3000, 4)).astype(dtype)
+    exact = np.asarray(numbers, np.float64).sum(axis=0)
+    error = np.abs(np.asarray(global_add_pool(numbers, batch), np.float64)[0] - exact) / exact
+    assert error.max() <= 0.51 * float(jnp.finfo(dtype).eps)
+
+
+def test_integers_keep_their_dtype_without_batch():
+    x = jnp.full((3, 1), 100, jnp.int8)
+    assert global_add_pool(x).dtype == jnp.int8
+    np.testing.assert_array_equal(global_add_pool(x.astype(jnp.int32)), [[300]])
+
+
+@pytest.mark.parametrize("batch", [None, jnp.array([0, 0, 1])])
+def test_a_maximum_and_a_minimum_may_be_of_booleans(batch):
+    x = jnp.array([[True, False], [False, False], [True, True]])
+    largest, least = global_max_pool(x, batch), global_min_pool(x, batch)
+    assert largest.dtype == least.dtype == bool
+    np.testing.assert_array_equal(
+        largest, [[True, True]] if batch is None else [[True, False], [True, True]]
+    )
+    np.testing.assert_array_equal(
+        least, [[False, False]] if batch is None else [[False, False], [True, True]]
+    )
+    np.testing.assert_array_equal(global_max_pool(x[:2], jnp.array([1, 1]), 3)[0], [False, False])

@@ -2,9 +2,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jraphx_eqx.data import BatchVector
+from jraphx_eqx.nn import trainable
 from jraphx_eqx.nn.conv import GATConv, GCNConv, GraphConv, SAGEConv
 from jraphx_eqx.nn.pool import SAGPooling
 
@@ -118,3 +120,57 @@ def test_all_parameters_are_of_the_dtype(gnn):
     pool = SAGPooling(3, gnn=gnn, min_score=0.1, dtype=jnp.bfloat16, key=KEY)
     arrays = [leaf for leaf in jax.tree.leaves(pool) if eqx.is_inexact_array(leaf)]
     assert {array.dtype for array in arrays} == {jnp.dtype("bfloat16")}
+
+
+@pytest.mark.parametrize("gnn", ["gcn", "gat", "sage", "graph"])
+@pytest.mark.parametrize("weight", [1.0, -0.37])
+def test_the_sign_gets_exactly_no_gradient(gnn, weight):
+    pool = SAGPooling(3, gnn=gnn, key=KEY)
+    pool = eqx.tree_at(lambda pool: pool.select.weight, pool, jnp.array([[weight]]))
+    x = jax.random.normal(KEY, (50, 3))
+    edges = jax.random.randint(jax.random.key(1), (2, 150), 0, 50)
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda pool: jnp.sum(pool(x, edges).x ** 2)))(pool)
+    assert gradient.select.weight[0, 0] == 0
+    assert all(np.any(leaf != 0) for leaf in jax.tree.leaves(gradient.gnn))
+
+
+def test_with_min_score_the_weight_is_learnt():
+    pool = SAGPooling(1, gnn=lambda x, edge_index: x, min_score=0.1, key=KEY)
+    gradient = eqx.filter_grad(lambda pool: jnp.sum(pool(X, EDGES).score ** 2))(pool)
+    assert gradient.select.weight[0, 0] != 0
+    assert trainable(pool).select.weight is True
+
+
+def trained(parameters, rest, steps):
+    """The weight after many steps of AdamW with its decay."""
+    optimiser = optax.adamw(1e-2, weight_decay=1e-2)
+
+    def loss(parameters, x):
+        return jnp.mean((eqx.combine(parameters, rest)(x, EDGES).x - 1) ** 2)
+
+    def step(carry, key):
+        parameters, state = carry
+        gradient = jax.grad(loss)(parameters, X + 0.1 * jax.random.normal(key, X.shape))
+        updates, state = optimiser.update(gradient, state, parameters)
+        return (eqx.apply_updates(parameters, updates), state), None
+
+    start = (parameters, optimiser.init(parameters))
+    end, _ = jax.jit(lambda start: jax.lax.scan(step, start, jax.random.split(KEY, steps)))(start)
+    return eqx.combine(end[0], rest)
+
+
+def test_fifteen_thousand_steps_of_adamw_leave_the_sign_alone():
+    pool = SAGPooling(1, gnn="graph", key=KEY)
+    hidden = trained(*eqx.partition(pool, trainable(pool)), 15_000)
+    assert hidden.select.weight[0, 0] == 1
+    assert np.any(hidden.gnn.lin_rel.weight != pool.gnn.lin_rel.weight)
+    # Decay alone makes it small, and changes no score.
+    decayed = trained(*eqx.partition(pool, eqx.is_inexact_array), 15_000)
+    assert 0 < decayed.select.weight[0, 0] < 0.5
+
+
+@pytest.mark.parametrize("weight", [1e-30, 1e-8, 3e38])
+def test_scores_do_not_depend_on_the_size_of_the_weight(weight):
+    pool = SAGPooling(1, 2, gnn=sum_of_neighbours, nonlinearity="identity", key=KEY)
+    pool = eqx.tree_at(lambda pool: pool.select.weight, pool, jnp.array([[weight]]))
+    np.testing.assert_allclose(pool(X, EDGES).score, [9, 4], rtol=1e-6)

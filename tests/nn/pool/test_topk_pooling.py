@@ -278,3 +278,46 @@ def test_a_selection_takes_bare_ids_and_their_number():
 
     np.testing.assert_array_equal(jax.jit(kept)(score, ids), [1, 2, 3])
     np.testing.assert_array_equal(select(score).node_index, [1])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "weight"),
+    [
+        *(("float16", weight) for weight in (1.0, 1e-3, 3e-4, 1e-4, 300.0, 65000.0)),
+        *(("bfloat16", weight) for weight in (1.0, 1e-20, 1e20, 3e38)),
+        *(("float32", weight) for weight in (1.0, 1e-20, 1e-37, 1e20, 3e38)),
+    ],
+)
+def test_the_length_of_the_projection_plays_no_part(dtype, weight):
+    pool = TopKPooling(1, 2, nonlinearity="identity", dtype=dtype, key=jax.random.key(0))
+    pool = eqx.tree_at(lambda pool: pool.select.weight, pool, jnp.full((1, 1), weight, dtype))
+    out = pool(jnp.array([[0.1], [0.5], [0.9]], dtype), jnp.zeros((2, 0), jnp.int32))
+    np.testing.assert_array_equal(out.perm, [2, 1])
+    found, rounding = np.asarray(out.score, np.float64), float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(found, [0.9, 0.5], rtol=2 * rounding)
+
+
+def test_many_large_entries_in_float16_have_a_norm():
+    # The square of 20 is far from the largest number of float16, and the sum of 512 is past it.
+    pool = TopKPooling(512, 1, nonlinearity="identity", dtype=jnp.float16, key=jax.random.key(0))
+    pool = eqx.tree_at(lambda pool: pool.select.weight, pool, jnp.full((1, 512), 20, jnp.float16))
+    x = jnp.zeros((2, 512), jnp.float16).at[1, 0].set(1)
+    out = pool(x, jnp.zeros((2, 0), jnp.int32))
+    np.testing.assert_array_equal(out.perm, [1])
+    np.testing.assert_allclose(out.score, [1 / np.sqrt(512)], rtol=1e-3)
+
+
+def test_a_projection_of_zeros_has_no_direction():
+    out = pooling(weight=(0.0, 0.0))(X, EDGES, None, BATCH).trim()
+    assert np.all(np.isnan(out.score))
+
+
+def test_gelu_is_torch_s_far_below_zero():
+    # In float32 all are 0, as in PyG; in float64 the third is the largest.
+    x, edges = jnp.array([[-5.8], [-6.0], [-9.0]]), jnp.zeros((2, 0), jnp.int32)
+    for x64, kept in ((False, 0), (True, 2)):
+        with jax.enable_x64(x64):
+            dtype = jnp.result_type(float)
+            pool = TopKPooling(1, 1, nonlinearity="gelu", key=jax.random.key(0))
+            pool = eqx.tree_at(lambda pool: pool.select.weight, pool, jnp.ones((1, 1), dtype))
+            np.testing.assert_array_equal(pool(x.astype(dtype), edges).perm, [kept])
