@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from ._fields import unchecked
+
 
 def is_traced(*arrays: object) -> bool:
     """Whether any of `arrays` has no value yet, because JAX is tracing."""
@@ -22,19 +24,42 @@ class BatchVector(eqx.Module):
     - `index`: the graph of each node, shape `(nodes,)`, entries in `[0, num_graphs]`. Need not be
         sorted, and ids may be missing.
     - `num_graphs`: the number of graphs. Static: another value compiles another program.
+    - `max_count`: no graph has more nodes than this. Static, too. What grows with the square of a
+        graph, as the paths of a [`GraphUNet`][jraphx_eqx.nn.models.GraphUNet], takes its room from
+        it. `None` where nothing is known.
 
-    **Raises:** `ValueError` for a negative `num_graphs`, and for a negative entry where `index`
-    has a value to look at (not under tracing).
+    **Raises:** `ValueError` for a negative number, and, where `index` has a value to look at (not
+    under tracing), for a negative entry or a graph of more than `max_count` nodes. Under tracing
+    the latter is an error at run time, which takes a callback. A vector that was made outside, or
+    by this package, was looked at there and needs none.
     """
 
     index: Int[Array, " nodes"]
     num_graphs: int = eqx.field(static=True)
+    max_count: int | None = eqx.field(static=True, default=None)
+
+    def __post_init__(self):
+        for name in ("num_graphs", "max_count"):
+            number = getattr(self, name)
+            if number is not None and number < 0:
+                raise ValueError(f"{name} must not be negative, got {number}")
+        if self.max_count is not None and is_traced(self.index):
+            exceeds = jnp.max(self.counts, initial=0) > self.max_count
+            message = (
+                f"batch holds a graph of more nodes than max_count={self.max_count}; "
+                "raise max_count"
+            )
+            self.index = eqx.error_if(self.index, exceeds, message)
 
     def __check_init__(self):
-        if self.num_graphs < 0:
-            raise ValueError(f"num_graphs must not be negative, got {self.num_graphs}")
-        if not is_traced(self.index):
-            _check_ids(np.asarray(self.index))
+        if is_traced(self.index):
+            return
+        _check_ids(np.asarray(self.index))
+        if self.max_count is not None and (found := largest_count(self)) > self.max_count:
+            raise ValueError(
+                f"batch holds a graph of {found} nodes, more than max_count={self.max_count}; "
+                "raise max_count"
+            )
 
     @property
     def node_mask(self) -> Bool[Array, "*stacked nodes"]:
@@ -46,6 +71,26 @@ class BatchVector(eqx.Module):
         """The number of nodes of each graph."""
         ones = jnp.ones_like(self.index, dtype=jnp.int32)
         return jax.ops.segment_sum(ones, self.index, self.num_graphs)
+
+
+def bounded_batch(
+    index: Int[Array, "*stacked nodes"], num_graphs: int, max_count: int | None
+) -> BatchVector:
+    """A batch vector that holds by the way it was made, so that nothing is looked at again."""
+    fields = {"index": index, "num_graphs": num_graphs, "max_count": max_count}
+    return unchecked(BatchVector, fields)
+
+
+def largest_count(batch: BatchVector) -> int:
+    """The nodes of the largest graph, of a batch vector that has a value to look at."""
+    ids = np.asarray(batch.index)
+    return int(np.bincount(ids[ids < batch.num_graphs]).max(initial=0))
+
+
+def most_nodes(batch: BatchVector) -> int:
+    """As many nodes as one graph can have, from what is known without looking at values."""
+    num_nodes = batch.index.shape[0]
+    return num_nodes if batch.max_count is None else min(num_nodes, batch.max_count)
 
 
 def resolve_batch(

@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..._warn import warn
-from ...data import BatchVector, resolve_batch
+from ...data import BatchVector, most_nodes, resolve_batch
 from ...ops import (
     above_min_score,
     first_true,
@@ -122,11 +122,13 @@ class SelectTopK(eqx.Module):
             perm, total = top_k(score, batch, self.ratio, capacity)
         else:
             perm, total = first_true(above_min_score(score, batch, self.min_score), capacity)
+        max_count = self.max_count(batch, score.dtype)
         if capacity == needed:
-            return select_nodes(perm, score)
+            return select_nodes(perm, score, max_count=max_count)
         overflow = total > capacity
         message = f"more nodes are kept than max_nodes={capacity} has room for; raise max_nodes"
-        return select_nodes(eqx.error_if(perm, overflow, message), score, overflow)
+        perm = eqx.error_if(perm, overflow, message)
+        return select_nodes(perm, score, overflow, max_count)
 
     def capacity(self, batch: BatchVector, dtype: DTypeLike) -> int:
         """How many nodes can be kept at most, whatever their scores and graphs."""
@@ -135,6 +137,14 @@ class SelectTopK(eqx.Module):
             return num_nodes
         assert self.ratio is not None
         return top_k_capacity(num_nodes, batch.num_graphs, self.ratio, dtype)
+
+    def max_count(self, batch: BatchVector, dtype: DTypeLike) -> int:
+        """How many nodes of one graph can be kept at most."""
+        most = most_nodes(batch)
+        if self.min_score is not None:
+            return most
+        assert self.ratio is not None
+        return top_k_capacity(most, 1, self.ratio, dtype)
 
 
 def _check_ratio(ratio):
