@@ -176,8 +176,9 @@ class GraphUNet(eqx.Module):
     ) -> Int[Array, " depth"]:
         """How many paths of two edges each augmentation finds between the nodes that are kept.
 
-        From the second level on they depend on what is kept, and so on the parameters: leave some
-        room above.
+        They depend on what is kept, and so on the parameters. Nearly equal scores, as of symmetric
+        nodes, are even ranked differently in eager and compiled calls, which then find other
+        numbers: leave some room above.
 
         **Arguments:** as for a call. A `max_paths` is not checked here. Where it is too small, the
         number is right for the first level that exceeds it, and too small for those after.
