@@ -1,18 +1,50 @@
 """`nox` runs all that must pass before a change lands; `nox -l` lists what there is."""
 
+import os
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["lint", "types", "docs", "tests", "parity"]
+nox.options.sessions = ["lint", "types", "docs", "tests", "parity", "oldest", "newest"]
 
 MAIN = "3.11"
+NEWEST = ("3.13", "3.12")
 # Nearly all of the time goes into XLA's compiler.
 PYTEST = ("pytest", "-n", "auto")
 # Tests of one file share what they compile.
 BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
+# What sees a release of JAX that computes otherwise.
+ARITHMETIC = ("tests/ops", "tests/nn")
+
+
+def newest_python() -> str:
+    """The newest Python that is here, be it one of pyenv's that is not switched on."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
+    for version in NEWEST:
+        name = f"python{version}"
+        # Pyenv leaves a command that fails for each version that is not switched on.
+        if shutil.which(name) and subprocess.run([name, "-V"], capture_output=True).returncode == 0:
+            return version
+        if found := sorted(pyenv.glob(f"{version}.*/bin/{name}")):
+            return str(found[-1])
+    return NEWEST[0]
+
+
+def oldest_versions(session: nox.Session) -> str:
+    """Constraints: of the core the oldest that `pyproject.toml` allows, and else what is tested."""
+    core = " ".join(nox.project.load_toml("pyproject.toml")["project"]["dependencies"])
+    oldest = dict(re.findall(r"(\w+)>=([\d.]+)", core))
+    oldest["jaxlib"] = oldest["jax"]
+    lines = Path("constraints.txt").read_text().splitlines()
+    lines = [line for line in lines if line.partition("==")[0] not in oldest]
+    path = Path(session.create_tmp()) / "oldest.txt"
+    path.write_text("\n".join([*lines, *map("==".join, oldest.items()), ""]))
+    return str(path)
 
 
 def install(session: nox.Session, *packages: str) -> None:
@@ -52,13 +84,26 @@ def tests(session: nox.Session) -> None:
     session.run(*PYTEST, *BY_FILE, "tests", *session.posargs)
 
 
-@nox.session(python=["3.12", "3.13"])
+@nox.session(python=MAIN)
+def oldest(session: nox.Session) -> None:
+    """The arithmetic with the oldest JAX, Equinox, jaxtyping and beartype that are allowed."""
+    session.install("-c", oldest_versions(session), ".[test]")
+    check_arithmetic(session)
+
+
+@nox.session(python=newest_python())
 def newest(session: nox.Session) -> None:
-    """The torch-free tests on other Pythons with the newest releases of everything."""
+    """The arithmetic with the newest releases of everything; `nox -s newest -- tests` tests all."""
     session.install(".[test]")
     # Without optimizations newer releases of XLA round more than the tests allow.
     session.env["FULL_OPTIMIZATION"] = "1"
-    session.run(*PYTEST, *BY_FILE, "tests", *session.posargs)
+    check_arithmetic(session)
+
+
+def check_arithmetic(session: nox.Session) -> None:
+    keep_programs(session)
+    session.run(*PYTEST, *BY_FILE, *(session.posargs or ARITHMETIC))
+    session.run("python", "-m", "parity_tests", "check")
 
 
 @nox.session(python=MAIN)

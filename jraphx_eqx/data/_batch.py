@@ -7,13 +7,22 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, Shaped
 
 from .._number import python_sizes
-from ._batch_vector import BatchVector, check_not_stacked, is_traced
+from ._batch_vector import (
+    BatchVector,
+    bounded_batch,
+    check_not_stacked,
+    is_traced,
+    largest_count,
+)
 from ._collate import collate, split
 from ._data import Data
 from ._fields import as_edge_index, as_index, check_rows, normalise_extras
 from ._problems import batch_problems, crossing_problems, edge_problems, raise_first
 from ._resize import check_graph_mask, padded, real_edges, trimmed
 from ._transfer import on_device, on_host
+
+# Bounds on the nodes of a graph below this are not told apart in padded batches.
+_FEWEST = 32
 
 
 class Batch(eqx.Module):
@@ -69,7 +78,8 @@ class Batch(eqx.Module):
         self.x, self.edge_attr, self.y, self.pos = fields
         self.edge_index = on_device(as_edge_index(edge_index))
         self.extras = on_device(normalise_extras(extras))
-        self.batch = BatchVector(as_index("batch", batch.index), batch.num_graphs)
+        index = as_index("batch", batch.index)
+        self.batch = bounded_batch(index, batch.num_graphs, batch.max_count)
         if graph_mask is None:
             graph_mask = np.ones(batch.num_graphs, bool)
         self.graph_mask = on_device(graph_mask)
@@ -104,15 +114,17 @@ class Batch(eqx.Module):
         All graphs must have the same fields, of the same dtypes and, apart from the number of rows,
         the same shapes. Indices of nodes are shifted by the nodes of the graphs before. What
         belongs to a graph, `y` and `extras["graph"]`, is stacked. As usual in JAX, 64 bit types
-        become 32 bit types unless `jax_enable_x64` is on. No graphs at all
-        give a batch of 0 graphs without fields, because nothing tells which they would have: `x` is
-        `None`, also when it is padded. PyG raises an error.
+        become 32 bit types unless `jax_enable_x64` is on. `batch.max_count` is the number of nodes
+        of the largest graph. No graphs at all give a batch of 0 graphs without fields, because
+        nothing tells which they would have: `x` is `None`, also when it is padded. PyG raises an
+        error.
 
         **Raises:** `ValueError` that names the first graph, and its field, that does not fit graph
         0.
         """
         fields, index = collate(graphs)
-        return cls(batch=BatchVector(on_device(index), len(graphs)), **fields)
+        largest = max((graph.num_nodes for graph in graphs), default=0)
+        return cls(batch=bounded_batch(on_device(index), len(graphs), largest), **fields)
 
     @property
     def num_nodes(self) -> int:
@@ -147,6 +159,7 @@ class Batch(eqx.Module):
         num_nodes: int | None = None,
         num_edges: int | None = None,
         num_graphs: int | None = None,
+        max_count: int | None = None,
     ) -> "Batch":
         """Grows the arrays to the given sizes.
 
@@ -156,6 +169,9 @@ class Batch(eqx.Module):
         **Arguments:**
 
         - `num_nodes`, `num_edges`, `num_graphs`: the new sizes, by default the present ones.
+        - `max_count`: the new bound on the nodes of one graph. One number for all batches of a
+            data set makes them share their programs. By default the present bound, which grows to
+            the next power of two, from 32 on, if any size is given: so there are few of them.
 
         **Returns:** a new `Batch`.
 
@@ -166,12 +182,19 @@ class Batch(eqx.Module):
             "edge": _capacity("num_edges", num_edges, self.num_edges),
             "graph": _capacity("num_graphs", num_graphs, self.num_graphs),
         }
+        bound = self.batch.max_count
+        if max_count is not None:
+            bound = max_count if bound is None else _capacity("max_count", max_count, bound)
+        elif bound is not None and (num_nodes, num_edges, num_graphs) != (None,) * 3:
+            bound = max(_FEWEST, 1 << (bound - 1).bit_length())
         xp, batch = _to_host(self)
         fields, index = padded(xp, batch, sizes)
-        return Batch(batch=BatchVector(on_device(index), sizes["graph"]), **fields)
+        known = BatchVector if self.batch.max_count is None else bounded_batch
+        return Batch(batch=known(on_device(index), sizes["graph"], bound), **fields)
 
     def trim(self) -> "Batch":
-        """Drops all padding: nodes, edges and graphs. The order of what stays is kept.
+        """Drops all padding: nodes, edges and graphs. The order of what stays is kept, and
+        `batch.max_count` becomes the number of nodes of the largest graph.
 
         **Returns:** a new `Batch`, whose shapes depend on values.
 
@@ -186,7 +209,8 @@ class Batch(eqx.Module):
             )
         fields, index = trimmed(batch)
         num_graphs = int(batch.graph_mask.sum())
-        return Batch(batch=BatchVector(on_device(index), num_graphs), **fields)
+        largest = largest_count(batch.batch)
+        return Batch(batch=bounded_batch(on_device(index), num_graphs, largest), **fields)
 
     def to_data_list(self) -> list[Data]:
         """The graphs one by one, padding dropped; the inverse of `from_data_list`.

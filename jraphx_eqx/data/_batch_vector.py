@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from .._number import as_number, python_sizes
+from ._fields import unchecked
 from ._transfer import is_traced, on_device
 
 
@@ -27,6 +28,10 @@ def _num_graphs(value: Any) -> Any:
     return as_number(value, "num_graphs")
 
 
+def _max_count(value: Any) -> Any:
+    return None if value is None else as_number(value, "max_count")
+
+
 class BatchVector(eqx.Module):
     """The graph of each node, together with how many graphs there are room for.
 
@@ -38,19 +43,42 @@ class BatchVector(eqx.Module):
     - `index`: the graph of each node, shape `(nodes,)`, entries in `[0, num_graphs]`. Need not be
         sorted, and ids may be missing.
     - `num_graphs`: the number of graphs. Static: another value compiles another program.
+    - `max_count`: no graph has more nodes than this. Static as well. What grows with the square of a
+        graph, as the paths of a [`GraphUNet`][jraphx_eqx.nn.models.GraphUNet], takes its room from
+        it. `None` where nothing is known.
 
-    **Raises:** `ValueError` for a negative `num_graphs`, and for a negative entry where `index`
-    has a value to look at (not under tracing).
+    **Raises:** `ValueError` for a negative number, and, where `index` has a value to look at (not
+    under tracing), for a negative entry or a graph of more than `max_count` nodes. Under tracing
+    the latter is an error at run time, which takes a callback. A vector that was made outside, or
+    by this package, was looked at there and needs none.
     """
 
     index: Int[Array, " nodes"] = eqx.field(converter=_in_jax)
     num_graphs: int = eqx.field(static=True, converter=_num_graphs)
+    max_count: int | None = eqx.field(static=True, default=None, converter=_max_count)
+
+    def __post_init__(self):
+        for name in ("num_graphs", "max_count"):
+            number = getattr(self, name)
+            if number is not None and number < 0:
+                raise ValueError(f"{name} must not be negative, got {number}")
+        if self.max_count is not None and is_traced(self.index):
+            exceeds = jnp.max(self.counts, initial=0) > self.max_count
+            message = (
+                f"batch holds a graph of more nodes than max_count={self.max_count}; "
+                "raise max_count"
+            )
+            self.index = eqx.error_if(self.index, exceeds, message)
 
     def __check_init__(self):
-        if self.num_graphs < 0:
-            raise ValueError(f"num_graphs must not be negative, got {self.num_graphs}")
-        if not is_traced(self.index):
-            _check_ids(np.asarray(self.index))
+        if is_traced(self.index):
+            return
+        _check_ids(np.asarray(self.index))
+        if self.max_count is not None and (found := largest_count(self)) > self.max_count:
+            raise ValueError(
+                f"batch holds a graph of {found} nodes, more than max_count={self.max_count}; "
+                "raise max_count"
+            )
 
     @property
     def node_mask(self) -> Bool[Array, "*stacked nodes"]:
@@ -66,6 +94,26 @@ class BatchVector(eqx.Module):
             return jnp.sum(self.index == 0, keepdims=True, dtype=jnp.int32)
         ones = jnp.ones_like(self.index, dtype=jnp.int32)
         return jax.ops.segment_sum(ones, self.index, self.num_graphs)
+
+
+def bounded_batch(
+    index: Int[Array, "*stacked nodes"], num_graphs: int, max_count: int | None
+) -> BatchVector:
+    """A batch vector that holds by the way it was made, so that nothing is looked at again."""
+    fields = {"index": index, "num_graphs": num_graphs, "max_count": max_count}
+    return unchecked(BatchVector, fields)
+
+
+def largest_count(batch: BatchVector) -> int:
+    """The nodes of the largest graph, of a batch vector that has a value to look at."""
+    ids = np.asarray(batch.index)
+    return int(np.bincount(ids[ids < batch.num_graphs]).max(initial=0))
+
+
+def most_nodes(batch: BatchVector) -> int:
+    """As many nodes as one graph can have, from what is known without looking at values."""
+    num_nodes = batch.index.shape[0]
+    return num_nodes if batch.max_count is None else min(num_nodes, batch.max_count)
 
 
 @python_sizes

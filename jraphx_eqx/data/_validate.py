@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Shaped
 
-from ._batch_vector import BatchVector, is_traced
+from ._batch_vector import BatchVector, bounded_batch, is_traced
 from ._fields import as_edge_index, as_index
 from ._problems import Problem, batch_problems, crossing_problems, edge_problems, raise_first
 
@@ -55,7 +55,9 @@ def validate(
         return x, edge_index, batch
     problems = list(_problems(jnp, edges, jnp.asarray(ids), num_graphs))
     x, edge_index, index = _error_if((x, edge_index, index), problems)
-    return x, edge_index, index if num_graphs is None else BatchVector(index, num_graphs)
+    if isinstance(batch, BatchVector):
+        index = bounded_batch(index, batch.num_graphs, batch.max_count)
+    return x, edge_index, index
 
 
 def _problems(xp: ModuleType, edges: Any, ids: Any, num_graphs: int | None) -> Iterator[Problem]:

@@ -52,7 +52,9 @@ def _batch_from_pyg(batch):
         if level == "graph" and rows != 1:
             array = array.reshape(batch.num_graphs, rows, *array.shape[1:])
         _put(fields, extras, name, level, array)
-    return Batch(**fields, batch=BatchVector(jnp.asarray(index), batch.num_graphs), extras=extras)
+    largest = int(np.bincount(index).max(initial=0))
+    vector = BatchVector(jnp.asarray(index), batch.num_graphs, largest)
+    return Batch(**fields, batch=vector, extras=extras)
 
 
 def _dataset_from_pyg(dataset):

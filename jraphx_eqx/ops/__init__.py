@@ -30,6 +30,7 @@ from ._segment import segment_softmax as segment_softmax
 from ._segment import segment_sum as segment_sum
 from ._square import augment_edges as augment_edges
 from ._square import path_capacity as path_capacity
+from ._square_by_graph import augment_edges_by_graph as augment_edges_by_graph
 from ._topk import above_min_score as above_min_score
 from ._topk import first_true as first_true
 from ._topk import top_k as top_k

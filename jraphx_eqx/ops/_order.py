@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..data import BatchVector
+from ._gather import gather
 
 
 def descending_order(score: Float[Array, " nodes"], batch: BatchVector) -> Int[Array, " nodes"]:
@@ -24,6 +25,19 @@ def descending_order(score: Float[Array, " nodes"], batch: BatchVector) -> Int[A
         else:
             fields = [(key & jnp.uint64(2**32 - 1), 32), (key >> jnp.uint64(32), 32)]
         return _order([*fields, (graph, batch.num_graphs.bit_length())])
+
+
+def places_in_graph(batch: BatchVector) -> Int[Array, " nodes"]:
+    """The place of each node among the nodes of its graph, in their order."""
+    num_nodes = batch.index.shape[0]
+    with jax.enable_x64(True):
+        graph = jnp.minimum(batch.index, batch.num_graphs).astype(jnp.uint64)
+        order = _order([(graph, batch.num_graphs.bit_length())])
+    counts = batch.counts
+    graph = gather(batch.index, order)
+    first = gather(jnp.cumsum(counts) - counts, graph)
+    place = jnp.arange(num_nodes, dtype=jnp.int32) - first
+    return jnp.zeros(num_nodes, jnp.int32).at[order].set(place, unique_indices=True)
 
 
 def edge_order(edge_index: Int[Array, "2 edges"], num_nodes: int) -> Int[Array, " edges"]:

@@ -92,9 +92,7 @@ def _paths(edge_index, edge_weight, num_nodes, labels, num_labels, capacity):
     leaving = segment_count(gather(source, second, fill_value=num_nodes), num_nodes)
     first_leaving = jnp.cumsum(leaving) - leaving
     branches = jnp.where(begin < num_labels, gather(leaving, target), 0)
-    with jax.enable_x64(True):
-        total = jnp.minimum(jnp.sum(branches, dtype=jnp.int64), jnp.iinfo(jnp.int32).max)
-        total = total.astype(jnp.int32)
+    total = capped_sum(branches)
     slot = jnp.arange(capacity, dtype=jnp.int32)
     edge = jnp.arange(num_edges, dtype=jnp.int32)
     edge = jnp.repeat(edge, branches, total_repeat_length=capacity)
@@ -104,3 +102,10 @@ def _paths(edge_index, edge_weight, num_nodes, labels, num_labels, capacity):
     step = jnp.where(slot < total, step, num_edges)
     begin, end = gather(begin, edge), gather(end, step, fill_value=num_labels)
     return jnp.stack([begin, end]), gather(edge_weight, edge) * gather(end_weight, step), total
+
+
+def capped_sum(numbers: Int[Array, "..."]) -> Int[Array, ""]:
+    """The sum of numbers from 0 on, or the largest number of 32 bits if it is above."""
+    with jax.enable_x64(True):
+        total = jnp.minimum(jnp.sum(numbers, dtype=jnp.int64), jnp.iinfo(jnp.int32).max)
+        return total.astype(jnp.int32)

@@ -48,6 +48,8 @@ def test_a_batch_vector_carries_its_size_through_jit():
     "make, message",
     [
         (lambda: BatchVector(IDS, -1), "num_graphs must not be negative, got -1"),
+        (lambda: BatchVector(IDS, 3, -1), "max_count must not be negative, got -1"),
+        (lambda: BatchVector(IDS, 3, 1), "holds a graph of 2 nodes, more than max_count=1; raise"),
         (lambda: BatchVector(IDS - 1, 3), "batch must not hold negative ids, got -1"),
         (lambda: resolve_batch(IDS, 4), r"one entry for each of the 4 nodes, got shape \(3,\)"),
         (lambda: resolve_batch(BatchVector(IDS, 3), 2), "one entry for each of the 2 nodes"),
@@ -68,3 +70,22 @@ def test_is_traced_tells_tracers_from_values():
     jax.jit(lambda x: seen.append(is_traced(IDS, x)) or x)(1.0)
     assert seen == [True]
     assert not is_traced(IDS, np.ones(2), 3)
+
+
+def test_a_bound_holds_for_the_nodes_of_a_graph_and_not_for_padding():
+    assert BatchVector(IDS, 3, 2).max_count == 2
+    assert BatchVector(jnp.array([0, 1, 1, 1], jnp.int32), 1, 1).max_count == 1
+
+
+def test_a_bound_that_is_given_to_a_traced_vector_is_checked_at_run_time():
+    call = jax.jit(lambda ids, most: BatchVector(ids, 3, most).counts, static_argnums=1)
+    np.testing.assert_array_equal(call(IDS, 2), [1, 0, 2])
+    with pytest.raises(Exception, match="more nodes than max_count=1; raise max_count"):
+        jax.block_until_ready(call(IDS, 1))
+
+
+def test_a_vector_from_outside_keeps_its_bound_and_needs_no_callback():
+    made = jax.make_jaxpr(lambda vector: resolve_batch(vector, 3).counts)(BatchVector(IDS, 3, 2))
+    assert "callback" not in str(made)
+    kept = eqx.filter_jit(lambda vector: resolve_batch(vector, 3))(BatchVector(IDS, 3, 2))
+    assert kept.max_count == 2

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jraphx_eqx.data import Batch, BatchVector, Data
 
@@ -206,3 +207,37 @@ def test_new_shapes_compile_nothing(caplog):
     with jax.log_compiles():
         jnp.ones((17, 23)) + 1
     assert any("Compiling" in record.getMessage() for record in caplog.records)
+
+
+def test_a_batch_knows_the_nodes_of_its_largest_graph():
+    batch = Batch.from_data_list(path_and_loop())
+    assert batch.batch.max_count == 3
+    assert Batch.from_data_list([]).batch.max_count == 0
+    stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), batch, batch)
+    assert stacked.batch.max_count == 3
+
+
+def test_padding_rounds_the_largest_graph_up_so_that_batches_share_programs():
+    batch = Batch.from_data_list(path_and_loop())
+    assert batch.pad().batch.max_count == 3
+    assert batch.pad(num_nodes=9).batch.max_count == 32
+    assert batch.pad(num_nodes=9).trim().batch.max_count == 3
+    larger = Batch.from_data_list([Data(num_nodes=33, edge_index=np.zeros((2, 0), np.int32))])
+    assert larger.pad(num_graphs=2).batch.max_count == 64
+
+
+def test_one_bound_for_a_data_set_is_kept():
+    batch = Batch.from_data_list(path_and_loop()).pad(num_nodes=9, max_count=5)
+    assert batch.batch.max_count == batch.pad().batch.max_count == 5
+    assert batch.pad(num_nodes=10, max_count=7).batch.max_count == 7
+    with pytest.raises(ValueError, match="max_count=4 is too small: the batch has room for 5"):
+        batch.pad(max_count=4)
+
+
+def test_a_bound_is_given_to_a_batch_that_has_none():
+    found = Batch.from_data_list(path_and_loop())
+    bare = Batch(found.x, found.edge_index, batch=BatchVector(found.batch.index, 2))
+    assert bare.pad(num_nodes=9).batch.max_count is None
+    assert bare.pad(num_nodes=9, max_count=3).batch.max_count == 3
+    with pytest.raises(ValueError, match="a graph of 3 nodes, more than max_count=2"):
+        bare.pad(num_nodes=9, max_count=2)

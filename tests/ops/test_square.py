@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jraphx_eqx.ops import augment_edges, coalesce, edge_order, path_capacity
+from jraphx_eqx.data import BatchVector
+from jraphx_eqx.ops import (
+    augment_edges,
+    augment_edges_by_graph,
+    coalesce,
+    edge_order,
+    path_capacity,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -253,3 +260,75 @@ def test_no_dtype_is_promoted_in_silence(dtype, x64):
     with jax.numpy_dtype_promotion("strict"):
         found, weight, _ = augment_edges(edge_index, jnp.ones(2, jnp.float32), 3)
     assert found.dtype == dtype and weight.dtype == jnp.float32
+
+
+# Graphs of four nodes and of three, in turns, and a row of padding.
+TURNS = BatchVector(jnp.array([0, 1, 0, 1, 0, 1, 0, 2], jnp.int32), 2, 4)
+
+
+@jax.jit
+def by_graph(index, weight, kept):
+    graph = TURNS.index.at[kept].get(mode="fill", fill_value=2)
+    return augment_edges_by_graph(index, weight, kept, TURNS, BatchVector(graph, 2))
+
+
+def test_a_table_for_each_graph_joins_by_one_step_twice_and_by_two_steps():
+    # 4 is now 0, 1 is 1, 0 is 2 and 5 is 3: 0 -> 2 -> 4 -> 0, twice 1 -> 5, and 5 -> 3.
+    pairs = [(0, 2), (2, 4), (4, 0), (1, 5), (1, 5), (5, 3), (4, 4), (9, 9)]
+    weight = jnp.array([2, 3, 5, 7, 1, 11, 100, jnp.nan])
+    index, found, total = by_graph(edges(*pairs), weight, jnp.array([4, 1, 0, 5, 8]))
+    assert dict(zip(listed(index, 5), found.tolist(), strict=False)) == {
+        (0, 2): 2 * 5,
+        (1, 3): 2 * (7 + 1),
+        (2, 0): 2 * 3,
+    }
+    assert int(total) == 1 and index.shape == (2, 5 * 4)
+    assert not np.any(found[3:])
+
+
+@st.composite
+def graphs_in_turns(draw):
+    even, odd = st.sampled_from([0, 2, 4, 6]), st.sampled_from([1, 3, 5])
+    pair = st.one_of(st.tuples(even, even), st.tuples(odd, odd), st.just((8, 8)))
+    pairs = draw(st.lists(pair, min_size=12, max_size=12))
+    return pairs, draw(st.permutations(range(7)))[: draw(st.sampled_from([1, 4, 7]))]
+
+
+@settings(max_examples=40, deadline=None)
+@given(graphs_in_turns())
+def test_tables_and_paths_give_the_same_edges_weights_gradients_and_number(graph):
+    pairs, kept = graph
+    kept = jnp.array([*kept, 8], jnp.int32)
+    rng = np.random.default_rng(0)
+    weight = jnp.asarray(rng.integers(-2, 3, len(pairs)), jnp.float32)
+    found = pulled_back(by_graph, edges(*pairs), weight, kept)
+    expected = pulled_back(by_paths, edges(*pairs), weight, kept)
+    real = len(listed(found[0], len(kept)))
+    assert real == len(listed(expected[0], len(kept)))
+    np.testing.assert_array_equal(found[0][:, :real], expected[0][:, :real])
+    np.testing.assert_array_equal(found[1][:real], expected[1][:real])
+    assert found[2] == expected[2]
+    np.testing.assert_array_equal(found[3], expected[3])
+
+
+@jax.jit
+def by_paths(index, weight, kept):
+    return augment_edges(index, weight, 8, node_index=kept)
+
+
+def pulled_back(augment, index, weight, kept):
+    """What `augment` returns, and the gradient of its weights, of which the first counts once."""
+
+    def objective(weight):
+        edge_index, found, total = augment(index, weight, kept)
+        return jnp.arange(1.0, 1.0 + found.shape[0]) @ found, (edge_index, found, total)
+
+    slope, out = jax.grad(objective, has_aux=True)(weight)
+    return *out, slope
+
+
+def test_graphs_without_nodes_have_no_tables():
+    batch = BatchVector(jnp.full(3, 2, jnp.int32), 2, 0)
+    none = jnp.full(3, 3, jnp.int32)
+    index, weight, total = augment_edges_by_graph(edges((3, 3)), jnp.ones(1), none, batch, batch)
+    assert index.shape == (2, 0) and weight.shape == (0,) and int(total) == 0

@@ -7,14 +7,26 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
-from ...data import BatchVector, resolve_batch
-from ...ops import augment_edges, error_if, path_capacity
+from ...data import BatchVector, bounded_batch, is_traced, largest_count, most_nodes, resolve_batch
+from ...ops import (
+    augment_edges,
+    augment_edges_by_graph,
+    edge_mask,
+    error_if,
+    gather,
+    path_capacity,
+)
 from .._activation import activation
 from .._check import check_features, check_positive
 from .._entry import takes_numpy
 from ..conv import GCNConv
 from ..conv._weight import checked_weight
 from ..pool import TopKPooling
+
+# A path takes the memory of so many entries of a table, and more time.
+_ENTRIES = 8
+# More of them than this, some gigabytes, are made only if they were asked for.
+_MOST_PATHS = 2**26
 
 
 class GraphUNet(eqx.Module):
@@ -122,24 +134,30 @@ class GraphUNet(eqx.Module):
         - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end past
             the last node is padding.
         - `batch`, `size`: the graph of each node; see
-            [`TopKPooling`][jraphx_eqx.nn.pool.TopKPooling].
+            [`TopKPooling`][jraphx_eqx.nn.pool.TopKPooling]. No edge may leave its graph. Memory and
+            time follow from the nodes of the largest graph: `max_count` of a
+            [`BatchVector`][jraphx_eqx.data.BatchVector], which
+            [`Batch.from_data_list`][jraphx_eqx.data.Batch.from_data_list] gives. Without it they
+            are counted where `batch` has a value, and under tracing one graph may have all.
         - `edge_weight`: one number for each edge, shape `(edges,)` or `(edges, 1)`. 1 by default.
         - `max_paths`: room for this many paths of two edges at each augmentation, or a number for
-            each. Static. By default there is room for as many as there can be, which for a batch
-            of many graphs is far more than there are, because shapes do not tell how nodes are
-            spread over graphs: give it, by way of
-            [`count_paths`][jraphx_eqx.nn.models.GraphUNet.count_paths]. To need more is an error at
-            run time.
+            each. Static. For large graphs with few edges, whose paths are written out one by one;
+            by default there is room for as many as there can be. To need more is an error at run
+            time. Where a table for each graph is not much larger than this room, tables are used,
+            and no path needs a room.
         - `key`: ignored.
 
-        **Returns:** shape `(nodes, out_features)`; 0 in padding.
+        **Returns:** shape `(nodes, out_features)`; 0 in padding. All NaN if, under tracing, an edge
+        leaves its graph, or a graph has more nodes than the `max_count` of a `BatchVector` whose
+        `index` was replaced.
 
-        **Raises:** `ValueError` for inputs that do not fit each other or the layer; an error at
-        run time if `max_paths` is exceeded.
+        **Raises:** `ValueError` for inputs that do not fit each other or the layer, and under
+        tracing without `max_count` and `max_paths` if there would have to be room for more than
+        67 million paths; an error at run time if `max_paths` is exceeded.
         """
         x, totals, capacities = self._run(x, edge_index, batch, edge_weight, size, max_paths)
         for level, (total, (capacity, needed)) in enumerate(zip(totals, capacities, strict=True)):
-            if capacity < needed:
+            if capacity is not None and capacity < needed:
                 message = (
                     f"there are more paths of two edges at level {level} than max_paths={capacity} "
                     "has room for; raise max_paths (GraphUNet.count_paths counts them)"
@@ -158,8 +176,9 @@ class GraphUNet(eqx.Module):
     ) -> Int[Array, " depth"]:
         """How many paths of two edges each augmentation finds between the nodes that are kept.
 
-        From the second level on they depend on what is kept, and so on the parameters: leave some
-        room above.
+        They depend on what is kept, and so on the parameters. Nearly equal scores, as of symmetric
+        nodes, are even ranked differently in eager and compiled calls, which then find other
+        numbers: leave some room above.
 
         **Arguments:** as for a call. A `max_paths` is not checked here. Where it is too small, the
         number is right for the first level that exceeds it, and too small for those after.
@@ -174,8 +193,8 @@ class GraphUNet(eqx.Module):
         edge_weight = checked_weight(edge_index, edge_weight, x.dtype)
         if edge_weight is None:
             edge_weight = jnp.ones(edge_index.shape[1], x.dtype)
-        batch = resolve_batch(batch, x.shape[0], size)
-        node_mask = batch.node_mask[:, None]
+        batch = _bounded(resolve_batch(batch, x.shape[0], size))
+        node_mask, sound = batch.node_mask[:, None], _are_within(edge_index, batch)
         x = self.act(self.down_convs[0](jnp.where(node_mask, x, 0), edge_index, edge_weight))
         levels, totals, capacities = [], [], []
         rooms = _rooms(max_paths, self.depth)
@@ -183,11 +202,10 @@ class GraphUNet(eqx.Module):
             # Scores do not depend on the edges, so the nodes to keep are known before these.
             select = pool.select(pool.score(x, edge_index, batch), batch)
             levels.append((x, edge_index, edge_weight, select))
-            needed = path_capacity(edge_index.shape[1], x.shape[0], select.num_clusters)
-            capacities.append((needed if room is None else min(room, needed), needed))
             _, _, pooled_batch = pool.connect(select, edge_index, None, batch)
-            edge_index, edge_weight, total = augment_edges(
-                edge_index, edge_weight, x.shape[0], capacities[-1][0], select.node_index
+            capacities.append(_capacity(edge_index.shape[1], batch, pooled_batch, room))
+            edge_index, edge_weight, total = _augmented(
+                edge_index, edge_weight, select.node_index, batch, pooled_batch, capacities[-1][0]
             )
             totals.append(total)
             x = self.act(conv(pool.reduce(x, select), edge_index, edge_weight))
@@ -198,7 +216,53 @@ class GraphUNet(eqx.Module):
             up = self.pools[0].lift(x, select)
             x = across + up if self.sum_res else jnp.concatenate([across, up], axis=1)
             x = act(conv(x, edge_index, edge_weight))
-        return jnp.where(node_mask, x, 0), totals, capacities
+        return jnp.where(sound, jnp.where(node_mask, x, 0), jnp.nan), totals, capacities
+
+
+def _bounded(batch):
+    """The batch vector with the nodes of its largest graph, if they can be counted."""
+    if batch.max_count is not None or is_traced(batch.index):
+        return batch
+    return bounded_batch(batch.index, batch.num_graphs, largest_count(batch))
+
+
+def _are_within(edge_index, batch):
+    """Whether no edge leaves its graph, and no graph has more nodes than it may."""
+    source, target = gather(batch.index, edge_index)
+    leaves = edge_mask(edge_index, batch.index.shape[0]) & (source != target)
+    if not is_traced(leaves) and leaves.any():
+        raise ValueError(
+            f"edge_index must not join nodes of two graphs, got edge {leaves.argmax()}"
+        )
+    return ~jnp.any(leaves) & (jnp.max(batch.counts, initial=0) <= most_nodes(batch))
+
+
+def _capacity(num_edges, batch, pooled_batch, room):
+    """For how many paths there is room, and for how many there would have to be; `None` for both
+    where tables take less memory."""
+    most, most_kept = most_nodes(batch), most_nodes(pooled_batch)
+    needed = path_capacity(num_edges, most, most_kept)
+    capacity = needed if room is None else min(room, needed)
+    if batch.num_graphs * most * most_kept <= _ENTRIES * capacity:
+        return None, None
+    if room is None and capacity > _MOST_PATHS:
+        raise ValueError(
+            f"there may be {capacity} paths of two edges, for which there is no room. Give batch "
+            "as a BatchVector with max_count, the nodes of the largest graph (batch.batch of "
+            "Batch.from_data_list has it), or for large graphs max_paths (GraphUNet.count_paths "
+            "counts them)"
+        )
+    return capacity, needed
+
+
+def _augmented(edge_index, edge_weight, node_index, batch, pooled_batch, capacity):
+    if capacity is None:
+        return augment_edges_by_graph(edge_index, edge_weight, node_index, batch, pooled_batch)
+    edge_index, edge_weight, total = augment_edges(
+        edge_index, edge_weight, batch.index.shape[0], capacity, node_index
+    )
+    room = node_index.shape[0] * max(most_nodes(pooled_batch) - 1, 0)
+    return edge_index[:, :room], edge_weight[:room], total
 
 
 def _ratios(pool_ratios, depth):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from ...data import BatchVector, is_traced, register_serialization
+from ...data import BatchVector, bounded_batch, is_traced, register_serialization
 from ...data._transfer import on_device
 from ._select import SelectOutput, lift
 
@@ -80,7 +80,9 @@ class PoolOutput(eqx.Module):
                 x=on_device(out.x[:kept]),
                 edge_index=on_device(out.edge_index[:, edges]),
                 edge_attr=None if out.edge_attr is None else on_device(out.edge_attr[edges]),
-                batch=BatchVector(on_device(out.batch.index[:kept]), self.batch.num_graphs),
+                batch=bounded_batch(
+                    on_device(out.batch.index[:kept]), self.batch.num_graphs, self.batch.max_count
+                ),
                 select=SelectOutput(
                     on_device(out.select.node_index[:kept]),
                     on_device(out.select.cluster_index[:kept]),
@@ -88,6 +90,7 @@ class PoolOutput(eqx.Module):
                     num_nodes=self.select.num_nodes,
                     num_clusters=kept,
                     overflow=self.select.overflow,
+                    max_count=self.select.max_count,
                 ),
                 loss=self.loss,
                 edge_overflow=self.edge_overflow,

@@ -3,7 +3,7 @@ import abc
 import equinox as eqx
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
-from ...data import BatchVector, resolve_batch
+from ...data import BatchVector, bounded_batch, resolve_batch
 from ...ops import compact_edges, error_if, filter_edges, gather, gather_once, scale_rows
 from .._check import check_edge_attr, check_edge_index, check_features, check_rows
 from .._entry import one_program
@@ -80,7 +80,8 @@ class AbstractScorePool(AbstractPool):
             edge_index, edge_attr, select.node_index, select.num_nodes
         )
         graph = gather(batch.index, select.node_index, fill_value=batch.num_graphs)
-        return edge_index, edge_attr, BatchVector(graph, batch.num_graphs)
+        max_count = batch.max_count if select.max_count is None else select.max_count
+        return edge_index, edge_attr, bounded_batch(graph, batch.num_graphs, max_count)
 
     @one_program
     def __call__(

@@ -25,6 +25,7 @@ class SelectOutput(eqx.Module):
     - `num_nodes`: the number of nodes that were pooled, padding included. Static.
     - `num_clusters`: the number of clusters, padding included. Static.
     - `overflow`: whether there were more clusters to make than `num_clusters`.
+    - `max_count`: no graph has more clusters than this; `None` where nothing is known. Static.
     """
 
     node_index: Int[Array, " pairs"]
@@ -33,12 +34,14 @@ class SelectOutput(eqx.Module):
     num_nodes: int = eqx.field(static=True)
     num_clusters: int = eqx.field(static=True)
     overflow: Bool[Array, ""] = eqx.field(default_factory=_false)
+    max_count: int | None = eqx.field(static=True, default=None)
 
 
 def select_nodes(
     perm: Int[Array, " pooled_nodes"],
     score: Float[Array, " nodes"],
     overflow: Bool[Array, ""] | None = None,
+    max_count: int | None = None,
 ) -> SelectOutput:
     """The selection that keeps the nodes in `perm`, each a cluster of its own.
 
@@ -47,6 +50,7 @@ def select_nodes(
     - `perm`: the nodes to keep. Entries past the last node are padding.
     - `score`: the score of each node, which becomes the weight of those kept.
     - `overflow`: whether `perm` was too short for the nodes to keep. No by default.
+    - `max_count`: no graph keeps more nodes than this. By default nothing is known.
     """
     num_nodes, num_kept = score.shape[0], perm.shape[0]
     clusters = jnp.arange(num_kept, dtype=jnp.int32)
@@ -57,6 +61,7 @@ def select_nodes(
         num_nodes=num_nodes,
         num_clusters=num_kept,
         overflow=_false() if overflow is None else overflow,
+        max_count=max_count,
     )
 
 

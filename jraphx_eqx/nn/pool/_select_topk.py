@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from ..._decide import decide
 from ..._number import python_numbers
 from ..._warn import warn
-from ...data import BatchVector, resolve_batch
+from ...data import BatchVector, most_nodes, resolve_batch
 from ...ops import (
     above_min_score,
     error_if,
@@ -142,11 +142,13 @@ class SelectTopK(eqx.Module):
         else:
             perm, total = first_true(above_min_score(score, batch, self.min_score), capacity)
         perm = decide(perm, score)
+        max_count = self.max_count(batch, score.dtype)
         if capacity == needed:
-            return select_nodes(perm, score)
+            return select_nodes(perm, score, max_count=max_count)
         overflow = total > capacity
         message = f"more nodes are kept than max_nodes={capacity} has room for; raise max_nodes"
-        return select_nodes(error_if(perm, overflow, message), score, overflow)
+        perm = error_if(perm, overflow, message)
+        return select_nodes(perm, score, overflow, max_count)
 
     def capacity(self, batch: BatchVector, dtype: DTypeLike) -> int:
         """How many nodes can be kept at most, whatever their scores and graphs."""
@@ -155,6 +157,14 @@ class SelectTopK(eqx.Module):
             return num_nodes
         assert self.ratio is not None
         return top_k_capacity(num_nodes, batch.num_graphs, self.ratio, dtype)
+
+    def max_count(self, batch: BatchVector, dtype: DTypeLike) -> int:
+        """How many nodes of one graph can be kept at most."""
+        most = most_nodes(batch)
+        if self.min_score is not None:
+            return most
+        assert self.ratio is not None
+        return top_k_capacity(most, 1, self.ratio, dtype)
 
 
 def _check_ratio(ratio):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jraphx_eqx.data import BatchVector
+from jraphx_eqx.data import Batch, BatchVector, Data
 from jraphx_eqx.interop import state_dict
 from jraphx_eqx.nn.models import GraphUNet
 
@@ -89,3 +89,71 @@ def test_calls_that_do_not_fit_are_refused(unet):
         unet(X, EDGES, BATCH, max_paths=(1, 2, 3))
     with pytest.raises(ValueError, match="x must have 3 features"):
         unet(X[:, :2], EDGES, BATCH)
+
+
+def ring(num_nodes):
+    node = np.arange(num_nodes)
+    there = np.stack([node, (node + 1) % num_nodes])
+    edge_index = np.concatenate([there, there[::-1]], axis=1)
+    x = np.random.default_rng(num_nodes).normal(size=(num_nodes, 3)).astype(np.float32)
+    return Data(x=x, edge_index=edge_index)
+
+
+def temporary_bytes(unet, batch):
+    call = jax.jit(lambda x, edge_index, batch: unet(x, edge_index, batch))
+    lowered = call.lower(batch.x, batch.edge_index, batch.batch)
+    return lowered.compile().memory_analysis().temp_size_in_bytes
+
+
+def test_memory_grows_with_the_graphs_and_not_with_their_square(unet):
+    few, many = (temporary_bytes(unet, Batch.from_data_list([ring(30)] * n)) for n in (4, 16))
+    assert many < 5 * few < 5_000_000
+
+
+def test_what_is_known_of_the_largest_graph_changes_no_value(unet):
+    batch = Batch.from_data_list([ring(n) for n in (9, 4, 6)]).pad(num_nodes=24, num_edges=50)
+    call = eqx.filter_jit(unet)
+    known = call(batch.x, batch.edge_index, batch.batch)
+    # As many paths are few enough to be written out.
+    loose = BatchVector(batch.batch.index, 3)
+    loose = call(batch.x, batch.edge_index, loose, max_paths=(100, 1000))
+    assert np.count_nonzero(known[:19]) > 19 and not np.any(known[19:])
+    np.testing.assert_allclose(known, loose, rtol=1e-5, atol=1e-6)
+
+
+def test_counted_paths_suffice_under_jit(unet):
+    batch = Batch.from_data_list([ring(12)] * 6)
+    counts = unet.count_paths(batch.x, batch.edge_index, batch.batch)
+    room = tuple(int(count) for count in counts)
+    call = eqx.filter_jit(
+        lambda unet, batch: unet(batch.x, batch.edge_index, batch.batch, max_paths=room)
+    )
+    expected = eqx.filter_jit(unet)(batch.x, batch.edge_index, batch.batch)
+    np.testing.assert_allclose(call(unet, batch), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_more_paths_than_memory_holds_are_refused_before_they_are_made(unet):
+    def call(edge_index, index):
+        return unet(jnp.zeros((20_000, 3)), edge_index, BatchVector(index, 1000))
+
+    index = jnp.repeat(jnp.arange(1000, dtype=jnp.int32), 20)
+    edge_index = jax.ShapeDtypeStruct((2, 40_000), jnp.int32)
+    with pytest.raises(ValueError, match="BatchVector with max_count"):
+        jax.eval_shape(call, edge_index, index)
+    # Where the graphs can be counted, there are not so many.
+    assert jax.eval_shape(lambda edges: call(edges, index), edge_index).shape == (20_000, 2)
+
+
+def test_an_edge_between_graphs_is_an_error_or_nan(unet):
+    across = EDGES.at[:, 0].set(jnp.array([0, 7], EDGES.dtype))
+    with pytest.raises(ValueError, match="must not join nodes of two graphs, got edge 0"):
+        unet(X, across, BATCH)
+    assert np.all(np.isnan(eqx.filter_jit(unet)(X, across, BATCH)))
+
+
+def test_a_graph_that_outgrew_its_bound_under_tracing_is_nan(unet):
+    batch = BatchVector(BATCH.index, 2, 6)
+    merged = eqx.tree_at(lambda batch: batch.index, batch, jnp.zeros(9, jnp.int32))
+    call = eqx.filter_jit(unet)
+    assert not np.any(np.isnan(call(X, EDGES, batch)))
+    assert np.all(np.isnan(call(X, EDGES, merged)))

@@ -186,6 +186,22 @@ def test_a_selection_has_a_cluster_for_each_node_and_none_for_padding():
         assert select.overflow == (overflow is not None and bool(overflow))
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({"ratio": 0.5}, 2), ({"ratio": 1}, 1), ({"ratio": 9}, 3), ({"min_score": 0.1}, 3)],
+)
+def test_the_bound_on_the_nodes_of_a_graph_shrinks_with_it(options, expected):
+    known = BatchVector(BATCH.index, 2, 3)
+    out = pooling(**options)(X, EDGES, ATTRS, known)
+    assert out.batch.max_count == out.trim().batch.max_count == expected
+
+
+def test_a_decision_from_elsewhere_leaves_the_bound_as_it_was():
+    select = select_nodes(jnp.array([3, 2, 0], jnp.int32), jnp.arange(6.0))
+    _, _, batch = pooling(1).connect(select, EDGES, None, BatchVector(BATCH.index, 2, 3))
+    assert batch.max_count == 3
+
+
 def test_lift_brings_kept_nodes_back_and_gives_0_to_the_others():
     out = pooling()(X, EDGES, ATTRS, BATCH)
     lifted = out.lift(jnp.arange(1.0, 6)[:, None])
