@@ -43,9 +43,9 @@ class BatchVector(eqx.Module):
     - `index`: the graph of each node, shape `(nodes,)`, entries in `[0, num_graphs]`. Need not be
         sorted, and ids may be missing.
     - `num_graphs`: the number of graphs. Static: another value compiles another program.
-    - `max_count`: no graph has more nodes than this. Static as well. What grows with the square of a
-        graph, as the paths of a [`GraphUNet`][jraphx_eqx.nn.models.GraphUNet], takes its room from
-        it. `None` where nothing is known.
+    - `max_count`: no graph has more nodes than this. Static as well. What grows with the square of
+        a graph, as the paths of a [`GraphUNet`][jraphx_eqx.nn.models.GraphUNet], takes its room
+        from it. `None` where nothing is known.
 
     **Raises:** `ValueError` for a negative number, and, where `index` has a value to look at (not
     under tracing), for a negative entry or a graph of more than `max_count` nodes. Under tracing

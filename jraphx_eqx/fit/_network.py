@@ -9,7 +9,7 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
-from ..data import Batch, BatchVector
+from ..data import Batch, bounded_batch
 from ..interop import leaf_renames
 from ..nn.pool import PoolOutput
 from ..parity import Case, Spec, call_layer, pair
@@ -52,11 +52,12 @@ class Network:
     def call_eqx(self, module: Any, given: Sequence[Any]) -> Any:
         """Calls the Equinox network, by names if the PyTorch network took a `Data`."""
         if not self.as_data:
-            return call_with_batch(module, given, self.num_graphs)
+            return _call(module, given, self.given, self.num_graphs)
         fields = dict(zip(self.names, given, strict=True))
         fields = {"edge_index": None, **fields}
         if "batch" in fields:
-            fields["batch"] = BatchVector(fields["batch"], self.num_graphs)
+            largest = _largest(self.given[list(self.names).index("batch")])
+            fields["batch"] = bounded_batch(fields["batch"], self.num_graphs, largest)
         parameters = inspect.signature(module).parameters
         if "data" in parameters:
             return module(Batch(**fields))
@@ -75,7 +76,7 @@ class Network:
         """The spec and the only case of a layer on the arguments that it was given."""
 
         def call(layer: Any, arguments: Sequence[Any]) -> Any:
-            return call_with_batch(layer, arguments, self.num_graphs)
+            return _call(layer, arguments, given, self.num_graphs)
 
         return self._pair(name, ours, theirs, given, call, lambda layer, given: layer(*given))
 
@@ -99,16 +100,22 @@ class Network:
         return "expected to be zero" if expected else None
 
 
-def call_with_batch(module: Any, given: Sequence[Any], num_graphs: int) -> Any:
-    """Calls a network or layer; an argument that it calls `batch` becomes a `BatchVector`."""
+def _call(module: Any, given: Sequence[Any], values: Sequence[Any], num_graphs: int) -> Any:
+    """Calls a network or layer; an argument that it calls `batch` becomes a `BatchVector`. `values`
+    are the arguments as they were before tracing."""
     if type(module).__module__.startswith("equinox.nn"):
         return call_layer(module, given)
     given = list(given)
     for place, name in enumerate(list(inspect.signature(module).parameters)[: len(given)]):
         array = given[place]
         if name == "batch" and eqx.is_array(array) and array.ndim == 1:
-            given[place] = BatchVector(array, num_graphs)
+            given[place] = bounded_batch(array, num_graphs, _largest(values[place]))
     return module(*given)
+
+
+def _largest(batch: Any) -> int:
+    """The nodes of the largest graph."""
+    return int(np.bincount(np.asarray(batch)).max(initial=0))
 
 
 def _named(outputs: Any) -> dict[str, Any]:
