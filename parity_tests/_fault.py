@@ -9,6 +9,7 @@ ADD, MEAN, MAX, MIN = (f"global_{name}_pool" for name in ("add", "mean", "max", 
 TOPK, SAG = "TopKPooling", "SAGPooling"
 GCN, GAT, SAGE, GRAPH, GIN = "GCNConv", "GATConv", "SAGEConv", "GraphConv", "GINConv"
 AUGMENT = "augment_edges"
+UNET = "GraphUNet"
 BATCH_NORM, GRAPH_NORM, LAYER_NORM = "BatchNorm", "GraphNorm", "LayerNorm"
 # For modules that do not import jax itself.
 DETACHED = '__import__("jax").lax.stop_gradient'

@@ -1,10 +1,17 @@
 """Mistakes that the comparison must notice, in every operator of the catalogue.
 
 Each is a change of one line of the package, for as long as it is tried. Every bug that is found
-some other way belongs here, too.
+some other way belongs here as well.
 """
 
-from . import _conv_faults, _edge_faults, _norm_faults, _pool_faults, _reduction_faults
+from . import (
+    _conv_faults,
+    _edge_faults,
+    _norm_faults,
+    _pool_faults,
+    _reduction_faults,
+    _unet_faults,
+)
 from ._fault import GAT, GCN, GRAPH
 
 FAULTS = (
@@ -13,6 +20,7 @@ FAULTS = (
     *_conv_faults.FAULTS,
     *_norm_faults.FAULTS,
     *_edge_faults.FAULTS,
+    *_unet_faults.FAULTS,
 )
 
 # Faults that no comparison can notice, and why. That all results are bit-equal is measured.
