@@ -165,9 +165,9 @@ FAULTS = (
     ),
     edit(
         "slots at the border go to the graph before",
-        f"{TOP}top_k",
-        'side="right"',
-        'side="left"',
+        "ops._search:count_at_most",
+        "value < ascending[middle]",
+        "value <= ascending[middle]",
         *BOTH,
     ),
     edit(

@@ -22,7 +22,16 @@ from .recorded import cases as recorded_cases
 
 # Those that take longest start first, so that no process waits for another in the end.
 ORDER = (
-    *("GraphUNet", "SAGPooling", "TopKPooling", "GATConv", "GINConv", "augment_edges", "GraphNorm", "SAGEConv"),
+    *(
+        "GraphUNet",
+        "SAGPooling",
+        "TopKPooling",
+        "GATConv",
+        "GINConv",
+        "augment_edges",
+        "GraphNorm",
+        "SAGEConv",
+    ),
     *("GCNConv", "global_max_pool", "GraphConv", "global_min_pool"),
 )
 LANES = ("exact", "f64", "f32")

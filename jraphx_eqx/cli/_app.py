@@ -131,7 +131,7 @@ def verify(
     rename: Rename = None,
     drop: Drop = None,
     lane: Annotated[list[Lane] | None, typer.Option(help="Default: both.")] = None,
-    layers: Annotated[bool, typer.Option(help="Compare the layers alone as well.")] = True,
+    layers: Annotated[bool, typer.Option(help="Also compare each layer alone.")] = True,
     expect_zero: Annotated[
         list[str] | None,
         typer.Option(

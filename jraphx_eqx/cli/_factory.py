@@ -14,7 +14,7 @@ def make(reference: str) -> Any:
     """The network that `package.module:name` makes: a function, or a class, without arguments, or
     with a `key` only.
 
-    Modules are looked for in the current folder, too.
+    Modules are also looked for in the current folder.
     """
     factory = find(reference)
     if not callable(factory):

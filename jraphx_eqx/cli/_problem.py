@@ -6,7 +6,7 @@ NO, UNUSABLE, NOT_COMPARED = 1, 2, 3
 
 
 class Problem(Exception):
-    """What the user is told, with the exit code."""
+    """The message for the user, with the exit code."""
 
     def __init__(self, message: str, code: int = UNUSABLE):
         super().__init__(message)

@@ -38,7 +38,7 @@ def verify(
     """Compares outputs and gradients with PyTorch's weights on both sides.
 
     Every layer that the Equinox network has under the same name gets what PyTorch's got, so one
-    that differs does not hide those after it. What cannot be called so alone is named, and is
+    that differs does not hide those after it. Layers that cannot be called alone are named, and are
     compared as part of the whole. What PyG's poolings keep is forced on both sides.
 
     **Arguments:**

@@ -29,7 +29,7 @@ class AbstractBatchLayer(eqx.Module):
         node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "nodes out_features"]:
-        """Rows of padding are zeros in the result, if `batch` or `node_mask` tells them.
+        """Rows of padding are zeros in the result, as marked by `batch` or `node_mask`.
 
         With `node_mask`, as without either, all nodes are of one graph.
         """
@@ -82,7 +82,7 @@ def resolve_rows(
     size: int | None = None,
     node_mask: Bool[Array, " nodes"] | None = None,
 ) -> tuple[BatchVector | None, Bool[Array, " nodes"] | None]:
-    """The one reading of what tells graphs and padding.
+    """Normalises the arguments that mark graphs and padding.
 
     **Returns:** the batch vector, or `None` where all nodes are of one graph; and which rows are
     nodes, or `None` where all are.
@@ -94,6 +94,6 @@ def resolve_rows(
             check_rows(node_mask, num_nodes, "node_mask", "nodes")
         return None, node_mask
     if node_mask is not None:
-        raise ValueError("node_mask must be None where batch is given, which tells padding itself")
+        raise ValueError("node_mask must be None where batch is given, which already marks padding")
     batch = resolve_batch(batch, num_nodes, size)
     return batch, batch.node_mask

@@ -26,8 +26,8 @@ def picklable(layer: Callable[..., Any]) -> Callable[..., Any]:
     transformations, which cannot be pickled (jax-ml/jax#39470), and whose copies are not equal to
     them.
     """
-    name = getattr(layer, "__name__", None)
-    for place in _PLACES if isinstance(name, str) else ():
+    name = str(getattr(layer, "__name__", ""))
+    for place in _PLACES if name else ():
         if getattr(importlib.import_module(place), name, None) is layer:
             return OfJax(place, name)
     return layer

@@ -14,8 +14,8 @@ class Sequential(AbstractBatchLayer):
     """Layers one after the other, on the rows of an array.
 
     The twin of `torch.nn.Sequential`, whose names it shares in state dicts: `"0.weight"`. Unlike
-    `equinox.nn.Sequential` it takes all rows at once, and hands `batch` to the layers that have a
-    use for it, so that norms leave padding out. Those of PyG then take each graph alone; in PyTorch
+    `equinox.nn.Sequential` it takes all rows at once, and passes `batch` to the layers that
+    accept it, so that norms leave padding out. Those of PyG then take each graph alone; in PyTorch
     their container gives them no `batch`, and they take all nodes for one graph, as they do here
     with `node_mask`.
     """
@@ -42,7 +42,7 @@ class Sequential(AbstractBatchLayer):
         """**Arguments:**
 
         - `x`: what the first layer takes.
-        - `batch`: the graph of each row, of which only norms and padding have a use.
+        - `batch`: the graph of each row, used only by norms and for padding.
         - `size`: the number of graphs. Needed only for a bare `batch` under tracing.
         - `node_mask`: instead of `batch`, which rows of `x` are nodes; all are of one graph then.
         - `key`: for dropout.

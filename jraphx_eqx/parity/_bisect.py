@@ -11,7 +11,7 @@ from ._oracle import SCORES, AbstractOracle, Reference
 from ._record import FAIL, NOT_VERIFIED, Record
 from ._run import live, run
 from ._spec import Config, Spec, Stage
-from ._trial import Book, Trial, kind_of
+from ._trial import RunTally, Trial, kind_of
 
 
 @dataclass
@@ -60,7 +60,7 @@ def bisect(
     - `repro`: the command that repeats this, for the report.
     """
     theirs = (oracle or live())(spec, config, case, seed)
-    trial = Trial(spec, config, case, lane, Book(), repro)
+    trial = Trial(spec, config, case, lane, RunTally(), repro)
     candidate = trial.candidate(spec.eqx(**config.options), theirs.inputs, theirs.weights)
     for stage in spec.stages if theirs.decision is not None else ():
         reference = theirs.reference(tuple(choice.rows for choice in theirs.decide(lane)))

@@ -74,8 +74,8 @@ class Candidate:
     - `weights`: the PyTorch weights by their PyTorch names.
     - `lane`: one of `LANES`.
     - `watch`: receives all that the module gives, by name.
-    - `quick`: compile without optimizations, and by XLA's older emitters. In float64 always: it is
-        there to show wrong numbers, whatever compiles them.
+    - `quick`: compile without optimizations, and by XLA's older emitters. Always on in float64,
+        whose purpose is to expose wrong formulas, not compiler effects.
     """
 
     def __init__(

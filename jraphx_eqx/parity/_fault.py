@@ -18,7 +18,7 @@ class Edit:
     """A change of the source of one function. Calling it gives a context in which it is in force.
 
     The function object stays the same and gets other code, so whoever imported it by name, bound it
-    as a method or decorated it runs the changed code, too.
+    as a method or decorated it also runs the changed code.
 
     **Arguments:**
 
@@ -68,7 +68,7 @@ class Fault:
     likely: str = ""
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The description."""
         edit = self.inject
         if self.description or not isinstance(edit, Edit):
@@ -79,7 +79,7 @@ class Fault:
 
 @contextlib.contextmanager
 def injected(fault: Fault) -> Iterator[Callable[[], Any]]:
-    """A context with a fault. Yields whether the faulty code was run, `None` if it cannot be told.
+    """A context with a fault. Yields whether the faulty code was run, `None` if that is unknown.
 
     Nothing that was traced outside is used inside, and the other way round.
     """

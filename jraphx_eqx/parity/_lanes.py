@@ -63,7 +63,7 @@ def _compare_exactly(
             continue
         exact = np.asarray(ref == low)
         compare_bits(record, found[name], ref, exact)
-        trial.book.vacuum(trial.lane, name, not np.any(exact & (ref != 0)))
+        trial.tally.note_vacuous(trial.lane, name, not np.any(exact & (ref != 0)))
 
 
 def _compare_within_noise(
@@ -87,7 +87,7 @@ def _compare_within_noise(
     trial.tensors(reference, found, alone)
     if any(r.verdict == FAIL and np.isfinite(r.ratio) for r in trial.records[before:]):
         del trial.records[before:]
-        oracle.listen(reference, MORE_RUNS)
+        oracle.measure_noise(reference, MORE_RUNS)
         trial.tensors(reference, found, alone)
     for record in trial.records[before:]:
         name = record.tensor
@@ -96,7 +96,7 @@ def _compare_within_noise(
                 says_nothing = record.verdict == UNJUDGED or is_vacuous(
                     reference.arrays[name], trial.spec.network
                 )
-                trial.book.vacuum(trial.lane, name, says_nothing)
+                trial.tally.note_vacuous(trial.lane, name, says_nothing)
             trial.profile(record, found.get(name), reference)
     if trial.spec.network and oracle.buffers:
         _move_buffers(trial, module, oracle)

@@ -191,7 +191,7 @@ class _OriginalOrder:
         compare(record, moved, ref, ids=ids, tau=noise.of(name, self.trial.lane))
         if record.verdict == FAIL and np.isfinite(record.ratio) and noise.runs < MORE_RUNS:
             self.trial.records.pop()
-            self.oracle.listen(self.reference, MORE_RUNS)
+            self.oracle.measure_noise(self.reference, MORE_RUNS)
             self._tensor(name, placed, found)
 
     def _restore(self, name: str, ref: np.ndarray, placed, found) -> Any:

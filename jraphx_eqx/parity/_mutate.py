@@ -16,7 +16,7 @@ from ._record import EQUIVALENT, FAIL, KILLED, SURVIVED, Kill, Record, Result
 from ._references import trusted
 from ._run import checked_lanes, declare, lanes_of, live, pairs
 from ._spec import Config, Divergence, Spec
-from ._trial import Book, Trial
+from ._trial import RunTally, Trial
 
 # What kills a fault is most often a value in float64, and the metamorphic lane takes the longest.
 LANE_ORDER = ("f64", "exact", "f32", "metamorphic")
@@ -79,10 +79,10 @@ def mutate(
         assert cases is not None
         at, oracle = pairs(spec, cases, pairing), _remembering(spec, seed, weights)
         result.environment.update(torch_environment())
-    bench = Bench(spec, at, oracle, lanes, divergences)
+    runner = FaultRunner(spec, at, oracle, lanes, divergences)
     for fault in faults:
         if not fault.operators or spec.name in fault.operators:
-            result.kills.append(bench.judge(fault))
+            result.kills.append(runner.judge(fault))
             progress()
     return result
 
@@ -100,7 +100,7 @@ def _remembering(spec: Spec, seed: int, weights) -> Ask:
 
 
 @dataclass(frozen=True)
-class Look:
+class Comparison:
     """One comparison to be made: a configuration, a case and a lane."""
 
     config: Config
@@ -114,7 +114,7 @@ class Look:
 
 
 @dataclass
-class Found:
+class Outcome:
     """What a comparison found: its records, and a digest of all that ours computed."""
 
     records: list[Record]
@@ -122,7 +122,7 @@ class Found:
 
 
 @dataclass
-class Bench:
+class FaultRunner:
     """Where the faults of one operator are tried. Results without a fault are kept."""
 
     spec: Spec
@@ -130,74 +130,83 @@ class Bench:
     oracle: Ask
     lanes: Sequence[str]
     divergences: list[Divergence]
-    clean: dict[str, Found] = field(default_factory=dict)
+    clean: dict[str, Outcome] = field(default_factory=dict)
 
     def judge(self, fault: Fault) -> Kill:
         """What becomes of a fault."""
-        kill = Kill(fault.name, self.spec.name, SURVIVED, fault.told)
-        found: dict[str, Found] = {}
-        rest = self.looks(fault)
+        kill = Kill(fault.name, self.spec.name, SURVIVED, fault.summary)
+        found: dict[str, Outcome] = {}
+        rest = self.comparisons(fault)
         was_reached: list[bool | None] = []
         while rest:
             with injected(fault) as reached:
-                look = self._until_failure(rest, found)
+                one = self._until_failure(rest, found)
                 was_reached.append(reached())
-            known = self.without_fault(look)
-            record = _plainest_failure(found[look.name].records, known.records)
+            known = self.without_fault(one)
+            record = _plainest_failure(found[one.name].records, known.records)
             if record is not None:
                 _refuse_nonsense(fault, record)
-                by, kind = f"{look.name} / {record.tensor}", _kind(record)
+                by, kind = f"{one.name} / {record.tensor}", _kind(record)
                 return replace(kill, verdict=KILLED, by=by, message=record.message, kind=kind)
         return self._not_killed(fault, kill, found, was_reached)
 
-    def looks(self, fault: Fault) -> list[Look]:
+    def comparisons(self, fault: Fault) -> list[Comparison]:
         """All comparisons, the likely killers first."""
         order = [lane for lane in LANE_ORDER if lane in self.lanes]
-        looks = [
-            Look(config, case, lane)
+        comparisons = [
+            Comparison(config, case, lane)
             for lane in order
             for config, case in self.at
             if lane != "exact" or self.spec.exact(config)
         ]
-        return sorted(looks, key=lambda look: fault.likely not in look.name)
+        return sorted(comparisons, key=lambda one: fault.likely not in one.name)
 
-    def _until_failure(self, rest: list[Look], found: dict[str, Found]) -> Look:
+    def _until_failure(self, rest: list[Comparison], found: dict[str, Outcome]) -> Comparison:
         while True:
-            look = rest.pop(0)
-            found[look.name] = self.compare(look)
-            if not rest or any(r.verdict == FAIL for r in found[look.name].records):
-                return look
+            one = rest.pop(0)
+            found[one.name] = self.compare(one)
+            if not rest or any(r.verdict == FAIL for r in found[one.name].records):
+                return one
 
-    def compare(self, look: Look) -> Found:
+    def compare(self, one: Comparison) -> Outcome:
         """Makes one comparison with the code as it is now."""
         sha = hashlib.sha256()
         trial = Trial(
-            self.spec, look.config, look.case, look.lane, Book(), watch=lambda new: _add(sha, new)
+            self.spec,
+            one.config,
+            one.case,
+            one.lane,
+            RunTally(),
+            watch=lambda new: _add(sha, new),
         )
-        config, case = look.config, look.case
+        config, case = one.config, one.case
         run_trial(trial, lambda: self.oracle(config, case), lambda: self.spec.eqx(**config.options))
         for record in trial.records:
             declare(record, self.divergences, config, case)
-        return Found(trial.records, sha.hexdigest())
+        return Outcome(trial.records, sha.hexdigest())
 
-    def without_fault(self, look: Look) -> Found:
+    def without_fault(self, one: Comparison) -> Outcome:
         """The same comparison with the right code."""
-        if look.name not in self.clean:
-            self.clean[look.name] = self.compare(look)
-        return self.clean[look.name]
+        if one.name not in self.clean:
+            self.clean[one.name] = self.compare(one)
+        return self.clean[one.name]
 
-    def _not_killed(self, fault: Fault, kill: Kill, found: dict[str, Found], reached) -> Kill:
-        looks = {look.name: look for look in self.looks(fault)}
-        changed = [name for name, look in looks.items() if found[name] != self.without_fault(look)]
+    def _not_killed(self, fault: Fault, kill: Kill, found: dict[str, Outcome], reached) -> Kill:
+        comparisons = {one.name: one for one in self.comparisons(fault)}
+        changed = [
+            name for name, one in comparisons.items() if found[name] != self.without_fault(one)
+        ]
         if not any(reached) and (False in reached or not changed):
             raise UnreachedFault(
                 f"fault {fault.name!r} does nothing to {self.spec.name}: what it changes is run in "
-                f"none of {len(looks)} comparisons"
+                f"none of {len(comparisons)} comparisons"
             )
         if changed:
-            message = f"{len(changed)} of {len(looks)} comparisons gave other numbers, and passed"
+            message = (
+                f"{len(changed)} of {len(comparisons)} comparisons gave other numbers, and passed"
+            )
             return replace(kill, message=message)
-        message = f"bit-equal in all {len(looks)} comparisons"
+        message = f"bit-equal in all {len(comparisons)} comparisons"
         return replace(kill, verdict=EQUIVALENT, message=message)
 
 
@@ -216,7 +225,9 @@ def _kind(record: Record) -> str:
 
 def _refuse_nonsense(fault: Fault, record: Record) -> None:
     if re.match(r"ours raised (NameError|UnboundLocalError)", record.message):
-        raise ValueError(f"fault {fault.name!r} is no mistake but nonsense: {record.message}")
+        raise ValueError(
+            f"fault {fault.name!r} is not a fault but code that cannot run: {record.message}"
+        )
 
 
 def _add(sha: Any, found: Mapping[str, np.ndarray | None]) -> None:

@@ -65,7 +65,7 @@ class AbstractOracle(Protocol):
 
     def decide(self, lane: str) -> Sequence[AbstractChoice]: ...
     def reference(self, chosen: Chosen) -> Reference: ...
-    def listen(self, reference: Reference, runs: int) -> None: ...
+    def measure_noise(self, reference: Reference, runs: int) -> None: ...
     def dyadic(self) -> "AbstractOracle": ...
     def moved(self, weights: Mapping[str, np.ndarray]) -> "AbstractOracle": ...
 
@@ -137,10 +137,10 @@ class Oracle:
             tuple(choices), arrays, Noise(), ids, cotangents, unused, low, self.tied
         )
         if not self.exact:
-            self.listen(reference, JITTERED_RUNS)
+            self.measure_noise(reference, JITTERED_RUNS)
         return reference
 
-    def listen(self, reference: Reference, runs: int) -> None:
+    def measure_noise(self, reference: Reference, runs: int) -> None:
         """Measures the noise of a reference until it rests on this many jittered runs."""
         noise = reference.noise
         while noise.runs < runs:

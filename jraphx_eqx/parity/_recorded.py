@@ -156,7 +156,7 @@ def _reference(oracle: AbstractOracle, reference: Reference, only) -> dict[str, 
     if only is None:
         tree["ids"] = {name: reference.ids[name] for name in names if name in reference.ids}
         for runs in (JITTERED_RUNS, MORE_RUNS):
-            oracle.listen(reference, runs)
+            oracle.measure_noise(reference, runs)
             tree["noise"].append(_noise_tree(reference.noise))
     return tree
 
@@ -239,9 +239,9 @@ class RecordedOracle:
         return self._tree["dtypes"][_dtype(lane)].get("raised")
 
     def _of(self, lane: str) -> Mapping[str, Any]:
-        told = self.raised(lane)
-        if told is not None:
-            raise RecordedError(told)
+        error = self.raised(lane)
+        if error is not None:
+            raise RecordedError(error)
         return self._tree["dtypes"][_dtype(lane)]
 
     def reference(self, chosen: Chosen) -> Reference:
@@ -265,7 +265,7 @@ class RecordedOracle:
             )
         return self._references[place]
 
-    def listen(self, reference: Reference, runs: int) -> None:
+    def measure_noise(self, reference: Reference, runs: int) -> None:
         """Takes the recorded noise of more jittered runs."""
         [place] = [place for place, known in self._references.items() if known is reference]
         for tree in self._tree["references"][place]["noise"]:

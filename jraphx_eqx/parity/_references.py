@@ -27,7 +27,7 @@ from ._recorded import (
 from ._run import live, pairs, run
 from ._spec import Config, Divergence, Spec
 from ._tolerance import JITTERED_RUNS, MORE_RUNS, Blocks, tolerance
-from ._trial import Book, Trial, kind_of
+from ._trial import RunTally, Trial, kind_of
 
 MANIFEST = "manifest.json"
 SCHEMA = 2
@@ -379,7 +379,7 @@ def _differences(spec: Spec, old: Mapping[Any, Any], new: Mapping[Any, Any]) -> 
             yield f"{where} would be lost"
             continue
         if pack(before["case"]) != pack(new[key]["case"]):
-            yield f"{where}: the case is another"
+            yield f"{where}: the case differs"
         for part, lanes in LANES_OF.items():
             if before[part] is None or new[key][part] is None:
                 if before[part] is not None:
@@ -387,26 +387,26 @@ def _differences(spec: Spec, old: Mapping[Any, Any], new: Mapping[Any, Any]) -> 
                 continue
             one, other = (RecordedOracle(spec, configs[name], t, part) for t in (before, new[key]))
             for lane in lanes:
-                trial = Trial(spec, configs[name], case_of(before["case"]), lane, Book())
+                trial = Trial(spec, configs[name], case_of(before["case"]), lane, RunTally())
                 yield from (f"{where}, {lane}: {line}" for line in _changes(trial, one, other))
 
 
 def _changes(trial: Trial, old: RecordedOracle, new: RecordedOracle) -> Iterator[str]:
     for what in ("inputs", "weights"):
         if pack(getattr(old, what)) != pack(getattr(new, what)):
-            yield f"the {what} are others"
+            yield f"the {what} differ"
             return
-    told = [oracle.raised(trial.lane) for oracle in (old, new)]
-    if any(told):
-        if told[0] != told[1]:
-            yield f"PyTorch raised {told[0]}, now {told[1]}"
+    errors = [oracle.raised(trial.lane) for oracle in (old, new)]
+    if any(errors):
+        if errors[0] != errors[1]:
+            yield f"PyTorch raised {errors[0]}, now {errors[1]}"
         return
     reference, other = (
         oracle.reference(tuple(choice.rows for choice in oracle.decide(trial.lane)))
         for oracle in (old, new)
     )
     for oracle, said in ((old, reference), (new, other)):
-        oracle.listen(said, MORE_RUNS)
+        oracle.measure_noise(said, MORE_RUNS)
     if not _same(reference.chosen, other.chosen):
         if trial.lane == "exact" or old.decision is None:
             yield f"the decision was {reference.chosen}, is {other.chosen}"
@@ -424,7 +424,7 @@ def _same(one: Chosen, other: Chosen) -> bool:
 def _tensor_changes(trial: Trial, old: Reference, new: Reference) -> Iterator[str]:
     for what in ("cotangents", "ids"):
         if pack(getattr(old, what)) != pack(getattr(new, what)):
-            yield f"the {what} are others"
+            yield f"the {what} differ"
             return
     for name in sorted({*old.arrays, *new.arrays}):
         ref, ids, tau = old.arrays.get(name), old.ids.get(name), old.noise.of(name, "f64")

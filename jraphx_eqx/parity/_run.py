@@ -10,7 +10,7 @@ from ._oracle import AbstractOracle, Oracle
 from ._record import DECLARED, FAIL, MISTRUSTED, NOT_VERIFIED, Record, Result
 from ._spec import Config, Divergence, Spec
 from ._torch import state_arrays
-from ._trial import Book, Trial, Vacuous
+from ._trial import RunTally, Trial, Vacuous
 
 
 def run(
@@ -48,11 +48,11 @@ def run(
     - `weights`: `"draw"` random ones, or `"keep"` those of the PyTorch module.
     - `configs`: the configurations; by default all of the spec's `grid`.
     - `complete`: fail if one of the spec's `input_classes` is in none of the cases.
-    - `quick`: in the lanes `"f32"` and `"exact"`, too, compile without optimizations, as `"f64"`
-        always does.
+    - `quick`: also compile the lanes `"f32"` and `"exact"` without optimizations, as `"f64"`
+        always is.
     - `divergences`: the declared ones.
-    - `vacuous`: for several runs that are judged together: it takes down which comparisons said
-        nothing, and the verdict is left to [`vacuity`][jraphx_eqx.parity.vacuity].
+    - `vacuous`: for several runs that are judged together: it records which comparisons were
+        uninformative, and the verdict is left to [`vacuity`][jraphx_eqx.parity.vacuity].
     - `oracle`: where the reference comes from; by default PyTorch itself.
     - `repro`: the command that repeats one comparison, for reports.
     - `progress`: called after each case.
@@ -67,28 +67,28 @@ def run(
     if oracle is None:
         oracle = live(weights)
         result.environment.update(torch_environment())
-    book = Book(vacuous)
+    tally = RunTally(vacuous)
     modules: dict[int, Any] = {}
     for config, case in pairs(spec, cases, pairing):
         make = functools.cache(functools.partial(oracle, spec, config, case, seed))
         for lane in lanes:
-            told = repro(spec, config, case, lane) if repro else ""
-            trial = Trial(spec, config, case, lane, book, told, quick=quick)
+            command = repro(spec, config, case, lane) if repro else ""
+            trial = Trial(spec, config, case, lane, tally, command, quick=quick)
             run_trial(trial, make, functools.partial(_module, modules, spec, config))
             for record in trial.records:
                 declare(record, mine, config, case)
             result.records += trial.records
         progress()
     if vacuous is None:
-        result.records += vacuity(spec, book.vacuous)
+        result.records += vacuity(spec, tally.vacuous)
     if complete:
-        result.records += undrawn(spec, book.classes)
+        result.records += missing_input_classes(spec, tally.classes)
     if not result.records:
         message = "no case was run"
         result.records.append(
             Record(spec.name, "", "", "", "*", "run", verdict=NOT_VERIFIED, message=message)
         )
-    result.profiles = [profiler.finish() for profiler in book.profilers.values()]
+    result.profiles = [profiler.finish() for profiler in tally.profilers.values()]
     return result
 
 
@@ -186,7 +186,7 @@ def vacuity(spec: Spec, vacuous: Vacuous) -> list[Record]:
     return records
 
 
-def undrawn(spec: Spec, drawn: set[str]) -> list[Record]:
+def missing_input_classes(spec: Spec, drawn: set[str]) -> list[Record]:
     """A kind of input that no case has was not tested at all."""
     missing = [name for name in spec.input_classes if name not in drawn]
     return [

@@ -14,10 +14,10 @@ from ._oracle import AbstractOracle
 from ._profile import Profiler
 from ._record import FAIL, NOT_VERIFIED, Profile, Record, Result
 from ._references import BadReferences, References, trusted
-from ._run import declare, live, pairs, undrawn, vacuity
+from ._run import declare, live, missing_input_classes, pairs, vacuity
 from ._spec import Config
 from ._suite import Suite
-from ._trial import Book, Trial, Vacuous
+from ._trial import RunTally, Trial, Vacuous
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class _Part:
     """What one comparison found."""
 
     records: list[Record]
-    book: Book
+    tally: RunTally
 
 
 class Runner:
@@ -66,7 +66,7 @@ class Runner:
             result.records = [_record(self.suite, comparison, check.tensor, _why(part))]
         result.profiles = [
             profiler.finish()
-            for (_, tensor), profiler in part.book.profilers.items()
+            for (_, tensor), profiler in part.tally.profilers.items()
             if tensor.partition("|")[0] == check.tensor
         ]
         return result
@@ -80,14 +80,14 @@ class Runner:
         suite, config, case = self.suite, comparison.config, comparison.case
         problem = self._problem(config, case)
         if problem:
-            return _Part([_record(suite, comparison, "*", problem)], Book())
-        trial = Trial(suite.spec, config, case, comparison.lane, Book())
+            return _Part([_record(suite, comparison, "*", problem)], RunTally())
+        trial = Trial(suite.spec, config, case, comparison.lane, RunTally())
         make = functools.partial(self._oracle, config, case)
         run_trial(trial, make, functools.partial(self._module, config))
         mine = [d for d in suite.divergences if suite.spec.name in d.operators]
         for record in trial.records:
             declare(record, mine, config, case)
-        return _Part(trial.records, trial.book)
+        return _Part(trial.records, trial.tally)
 
     def _problem(self, config: Config, case: Case) -> str | None:
         """Why there is no reference."""
@@ -138,10 +138,12 @@ class Runner:
                 return [Record(*at, NOT_VERIFIED, str(self._references))]
             left = self._references.left(pairs(spec, self.suite.cases, self.suite.pairing))
             found += [Record(*at, NOT_VERIFIED, f"recorded, but in no test: {n}") for n in left]
-        found += vacuity(spec, self._vacuous()) + undrawn(spec, self._drawn())
+        found += vacuity(spec, self._vacuous()) + missing_input_classes(spec, self._drawn())
         if not any(check.comparison for check in self.checks):
             found.append(Record(*at, NOT_VERIFIED, "there is nothing to compare"))
-        return found or [Record(*at, message="every tensor is somewhere neither 0 nor constant")]
+        return found or [
+            Record(*at, message="each tensor is nonzero and not constant in at least one case")
+        ]
 
     def _vacuous(self) -> Vacuous:
         """For each lane and tensor, which comparisons say nothing. Those that did not run here, as
@@ -157,8 +159,8 @@ class Runner:
         ran = [comparison for comparison in comparisons if comparison in self._parts]
         for comparison in dict.fromkeys((*ran, *comparisons)):
             if comparison in self._parts or needed(comparison):
-                for key, told in self._part(comparison).book.vacuous.items():
-                    vacuous.setdefault(key, []).extend(told)
+                for key, said in self._part(comparison).tally.vacuous.items():
+                    vacuous.setdefault(key, []).extend(said)
         return vacuous
 
     def _drawn(self) -> set[str]:
@@ -179,8 +181,8 @@ def _record(suite: Suite, at: Comparison, tensor: str, message: str) -> Record:
 def _why(part: _Part) -> str:
     """Why a comparison has found nothing about a tensor."""
     bad = [r for r in part.records if r.verdict in (FAIL, NOT_VERIFIED)]
-    told = [r.message for r in bad if r.kind in ("run", "weights")]
-    return told[0] if told else "neither side has such a tensor"
+    messages = [r.message for r in bad if r.kind in ("run", "weights")]
+    return messages[0] if messages else "neither side has such a tensor"
 
 
 def merge_profiles(profiles: Sequence[Profile]) -> list[Profile]:

@@ -20,7 +20,7 @@ NAMES = ("operator", "config", "case", "lane", "tensor", "kind")
 Vacuous = dict[tuple[str, str], list[bool]]
 
 
-class Book:
+class RunTally:
     """What the trials of one run find out together; `vacuous` may go on from another run."""
 
     def __init__(self, vacuous: Vacuous | None = None):
@@ -28,7 +28,7 @@ class Book:
         self.profilers: dict[tuple[str, str], Profiler] = {}
         self.classes: set[str] = set()
 
-    def vacuum(self, lane: str, tensor: str, vacuous: bool) -> None:
+    def note_vacuous(self, lane: str, tensor: str, vacuous: bool) -> None:
         """Notes whether one comparison of a tensor says anything."""
         self.vacuous.setdefault((lane, tensor), []).append(vacuous)
 
@@ -49,13 +49,13 @@ class Trial:
         config: Config,
         case: Case,
         lane: str,
-        book: Book,
+        tally: RunTally,
         repro: str = "",
         watch: Callable[[Mapping[str, np.ndarray | None]], None] = lambda found: None,
         quick: bool = False,
     ):
         self.spec, self.config, self.case, self.lane = spec, config, case, lane
-        self.book, self.repro, self.watch, self.quick = book, repro, watch, quick
+        self.tally, self.repro, self.watch, self.quick = tally, repro, watch, quick
         self.records: list[Record] = []
 
     def record(self, tensor: str, kind: Any, **values: Any) -> Record:
@@ -70,7 +70,7 @@ class Trial:
     def note_classes(self, inputs: Mapping[str, Any]) -> None:
         """Notes which classes of inputs these belong to."""
         classes = self.spec.input_classes.items()
-        self.book.classes |= {name for name, occurs in classes if occurs(inputs)}
+        self.tally.classes |= {name for name, occurs in classes if occurs(inputs)}
 
     def candidate(self, module: Any, inputs, weights, case: Case | None = None) -> Candidate:
         """The Equinox side for these inputs; `case` has another capacity, if given."""
@@ -100,7 +100,7 @@ class Trial:
         if ours is None or ref is None or ref.dtype.kind != "f" or ours.shape != ref.shape:
             return
         low, ids = reference.low.get(name), reference.ids.get(name)
-        profiler = self.book.profiler(self.spec.name, self.lane, name)
+        profiler = self.tally.profiler(self.spec.name, self.lane, name)
         profiler.add(ours, ref, low, ids, noise.of(name, self.lane), record.kind)
 
     def tensors(self, reference: Reference, found, alone) -> None:

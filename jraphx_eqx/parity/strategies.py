@@ -114,8 +114,9 @@ def batch(
 def _nodes_and_edges(
     draw: st.DrawFn, min_nodes: int, max_nodes: int, max_edges: int
 ) -> tuple[int, list[tuple[int, int]]]:
-    """How many nodes a graph has, and its edges. Edges are drawn for no nodes, too, and left out:
-    so nodes move from one graph to another, and the empty one goes, while a batch shrinks."""
+    """How many nodes a graph has, and its edges. Edges are also drawn for graphs without nodes, and
+    then left out: so nodes move from one graph to another, and the empty one goes, while a batch
+    shrinks."""
     size = draw(st.integers(min_nodes, max_nodes))
     node = st.integers(0, max(size, 1) - 1)
     edges = draw(st.lists(st.tuples(node, node), max_size=max_edges))

@@ -168,5 +168,5 @@ def test_every_operator_has_several_faults():
     for operator in SPECS:
         assert len([name for name, of in names if of == operator]) >= 5
     assert {operator for _, operator in names} == set(SPECS)
-    assert all(fault.told for fault in FAULTS)
+    assert all(fault.summary for fault in FAULTS)
     assert set(EQUIVALENT) <= set(names)
