@@ -1,5 +1,4 @@
 import functools
-from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -8,7 +7,7 @@ import numpy as np
 
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.conv import GATConv
-from jraphx_eqx.nn.pool import SAGPooling, SelectTopK, TopKPooling, select_nodes
+from jraphx_eqx.nn.pool import SAGPooling, TopKPooling, select_nodes
 from jraphx_eqx.parity import Config, Decision, Rows, Spec, Stage, watch_topk
 
 from ._inputs import (
@@ -198,36 +197,14 @@ def _select(module, scores, inputs):
     return module.select(scores, _batch(inputs)).node_index
 
 
-class _Decided(eqx.Module):
-    """A selection whose choice is made by `decide`."""
-
-    select: SelectTopK
-    decide: Callable
-
-    @property
-    def weight(self):
-        return self.select.weight
-
-    def score(self, x, batch, *, size=None):
-        return self.select.score(x, batch, size=size)
-
-    def __call__(self, score, batch, *, max_nodes=None):
-        own = self.select(score, batch, max_nodes=max_nodes)
-        perm = self.decide(own.node_index)
-        other = select_nodes(perm, score)
-        weight = jnp.where(perm == own.node_index, own.weight, other.weight)
-        return eqx.tree_at(lambda select: select.weight, other, weight)
-
-
 def _call(module, inputs, decide):
     x, edge_index, edge_attr = inputs["x"], inputs["edge_index"], inputs["edge_attr"]
     batch = _batch(inputs) if inputs["batched"] else None
     more = {name: inputs.get(name) for name in ("max_nodes", "max_edges")}
     if inputs.get("bare"):
         batch, more["size"] = inputs["batch"], inputs["num_graphs"]
-    module = eqx.tree_at(lambda module: module.select, module, _Decided(module.select, decide))
     with small_blocks(inputs):
-        out = module(x, edge_index, edge_attr, batch, inputs["attn"], **more)
+        out = module(x, edge_index, edge_attr, batch, inputs["attn"], select=decide, **more)
     found = _outputs(out.x, out.edge_index, out.edge_attr, out.batch, out.perm, out.score)
     return {**found, "lifted": out.lift(out.x)} if inputs.get("lift") else found
 

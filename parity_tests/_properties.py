@@ -107,7 +107,7 @@ def trim(module: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> 
         )
     )
     sizes = {"num_nodes": len(inputs["x"]), "num_clusters": rows}
-    select = SelectOutput(perm, cluster, score, **sizes, overflow=false)
+    select = SelectOutput(perm, cluster, score, **sizes, overflow=false, keeps_nodes=True)
     vector = BatchVector(index, graphs)
     trimmed = PoolOutput(x, edge_index, attr, vector, select, edge_overflow=false).trim()
     x, edge_index, attr, batch, perm = trimmed

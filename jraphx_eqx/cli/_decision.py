@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..data import BatchVector
-from ..nn.pool import AbstractScorePool, select_nodes
+from ..nn.pool import AbstractKeepPool
 from ..parity import Decision, watch_topk
 
 _X, _EDGE_INDEX, _EDGE_ATTR, _BATCH, _ATTN = range(5)
@@ -23,7 +23,7 @@ def with_batch(given: list[Any]) -> list[Any]:
 
 def decision_of(ours: Any, names: list[str], num_graphs: int) -> Decision | None:
     """The choice that a pooling makes; `None` for what is none."""
-    if not isinstance(ours, AbstractScorePool):
+    if not isinstance(ours, AbstractKeepPool):
         return None
     min_score = ours.select.min_score
 
@@ -59,25 +59,22 @@ def decision_of(ours: Any, names: list[str], num_graphs: int) -> Decision | None
 
 
 def pooled(
-    module: AbstractScorePool,
+    module: AbstractKeepPool,
     given: list[Any],
     decide: Callable[[Any], Any],
     num_graphs: int,
 ) -> dict[str, Any]:
     """What a pooling returns if `decide` has the last word on the nodes that it keeps."""
-    batch = BatchVector(given[_BATCH], num_graphs)
-    scores = _score(module, given, num_graphs)
-    perm = decide(module.select(scores, batch).node_index)
-    select = select_nodes(perm, scores)
-    edges = module.connect(select, given[_EDGE_INDEX], given[_EDGE_ATTR], batch)
-    edge_index, edge_attr, pooled_batch = edges
+    given = list(given)
+    given[_BATCH] = BatchVector(given[_BATCH], num_graphs)
+    out = module(*given, select=decide)
     return {
-        "x": module.reduce(given[_X], select),
-        "edge_index": edge_index,
-        "edge_attr": edge_attr,
-        "batch": pooled_batch.index,
-        "perm": perm,
-        "score": select.weight,
+        "x": out.x,
+        "edge_index": out.edge_index,
+        "edge_attr": out.edge_attr,
+        "batch": out.batch.index,
+        "perm": out.perm,
+        "score": out.score,
     }
 
 

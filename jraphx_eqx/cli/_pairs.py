@@ -13,7 +13,7 @@ import numpy as np
 from ..data import BatchVector
 from ..interop import state_dict
 from ..interop._state_dict import _named_leaves
-from ..nn.pool import AbstractScorePool, PoolOutput
+from ..nn.pool import AbstractKeepPool, PoolOutput
 from ..parity import Case, Spec, stable_sort
 from ..parity._torch import is_float
 from ..parity._weights import leaf_name
@@ -27,7 +27,7 @@ def pair(name: str, ours: Any, theirs: Any, given: list[Any], num_graphs: int) -
 
     An argument that is called `batch` on our side arrives as a `BatchVector`.
     """
-    if isinstance(ours, AbstractScorePool):
+    if isinstance(ours, AbstractKeepPool):
         given = with_batch(given)
     names = [f"arg{i}" for i in range(len(given))]
     arrays = dict(zip(names, map(_plain, given), strict=True))

@@ -23,9 +23,9 @@ class GraphUNet(eqx.Module):
     ([`augment_edges`][jraphx_eqx.ops.augment_edges]), a
     [`TopKPooling`][jraphx_eqx.nn.pool.TopKPooling] keeps some of the nodes, and a
     [`GCNConv`][jraphx_eqx.nn.conv.GCNConv] with `improved=True` follows. On the way up,
-    [`lift`][jraphx_eqx.nn.pool.lift] puts the nodes back where they were, the features of the same
-    level on the way down are added (or joined, if not `sum_res`), and another such `GCNConv`
-    follows, on the edges of that level.
+    [`lift`][jraphx_eqx.nn.pool.SelectOutput.lift] puts the nodes back where they were, the features
+    of the same level on the way down are added (or joined, if not `sum_res`), and another such
+    `GCNConv` follows, on the edges of that level.
 
     Equal to `torch_geometric.nn.GraphUNet`. Its edges after an augmentation are not all written
     out here: only those between nodes that the pooling keeps, as the others play no part.

@@ -19,7 +19,7 @@ from ...ops import (
 )
 from .._activation import activation
 from .._check import check_features
-from ._select import SelectOutput, select_nodes
+from ._selection import SelectOutput, select_nodes
 
 
 class SelectTopK(eqx.Module):
@@ -106,8 +106,8 @@ class SelectTopK(eqx.Module):
         - `score`: the score of each node.
         - `batch`, `size`: the graph of each node; see
             [`global_add_pool`][jraphx_eqx.nn.pool.global_add_pool].
-        - `max_nodes`: room for this many nodes, instead of for as many as there can be. To exceed
-            it is an error at run time.
+        - `max_nodes`: room for this many nodes, and for one at least, instead of for as many as
+            there can be. To exceed it is an error at run time.
 
         **Returns:** the selection: by graph, then by descending score, ties by lowest index; with
         `min_score` by node. Real entries come first.
@@ -116,16 +116,16 @@ class SelectTopK(eqx.Module):
             raise ValueError(f"score must have shape (nodes,), got {score.shape}")
         batch = resolve_batch(batch, score.shape[0], size)
         needed = self.capacity(batch, score.dtype)
-        capacity = needed if max_nodes is None else min(needed, _checked_budget(max_nodes))
+        capacity = needed if max_nodes is None else min(needed, _room(max_nodes))
         if self.min_score is None:
             assert self.ratio is not None
             perm, total = top_k(score, batch, self.ratio, capacity)
         else:
             perm, total = first_true(above_min_score(score, batch, self.min_score), capacity)
-        if capacity == needed:
+        if max_nodes is None or max_nodes >= needed:
             return select_nodes(perm, score)
-        overflow = total > capacity
-        message = f"more nodes are kept than max_nodes={capacity} has room for; raise max_nodes"
+        overflow = total > max_nodes
+        message = f"more nodes are kept than max_nodes={max_nodes} has room for; raise max_nodes"
         return select_nodes(eqx.error_if(perm, overflow, message), score, overflow)
 
     def capacity(self, batch: BatchVector, dtype: DTypeLike) -> int:
@@ -156,7 +156,8 @@ def _check_ratio(ratio):
         )
 
 
-def _checked_budget(max_nodes):
+def _room(max_nodes):
+    """One at least: the compiler drops the check of an array without entries."""
     if max_nodes < 0:
         raise ValueError(f"max_nodes must not be negative, got {max_nodes}")
-    return max_nodes
+    return max(max_nodes, 1)

@@ -5,11 +5,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ...data import BatchVector
-from ._pool import AbstractScorePool
+from ._keep import AbstractKeepPool
 from ._select_topk import SelectTopK
 
 
-class TopKPooling(AbstractScorePool):
+class TopKPooling(AbstractKeepPool):
     r"""Keeps the nodes with the largest projection on a learnable vector.
 
     $$\mathbf{y} = \sigma\left(\frac{\mathbf{X}\mathbf{p}}{\|\mathbf{p}\|}\right), \qquad
