@@ -13,6 +13,7 @@ from ._loops import remove_self_loops as remove_self_loops
 from ._loops import self_loop_weights as self_loop_weights
 from ._masked_matmul import mask_rows as mask_rows
 from ._masked_matmul import masked_matmul as masked_matmul
+from ._matching import greedy_matching as greedy_matching
 from ._order import descending_order as descending_order
 from ._order import edge_order as edge_order
 from ._scale_rows import scale_rows as scale_rows

@@ -1,6 +1,7 @@
 from ._cluster import AbstractClusterPool as AbstractClusterPool
 from ._dense import AbstractDensePool as AbstractDensePool
 from ._dense_selection import DenseSelectOutput as DenseSelectOutput
+from ._edge import EdgePooling as EdgePooling
 from ._forced import Decided as Decided
 from ._forced import forced_selections as forced_selections
 from ._global import global_add_pool as global_add_pool

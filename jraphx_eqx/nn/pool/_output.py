@@ -62,7 +62,10 @@ class PoolOutput(eqx.Module):
         return self.select.overflow | self.edge_overflow
 
     def lift(self, x: Float[Array, "pooled_nodes features"]) -> Float[Array, "nodes features"]:
-        """Brings features of clusters back to their nodes, and 0 to nodes without a cluster."""
+        """Brings features of clusters back to their nodes, and 0 to nodes without a cluster.
+
+        By the selection alone. A pooling whose weights are to be undone has a `lift` of its own.
+        """
         return self.select.lift(x)
 
     def trim(self) -> "PoolOutput":
