@@ -1,6 +1,8 @@
 from ._cluster import AbstractClusterPool as AbstractClusterPool
 from ._dense import AbstractDensePool as AbstractDensePool
 from ._dense_selection import DenseSelectOutput as DenseSelectOutput
+from ._diff import DiffPooling as DiffPooling
+from ._diff import dense_diff_pool as dense_diff_pool
 from ._edge import EdgePooling as EdgePooling
 from ._forced import Decided as Decided
 from ._forced import forced_selections as forced_selections

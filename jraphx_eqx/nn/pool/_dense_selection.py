@@ -1,3 +1,6 @@
+import math
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Num
@@ -49,7 +52,7 @@ class DenseSelectOutput(AbstractSelection):
         check_rows(x, self.num_nodes, "x", "nodes of select")
         if aggr not in ("add", "sum"):
             raise ValueError(f"aggr must be 'add' or 'sum' for memberships, got {aggr!r}")
-        flat = x.reshape(x.shape[0], -1)
+        flat = x.reshape(x.shape[0], math.prod(x.shape[1:]))
         return self.product(flat).reshape(self.num_clusters, *x.shape[1:])
 
     def product(
@@ -71,12 +74,20 @@ class DenseSelectOutput(AbstractSelection):
     def lift(self, x: Float[Array, "clusters features"]) -> Float[Array, "nodes features"]:
         r"""$\mathbf{S} \mathbf{X}$: each node gets the features of its clusters, by membership."""
         check_rows(x, self.num_clusters, "x", "clusters of select")
-        clusters = self.matrix.shape[1]
-        rows = x.reshape(self.batch.num_graphs, clusters, -1)
-        parts = [
-            self.matrix[:, k, None] * gather(rows[:, k], self.batch.index) for k in range(clusters)
-        ]
-        return sum(parts, jnp.zeros((self.num_nodes, x.shape[1]), x.dtype))
+        rows = x.reshape(self.batch.num_graphs, self.matrix.shape[1], x.shape[1])
+
+        # One cluster at a time, and again on the way back, so that no array has nodes times
+        # clusters times features.
+        @jax.checkpoint
+        def part(memberships, rows):
+            return memberships[:, None] * gather(rows, self.batch.index)
+
+        by_cluster = self.matrix.T, jnp.swapaxes(rows, 0, 1)
+        first, others = ([array[k] for array in by_cluster] for k in (0, np.s_[1:]))
+        total, _ = jax.lax.scan(
+            lambda total, given: (total + part(*given), None), part(*first), tuple(others)
+        )
+        return total
 
     def graphs(self, batch: BatchVector) -> BatchVector:
         """The graph of each cluster. The clusters of a graph without nodes are padding."""
