@@ -1,5 +1,6 @@
 from ._by_block import segment_reduce_by_block as segment_reduce_by_block
 from ._coalesce import coalesce as coalesce
+from ._consecutive import consecutive_cluster as consecutive_cluster
 from ._dtype import wide_dtype as wide_dtype
 from ._edges import compact_edges as compact_edges
 from ._edges import edge_mask as edge_mask

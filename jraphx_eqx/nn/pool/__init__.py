@@ -6,6 +6,8 @@ from ._diff import dense_diff_pool as dense_diff_pool
 from ._edge import EdgePooling as EdgePooling
 from ._forced import Decided as Decided
 from ._forced import forced_selections as forced_selections
+from ._given import avg_pool as avg_pool
+from ._given import max_pool as max_pool
 from ._global import global_add_pool as global_add_pool
 from ._global import global_max_pool as global_max_pool
 from ._global import global_mean_pool as global_mean_pool
