@@ -92,5 +92,6 @@ def select_clusters(
     room, overflow = max(max_nodes, 1), total > max_nodes
     message = f"there are more clusters than max_nodes={max_nodes} has room for; raise max_nodes"
     cluster = eqx.error_if(jnp.minimum(cluster, room), overflow, message)
-    sizes = {"num_nodes": num_nodes, "num_clusters": room}
-    return SelectOutput(node, cluster, weight, **sizes, overflow=overflow)
+    return SelectOutput(
+        node, cluster, weight, num_nodes=num_nodes, num_clusters=room, overflow=overflow
+    )

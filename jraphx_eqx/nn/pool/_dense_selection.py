@@ -25,6 +25,9 @@ class DenseSelectOutput(AbstractSelection):
     matrix: Float[Array, "nodes clusters"]
     batch: BatchVector
 
+    def __init__(self, matrix: Float[Array, "nodes clusters"], batch: BatchVector):
+        self.matrix, self.batch = matrix, batch
+
     @property
     def num_nodes(self) -> int:
         """The number of nodes that were pooled, padding included."""

@@ -86,8 +86,9 @@ class DiffPooling(AbstractDensePool):
                 f"gnn must be one of {names}, or a callable that is no class, got {gnn!r}"
             )
         if isinstance(gnn, str):
-            gnn = _GNNS[gnn](in_features, clusters, dtype=dtype, key=key)
-        self.gnn = gnn
+            self.gnn = _GNNS[gnn](in_features, clusters, dtype=dtype, key=key)
+        else:
+            self.gnn = gnn
         self.in_features = in_features
         self.clusters = clusters
         self.normalize = normalize

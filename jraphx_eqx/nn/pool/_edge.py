@@ -138,6 +138,7 @@ class EdgePooling(AbstractClusterPool):
         raw = apply_dropout(self.dropout, raw, key)
         mask = edge_mask(edge_index, num_nodes)
         edge_index, raw = masked_edges(edge_index, raw, mask, num_nodes)
+        assert raw is not None
         score = self.edge_score_method(raw, edge_index, num_nodes)
         if score.shape != raw.shape:
             raise ValueError(
@@ -173,6 +174,7 @@ class EdgePooling(AbstractClusterPool):
         `x` has the shape that this pooling returned; 0 in padding.
         """
         check_rows(x, select.num_clusters, "x", "clusters of select")
+        assert select.weight is not None
         real = select.cluster_index < select.num_clusters
         rows = gather(x, select.cluster_index) / jnp.where(real, select.weight, 1)[:, None]
         return segment_sum(rows, select.node_index, select.num_nodes)

@@ -122,20 +122,20 @@ class AbstractPool(eqx.Module):
         check_edge_attr(edge_attr, edge_index)
         seen = self._checked(x, attn)
         batch = resolve_batch(batch, x.shape[0], size)
-        if not isinstance(select, AbstractSelection):
-            more = {"choice": select, "max_nodes": max_nodes, "key": key}
-            select = self.assign(seen, edge_index, edge_attr, batch, **more)
-        elif max_nodes is not None:
-            raise ValueError("max_nodes must not be given with a selection, which has its own room")
-        else:
+        if isinstance(select, AbstractSelection):
             check_rows(x, select.num_nodes, "x", "nodes of select")
-        pooled = self.connect(select, edge_index, edge_attr, batch)
-        more = {}
+            if max_nodes is not None:
+                raise ValueError("max_nodes must not be given with a selection, which has a room")
+            made = select
+        else:
+            more = {"choice": select, "max_nodes": max_nodes, "key": key}
+            made = self.assign(seen, edge_index, edge_attr, batch, **more)
+        pooled, more = self.connect(made, edge_index, edge_attr, batch), {}
         if max_edges is not None and max_edges < pooled[0].shape[1]:
-            select, pooled, overflow = _limited(select, pooled, max_edges)
+            made, pooled, overflow = _limited(made, pooled, max_edges)
             more = {"edge_overflow": overflow}
-        loss = self.losses(select, edge_index, edge_attr, batch)
-        return PoolOutput(self.reduce(x, select), *pooled, select, loss, **more)
+        loss = self.losses(made, edge_index, edge_attr, batch)
+        return PoolOutput(self.reduce(x, made), *pooled, made, loss, **more)
 
     def _checked(self, x, attn):
         """What to decide by."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jraphx_eqx.data import BatchVector
+from jraphx_eqx.nn.models import GraphSequential
 from jraphx_eqx.nn.pool import EdgePooling, SelectOutput
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -218,6 +219,14 @@ def test_several_batches_at_once_by_vmap_and_in_shard_map():
 
     expected = jnp.stack([pooled(x) for x in xs])
     np.testing.assert_allclose(jax.vmap(pooled)(xs), expected, rtol=1e-6)
-    mesh, spec = jax.make_mesh((1,), ("devices",)), jax.sharding.PartitionSpec("devices")
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("devices",))
+    spec = jax.sharding.PartitionSpec("devices")
     sharded = jax.shard_map(jax.vmap(pooled), mesh=mesh, in_specs=spec, out_specs=spec)
     np.testing.assert_allclose(jax.jit(sharded)(xs), expected, rtol=1e-6)
+
+
+def test_in_a_sequence_of_layers_it_returns_five():
+    signature = "x, edge_index -> x, edge_index, edge_attr, batch, select"
+    layers = [(pooling(), signature), (lambda x, select: select.lift(x), "x, select -> x")]
+    out = GraphSequential("x, edge_index", layers)(X[:5], EDGES[:, :6])
+    np.testing.assert_array_equal(out[:, 0], [9, 9, 49, 49, 5])

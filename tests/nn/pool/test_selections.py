@@ -16,6 +16,7 @@ from jraphx_eqx.nn.pool import (
     global_add_pool,
     select_nodes,
 )
+from jraphx_eqx.nn.pool._forced import are_forced
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -222,6 +223,9 @@ def test_as_many_choices_as_calls():
 
 
 def test_nothing_is_forced_after_an_error_in_the_context():
+    assert not are_forced()
     with pytest.raises(ZeroDivisionError), forced_selections([lambda own: own]):
+        assert are_forced()
         raise ZeroDivisionError
+    assert not are_forced()
     topk()(X, EDGES)
