@@ -4,10 +4,11 @@ from ._fault import DETACHED, SAG, TOPK, edit, entry
 
 ORDER, TOP, EDGES = "ops._order:", "ops._topk:", "ops._edges:"
 MATMUL = "ops._masked_matmul:"
-POOL, SELECT, SAGS = "nn.pool._pool:AbstractScorePool.", "nn.pool._select_topk:", "nn.pool._sag:"
+POOL, SELECT, SAGS = "nn.pool._keep:AbstractKeepPool.", "nn.pool._select_topk:", "nn.pool._sag:"
 SCORE = f"{SELECT}SelectTopK.score"
-NORM, KEPT = "length(projection)", "gather_once(x, select.node_index)"
-GATED = f"scale_rows({KEPT}, select.weight)"
+GRAPHS = "nn.pool._selection:SelectOutput.graphs"
+NORM, KEPT = "length(projection)", "gather_once(x, select.perm)"
+GATED = f"scale_rows({KEPT}, select.score)"
 ACTIVATED = "self.nonlinearity(jnp.where(batch.node_mask, score, 0))"
 PRODUCT = "masked_matmul(x, projection, batch.node_mask)"
 SOFTMAX = "segment_softmax(score, batch.index, batch.num_graphs)"
@@ -78,7 +79,7 @@ FAULTS = (
     ),
     edit(
         *("a row of padding after trim()", "nn.pool._output:PoolOutput.trim"),
-        *("int(np.sum(", "1 + int(np.sum(", *BOTH),
+        *("index < self.batch.num_graphs", "index <= self.batch.num_graphs", *BOTH),
     ),
     edit(
         *("edges of padding after trim()", "nn.pool._output:PoolOutput.trim"),
@@ -321,8 +322,8 @@ FAULTS = (
     ),
     edit("no gate", f"{POOL}reduce", GATED, KEPT, *BOTH),
     edit(
-        *("gate is detached", f"{POOL}reduce", "select.weight"),
-        *(f"{DETACHED}(select.weight)", *BOTH),
+        *("gate is detached", f"{POOL}reduce", "select.score"),
+        *(f"{DETACHED}(select.score)", *BOTH),
     ),
     edit(
         *("gradient of the gate is a mean", "ops._scale_rows:_scale_rows_jvp"),
@@ -340,7 +341,7 @@ FAULTS = (
         "at[jnp.roll(place, 1)]",
         *BOTH,
     ),
-    edit("gate twice", f"{POOL}reduce", "select.weight", "select.weight ** 2", *BOTH),
+    edit("gate twice", f"{POOL}reduce", "select.score", "select.score ** 2", *BOTH),
     edit(
         "features of the first nodes",
         f"{POOL}reduce",
@@ -356,21 +357,19 @@ FAULTS = (
         *BOTH,
         likely="multiplier",
     ),
-    edit(
-        "padding in graph 0", f"{POOL}connect", "fill_value=batch.num_graphs", "fill_value=0", *BOTH
-    ),
+    edit("padding in graph 0", GRAPHS, "fill_value=batch.num_graphs", "fill_value=0", *BOTH),
     edit(
         "graphs of the first nodes",
-        f"{POOL}connect",
-        "gather(batch.index, select.node_index,",
-        "gather(batch.index, select.cluster_index,",
+        GRAPHS,
+        "last = self.node_index\n",
+        "last = self.cluster_index\n",
         *BOTH,
     ),
     edit(
         "attn is ignored",
-        f"{POOL}__call__",
-        "x if attn is None else attn, edge_index",
-        "x, edge_index",
+        "nn.pool._pool:AbstractPool.__call__",
+        "self.assign(seen, edge_index",
+        "self.assign(x, edge_index",
         *BOTH,
         likely="attn",
     ),
@@ -419,14 +418,14 @@ FAULTS = (
     ),
     edit(
         "scores backwards",
-        "nn.pool._select:select_nodes",
+        "nn.pool._selection:select_nodes",
         "gather_once(score, perm)",
         "gather_once(score, perm[::-1])",
         *BOTH,
     ),
     edit(
         "score is detached",
-        "nn.pool._select:select_nodes",
+        "nn.pool._selection:select_nodes",
         "gather_once(score, perm)",
         f"{DETACHED}(gather_once(score, perm))",
         *BOTH,

@@ -46,13 +46,15 @@ def _in_bfloat16(leaf):
 
 
 def room(module: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> str | None:
-    """As many rows as the docs say, and as many edges as there were, or as were asked for."""
+    """As many rows as the docs say, and as many edges as there were, or as were asked for, which is
+    one at least where there could be one."""
     rows, edges = len(outputs["x"]), outputs["edge_index"].shape[1]
     max_nodes, max_edges = inputs.get("max_nodes"), inputs.get("max_edges")
     enough = _capacity(module.select, inputs, outputs["score"].dtype)
+    all_edges = inputs["edge_index"].shape[1]
     expected = (
-        enough if max_nodes is None else max_nodes,
-        inputs["edge_index"].shape[1] if max_edges is None else max_edges,
+        enough if max_nodes is None else min(enough, max(max_nodes, 1)),
+        all_edges if max_edges is None else min(all_edges, max(max_edges, 1)),
     )
     if (rows, edges) != expected:
         return f"room for {rows} nodes and {edges} edges, expected {expected}"
@@ -103,7 +105,7 @@ def trim(module: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> 
         )
     )
     sizes = {"num_nodes": len(inputs["x"]), "num_clusters": rows}
-    select = SelectOutput(perm, cluster, score, **sizes, overflow=false)
+    select = SelectOutput(perm, cluster, score, **sizes, overflow=false, keeps_nodes=True)
     vector = BatchVector(index, graphs)
     trimmed = PoolOutput(x, edge_index, attr, vector, select, edge_overflow=false).trim()
     x, edge_index, attr, batch, perm = trimmed

@@ -21,7 +21,7 @@ import pytest
 
 from jraphx_eqx.data import Batch, BatchVector, Data, validate
 from jraphx_eqx.nn.conv import GATConv, GCNConv, GraphConv, SAGEConv
-from jraphx_eqx.nn.pool import SAGPooling, SelectTopK, TopKPooling, global_add_pool, lift
+from jraphx_eqx.nn.pool import SAGPooling, SelectTopK, TopKPooling, global_add_pool
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -235,7 +235,7 @@ CASES = {
         lambda: pooled().lift(x[:2]), "x must have one row .* 3 clusters of select"
     ),
     "lift too many": Case(
-        lambda: lift(x, selected()), "x must have one row .* 3 clusters of select"
+        lambda: selected().lift(x), "x must have one row .* 3 clusters of select"
     ),
     "connect other batch": Case(
         lambda: topk().connect(selected(), edge_index, None, BatchVector(ids[:4], 2)),

@@ -1,4 +1,7 @@
+import equinox as eqx
+
 from ..nn.pool import (
+    EdgePooling,
     SAGPooling,
     SelectTopK,
     TopKPooling,
@@ -6,6 +9,7 @@ from ..nn.pool import (
     global_max_pool,
     global_mean_pool,
 )
+from ..nn.pool._edge import EDGE_SCORES
 from ._layer import register_layer
 from ._nonlinearity import nonlinearity_from_pyg, nonlinearity_to_pyg
 from ._twins import from_pyg, qualified_name, register_function, resolve, to_pyg
@@ -58,6 +62,46 @@ def _sag_to_pyg(kind, layer):
     return _with_select(module, layer)
 
 
+_SCORE_METHODS = {
+    "compute_edge_score_softmax": "softmax",
+    "compute_edge_score_tanh": "tanh",
+    "compute_edge_score_sigmoid": "sigmoid",
+}
+
+
+def _edge_from_pyg(module, **kwargs):
+    method = module.compute_edge_score
+    known = {getattr(type(module), theirs): ours for theirs, ours in _SCORE_METHODS.items()}
+    if method not in known:
+        raise ValueError(
+            f"{qualified_name(module)} with edge_score_method={method!r} has no twin: it must be "
+            f"one of {', '.join(_SCORE_METHODS)}"
+        )
+    layer = EdgePooling(
+        module.in_channels,
+        known[method],
+        module.dropout,
+        module.add_to_edge_score,
+        **kwargs,
+    )
+    return eqx.nn.inference_mode(layer, value=not module.training)
+
+
+def _edge_to_pyg(kind, layer):
+    methods = [
+        getattr(kind, theirs)
+        for theirs, ours in _SCORE_METHODS.items()
+        if layer.edge_score_method is EDGE_SCORES[ours]
+    ]
+    if not methods:
+        raise ValueError(
+            f"EdgePooling with edge_score_method={layer.edge_score_method!r} has no twin: it must "
+            f"be one of {', '.join(_SCORE_METHODS.values())}"
+        )
+    module = kind(layer.in_features, methods[0], layer.dropout.p, layer.add_to_edge_score)
+    return module.train(not layer.dropout.inference)
+
+
 def _selection(select):
     ratio, min_score = _number(select.ratio), _number(select.min_score)
     if ratio is not None and ratio >= 1:
@@ -93,6 +137,7 @@ def _check_stages(module):
 
 register_layer("torch_geometric.nn.TopKPooling", TopKPooling, _topk_from_pyg, _topk_to_pyg)
 register_layer("torch_geometric.nn.SAGPooling", SAGPooling, _sag_from_pyg, _sag_to_pyg)
+register_layer("torch_geometric.nn.EdgePooling", EdgePooling, _edge_from_pyg, _edge_to_pyg)
 register_layer(_STAGES["select"], SelectTopK, _select_from_pyg, _select_to_pyg)
 register_function("torch_geometric.nn.global_add_pool", global_add_pool)
 register_function("torch_geometric.nn.global_mean_pool", global_mean_pool)

@@ -17,9 +17,11 @@ def check_array(array: Any, name: str) -> None:
         )
 
 
-def check_features(x: Array, in_features: int | None, dtype: np.dtype, name: str = "x") -> None:
+def check_features(
+    x: Array, in_features: int | None, dtype: np.dtype | None, name: str = "x"
+) -> None:
     """Raises unless `x` is `(nodes, in_features)`, `None` being any width, of `dtype`, which is
-    that of the parameters."""
+    that of the parameters, `None` being any."""
     check_array(x, name)
     width = "features" if in_features is None else in_features
     check_number_of_rows(x.shape[0] if x.ndim else 0, name, "nodes")
@@ -31,7 +33,8 @@ def check_features(x: Array, in_features: int | None, dtype: np.dtype, name: str
             f"{name} must have {in_features} features, as given by in_features, "
             f"got {x.shape[1]} (shape {x.shape})"
         )
-    check_dtype(x, dtype, name)
+    if dtype is not None:
+        check_dtype(x, dtype, name)
 
 
 def check_last_axis(x: Array, in_features: int, dtype: np.dtype, name: str = "x") -> None:

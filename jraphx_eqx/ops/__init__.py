@@ -1,5 +1,6 @@
 from ._by_block import segment_reduce_by_block as segment_reduce_by_block
 from ._coalesce import coalesce as coalesce
+from ._consecutive import consecutive_cluster as consecutive_cluster
 from ._dtype import wide_dtype as wide_dtype
 from ._edges import compact_edges as compact_edges
 from ._edges import edge_mask as edge_mask
@@ -16,6 +17,7 @@ from ._loops import remove_self_loops as remove_self_loops
 from ._loops import self_loop_weights as self_loop_weights
 from ._masked_matmul import mask_rows as mask_rows
 from ._masked_matmul import masked_matmul as masked_matmul
+from ._matching import greedy_matching as greedy_matching
 from ._order import descending_order as descending_order
 from ._order import edge_order as edge_order
 from ._scale_rows import scale_rows as scale_rows

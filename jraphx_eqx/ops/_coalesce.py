@@ -1,5 +1,5 @@
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int, Num
 
 from ._edges import edge_mask
 from ._gather import gather
@@ -9,10 +9,10 @@ from ._segment import Aggregation, aggregation
 
 def coalesce(
     edge_index: Int[Array, "2 edges"],
-    edge_attr: Float[Array, "edges *edge_features"] | None,
+    edge_attr: Num[Array, "edges *edge_features"] | None,
     num_nodes: int,
     aggr: Aggregation = "add",
-) -> tuple[Int[Array, "2 edges"], Float[Array, "edges *edge_features"] | None]:
+) -> tuple[Int[Array, "2 edges"], Num[Array, "edges *edge_features"] | None]:
     """Sorts edges by source, then by target, and merges duplicate edges, as PyG's `coalesce`.
 
     **Arguments:**

@@ -1,7 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..data import BatchVector
 from ._gather import gather
@@ -47,6 +47,20 @@ def edge_order(edge_index: Int[Array, "2 edges"], num_nodes: int) -> Int[Array, 
     with jax.enable_x64(True):
         source, target = jnp.where(padding, num_nodes, edge_index).astype(jnp.uint64)
         return _order([(target, bits), (source, bits)])
+
+
+def integer_order(value: Int[Array, " rows"], mask: Bool[Array, " rows"]) -> Int[Array, " rows"]:
+    """Rows by their value, equal ones in the order in which they are; those outside `mask` last."""
+    bits = 8 * value.dtype.itemsize
+    unsigned = jnp.dtype(f"uint{bits}")
+    # Negative numbers have the sign bit, and come first.
+    raw = jax.lax.bitcast_convert_type(value, unsigned) ^ unsigned.type(1 << (bits - 1))
+    with jax.enable_x64(True):
+        fields = [
+            ((raw >> unsigned.type(k)).astype(jnp.uint32).astype(jnp.uint64), 32)
+            for k in range(0, bits, 32)
+        ]
+        return _order([*fields, ((~mask).astype(jnp.uint64), 1)])
 
 
 def _order(fields):

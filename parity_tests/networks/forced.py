@@ -5,41 +5,30 @@ nodes stay is PyG's choice, whose own float32 and float64 results differ there, 
 can be compared unless both sides keep the same ones.
 """
 
-import importlib
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-import torch
-from jaxtyping import Array, Int
+from jaxtyping import Array
 
-from jraphx_eqx.data import resolve_batch
-from jraphx_eqx.nn.pool import AbstractScorePool, PoolOutput, select_nodes
 from jraphx_eqx.ops import top_k_capacity
+from jraphx_eqx.parity import deciding
 
 
-class Forced(eqx.Module):
-    """A pooling that keeps the nodes in `perm`, and scores and gates them as ever."""
+def forced(module: Any, kept: list[Array]) -> Callable[..., Any]:
+    """A call of the network whose poolings keep these nodes, and score and gate them as ever. A
+    network whose choices are not forced, as `kept` is empty, is called as it is."""
 
-    pool: AbstractScorePool
-    perm: Int[Array, " pooled_nodes"]
+    def call(*given, **named):
+        left = iter(kept)
+        with deciding(lambda own, score: next(left, own)):
+            return module(*given, **named)
 
-    def __call__(self, x, edge_index, edge_attr=None, batch=None):
-        batch = resolve_batch(batch, x.shape[0])
-        select = select_nodes(self.perm, self.pool.score(x, edge_index, batch))
-        pooled = self.pool.connect(select, edge_index, edge_attr, batch)
-        return PoolOutput(self.pool.reduce(x, select), *pooled, select)
-
-
-def forced(module: Any, kept: list[Array]) -> Any:
-    """The network with poolings that keep these nodes; a network without poolings as it is."""
-    if not kept:
-        return module
-    pools = [Forced(pool, perm) for pool, perm in zip(module.pools, kept, strict=True)]
-    return eqx.tree_at(lambda tree: tree.pools, module, pools)
+    call.__signature__ = inspect.signature(module)  # which says which argument is `batch`
+    return call
 
 
 @contextmanager
@@ -55,19 +44,6 @@ def watched(module: Any) -> Iterator[list[np.ndarray]]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-@contextmanager
-def replayed(kept: list[np.ndarray]) -> Iterator[None]:
-    """A context in which PyG's poolings keep these nodes, one after the other."""
-    module: Any = importlib.import_module("torch_geometric.nn.pool.select.topk")
-    original, left = module.topk, iter(kept)
-    if kept:
-        module.topk = lambda *args, **kwargs: torch.tensor(next(left))
-    try:
-        yield
-    finally:
-        module.topk = original
 
 
 def padded(kept: list[np.ndarray], module: Any, num_nodes: int, num_graphs: int) -> list[Array]:

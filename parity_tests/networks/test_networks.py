@@ -1,6 +1,5 @@
 """Trained networks, ported: the same predictions, logits, gradients, and further training."""
 
-import dataclasses
 import functools
 import json
 import os
@@ -12,14 +11,14 @@ import numpy as np
 import optax
 import pytest
 import torch
-from jraphx_eqx.cli._pairs import pair
 
 from jraphx_eqx.data import BatchVector
+from jraphx_eqx.fit import Network, verify
 from jraphx_eqx.interop import load_state_dict, read_state_dict, state_dict, to_pyg
-from jraphx_eqx.parity import describe, run
+from jraphx_eqx.parity import describe
 
 from .catalogue import FOLDER, NETWORKS, TU, batches, graphs
-from .forced import forced, padded, replayed, watched
+from .forced import forced, padded, watched
 from .train import accuracy, tensors
 
 # Largest distance of a parameter from PyTorch's after ten steps in float64, over the largest
@@ -115,20 +114,8 @@ def test_logits_and_gradients_are_within_the_policy(network):
     [batch, *_] = batches(graphs(network.data)[1], 24)
     theirs, ours = theirs_of(network), ours_of(network)
     given = [np.asarray(value) for value in tensors(batch)[:3]]
-    with torch.no_grad(), watched(theirs) as kept:
-        theirs(*tensors(batch)[:3])
-    perms = padded(kept, ours, batch.num_nodes, batch.num_graphs)
-    spec, case = pair(network.name, ours, theirs, given, batch.num_graphs)
-
-    def call_pyg(module, inputs):
-        with replayed(kept):
-            return spec.call_pyg(module, inputs)
-
-    def call_eqx(module, inputs):
-        return spec.call_eqx(forced(module, perms), inputs, decide)
-
-    spec_of_both = dataclasses.replace(spec, call_pyg=call_pyg, call_eqx=call_eqx)
-    result = run(spec_of_both, [case], lanes=("f64", "f32"), weights="keep")
+    arguments = Network(given, ("x", "edge_index", "batch"), batch.num_graphs)
+    result = verify(ours, theirs, arguments, layers=False).result
     assert result.exit_code == 0, "\n".join(map(describe, result.records))
     parameters = {f"d.{name}" for name in state_dict(ours)}
     assert {record.tensor for record in result.records} >= {"out.0", "d.arg0", *parameters}

@@ -11,7 +11,7 @@ from jraphx_eqx.data import BatchVector, Data, resolve_batch
 from jraphx_eqx.nn.conv import GATConv, GCNConv, GINConv, GraphConv, SAGEConv
 from jraphx_eqx.nn.models import GAT, GCN, MLP, GraphUNet, JumpingKnowledge
 from jraphx_eqx.nn.norm import BatchNorm, BatchNorm1d, GraphNorm, LayerNorm
-from jraphx_eqx.nn.pool import SAGPooling, SelectTopK, TopKPooling, global_add_pool
+from jraphx_eqx.nn.pool import EdgePooling, SAGPooling, SelectTopK, TopKPooling, global_add_pool
 
 KEY = jax.random.key(0)
 
@@ -20,6 +20,9 @@ LAYERS = {
     "TopKPooling": lambda i, f: TopKPooling(i(4), f(0.5), multiplier=f(2.0), key=KEY),
     "TopKPooling count": lambda i, f: TopKPooling(4, i(3), key=KEY),
     "SAGPooling": lambda i, f: SAGPooling(i(4), min_score=f(0.25), multiplier=i(2), key=KEY),
+    "EdgePooling": lambda i, f: EdgePooling(
+        i(4), dropout=f(0.25), add_to_edge_score=f(0.5), key=KEY
+    ),
     "SelectTopK": lambda i, f: SelectTopK(i(4), f(0.5), key=KEY),
     "GCNConv": lambda i, f: GCNConv(i(4), i(3), key=KEY),
     "GATConv": lambda i, f: GATConv(

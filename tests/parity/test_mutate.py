@@ -110,7 +110,7 @@ def test_any_context_can_be_a_fault(monkeypatch):
 
 
 def test_a_fault_that_is_nonsense_is_an_error():
-    with pytest.raises(ValueError, match="nonsense: ours raised NameError"):
+    with pytest.raises(ValueError, match="cannot run: ours raised NameError"):
         kill(edit("no_such_name"))
 
 

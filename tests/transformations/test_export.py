@@ -1,8 +1,11 @@
+import functools
+
 import jax
 import numpy as np
 import pytest
 from helpers import (
     DISTINCT,
+    FEATURES,
     Inputs,
     Operator,
     assert_close,
@@ -12,6 +15,8 @@ from helpers import (
     topk,
 )
 from jax import export
+
+from jraphx_eqx.nn.pool import DiffPooling, EdgePooling
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 pytest.importorskip("flatbuffers")
@@ -42,3 +47,15 @@ def test_an_exported_pooling_can_be_differentiated():
     direct = jax.grad(lambda x: total(lambda inputs: topk(topk.module(), inputs), x))(inputs.x)
     assert np.any(direct != 0)
     assert_close(ours, direct)
+
+
+@pytest.mark.parametrize("pooling", [EdgePooling, functools.partial(DiffPooling, clusters=2)])
+def test_clusters_and_memberships_are_read_back(pooling):
+    pool, inputs = pooling(FEATURES, key=jax.random.key(0)), random_inputs()
+
+    def program(inputs):
+        x, edge_index, edge_attr, batch = inputs
+        return pool(x, edge_index, edge_attr[:, 0], batch)
+
+    written = export.export(jax.jit(program))(inputs).serialize()
+    assert_close(export.deserialize(written).call(inputs), program(inputs))

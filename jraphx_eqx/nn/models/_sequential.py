@@ -16,10 +16,11 @@ class GraphSequential(eqx.Module):
     """Layers one after the other, each with the names of what it takes and returns.
 
     The twin of `torch_geometric.nn.Sequential`, of which it has the constructor and the names:
-    `module_0.weight`, or those of a dictionary. Poolings return six things here, as in PyG: `x`,
-    `edge_index`, `edge_attr`, `batch`, `perm` and `score`. Norms, MLPs and
-    convolutions are also told by the last `batch` which rows are nodes, so that padding does not
-    count in their statistics. A norm takes each graph alone only if its signature has the `batch`.
+    `module_0.weight`, or those of a dictionary. Poolings that keep nodes return six things here, as
+    in PyG: `x`, `edge_index`, `edge_attr`, `batch`, `perm` and `score`; others five, with their
+    selection as the fifth. Norms, MLPs and convolutions are also told by the last `batch` which
+    rows are nodes, so that padding does not count in their statistics. A norm takes each graph
+    alone only if its signature has the `batch`.
     """
 
     modules: dict[str, Callable[..., Any]]
@@ -84,7 +85,7 @@ class GraphSequential(eqx.Module):
                 raise ValueError(f"{name} takes {missing[0]!r}, which has no value yet")
             out = _call(layer, [values[argument] for argument in taken], values, one)
             if isinstance(out, PoolOutput):
-                out = (*out, out.score)
+                out = (*out, out.score) if out.select.keeps_nodes else tuple(out)
             if len(returned) == 1:
                 values[returned[0]] = out
             else:

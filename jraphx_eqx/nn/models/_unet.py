@@ -37,9 +37,9 @@ class GraphUNet(eqx.Module):
     ([`augment_edges`][jraphx_eqx.ops.augment_edges]), a
     [`TopKPooling`][jraphx_eqx.nn.pool.TopKPooling] keeps some of the nodes, and a
     [`GCNConv`][jraphx_eqx.nn.conv.GCNConv] with `improved=True` follows. On the way up,
-    [`lift`][jraphx_eqx.nn.pool.lift] puts the nodes back where they were, the features of the same
-    level on the way down are added (or joined, if not `sum_res`), and another such `GCNConv`
-    follows, on the edges of that level.
+    [`lift`][jraphx_eqx.nn.pool.SelectOutput.lift] puts the nodes back where they were, the features
+    of the same level on the way down are added (or joined, if not `sum_res`), and another such
+    `GCNConv` follows, on the edges of that level.
 
     Equal to `torch_geometric.nn.GraphUNet`. Its edges after an augmentation are not all written
     out here: only those between nodes that the pooling keeps, as the others play no part.
@@ -200,7 +200,7 @@ class GraphUNet(eqx.Module):
         rooms = _rooms(max_paths, self.depth)
         for pool, conv, room in zip(self.pools, self.down_convs[1:], rooms, strict=True):
             # Scores do not depend on the edges, so the nodes to keep are known before these.
-            select = pool.select(pool.score(x, edge_index, batch), batch)
+            select = pool.assign(x, edge_index, None, batch)
             levels.append((x, edge_index, edge_weight, select))
             _, _, pooled_batch = pool.connect(select, edge_index, None, batch)
             capacities.append(_capacity(edge_index.shape[1], batch, pooled_batch, room))

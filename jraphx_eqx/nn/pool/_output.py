@@ -1,53 +1,60 @@
 from collections.abc import Iterator
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from ...data import BatchVector, bounded_batch, is_traced, register_serialization
-from ...data._transfer import on_device
-from ._select import SelectOutput, lift
+from ...data import BatchVector, bounded_batch, register_serialization
+from ._selection import AbstractSelection, on_device_as_they_are, untraced
 
 
 class PoolOutput(eqx.Module):
     """A pooled batch of graphs: what every pooling returns.
 
-    It iterates over five: `x, edge_index, edge_attr, batch, perm = pool(...)`. PyG's poolings
-    return a sixth, the scores of the kept nodes; here they are `.score`.
+    It iterates over five: `x, edge_index, edge_attr, batch, perm = pool(...)`, and the fifth is
+    `select` where clusters are not single nodes. PyG's poolings return a sixth, the scores of the
+    kept nodes; here they are `.score`.
 
     Shapes are static, so there can be padding: rows of `x` and `batch` whose graph is
     `batch.num_graphs`, edges whose ends are the number of rows of `x`, entries of `perm` that are
-    the number of nodes that were pooled. Real nodes come first. Edges keep their places.
+    the number of nodes that were pooled. Real nodes come first, but for those of dense poolings,
+    where all graphs have as many rows. Edges of poolings that keep nodes keep their places.
     [`trim`][jraphx_eqx.nn.pool.PoolOutput.trim] removes the padding.
+
+    `loss` has the losses that a pooling adds to that of the model, by PyG's names.
     """
 
     x: Float[Array, "pooled_nodes features"]
     edge_index: Int[Array, "2 pooled_edges"]
     edge_attr: Shaped[Array, "pooled_edges ..."] | None
     batch: BatchVector
-    select: SelectOutput
+    select: AbstractSelection
     loss: dict[str, Float[Array, ""]] = eqx.field(default_factory=dict)
     edge_overflow: Bool[Array, ""] = eqx.field(default_factory=lambda: jnp.zeros((), bool))
 
     def __iter__(self) -> Iterator:
-        return iter((self.x, self.edge_index, self.edge_attr, self.batch, self.perm))
+        decision = self.perm if self.select.keeps_nodes else self.select
+        return iter((self.x, self.edge_index, self.edge_attr, self.batch, decision))
 
     @property
     def perm(self) -> Int[Array, "*stacked pooled_nodes"]:
-        """The node that each row was. Padding entries are the number of nodes pooled."""
-        return self.select.node_index
+        """The node that each row was. Padding entries are the number of nodes pooled.
+
+        **Raises:** `AttributeError` where clusters are not single nodes; so do `score` and
+        `num_kept`.
+        """
+        return self.select.perm
 
     @property
     def score(self) -> Float[Array, "*stacked pooled_nodes"]:
         """The scores of the kept nodes; 0 in padding."""
-        return self.select.weight
+        return self.select.score
 
     @property
     def num_kept(self) -> Int[Array, "*stacked"]:
         """The number of nodes kept, padding not counted."""
-        return jnp.sum(self.perm < self.select.num_nodes, axis=-1, dtype=jnp.int32)
+        return self.select.num_kept
 
     @property
     def overflow(self) -> Bool[Array, "*stacked"]:
@@ -55,46 +62,38 @@ class PoolOutput(eqx.Module):
         return self.select.overflow | self.edge_overflow
 
     def lift(self, x: Float[Array, "pooled_nodes features"]) -> Float[Array, "nodes features"]:
-        """Brings features of kept nodes back to where they were, and 0 to all other nodes."""
-        return lift(x, self.select)
+        """Brings features of clusters back to their nodes, and 0 to nodes without a cluster.
+
+        By the selection alone. A pooling whose weights are to be undone has a `lift` of its own.
+        """
+        return self.select.lift(x)
 
     def trim(self) -> "PoolOutput":
         """The same without padding, in the exact shapes that PyG returns.
 
         They depend on values, so this does not work under tracing.
         """
-        if is_traced(*jax.tree.leaves(self)):
-            raise ValueError("trim() needs values for its shapes: call it outside jit, vmap, grad")
-        if self.x.ndim != 2:
-            raise ValueError(
-                "trim() needs one pooled batch, and this one is several stacked ones (by vmap, "
-                "say): take one first, jax.tree.map(lambda array: array[i], out)"
-            )
-        # An eager slice of a JAX array would compile a program for each number of nodes.
-        out = jax.tree.map(np.asarray, self)
-        kept = int(np.sum(out.select.node_index < out.select.num_nodes))
+        out = untraced(self, self.batch.index)
+        nodes = out.batch.index < self.batch.num_graphs
         edges = np.all(out.edge_index < out.x.shape[0], axis=0)
-        # What was computed with 64-bit types keeps them, though they be switched off now.
-        with jax.enable_x64(True):
-            return PoolOutput(
-                x=on_device(out.x[:kept]),
-                edge_index=on_device(out.edge_index[:, edges]),
-                edge_attr=None if out.edge_attr is None else on_device(out.edge_attr[edges]),
-                batch=bounded_batch(
-                    on_device(out.batch.index[:kept]), self.batch.num_graphs, self.batch.max_count
-                ),
-                select=SelectOutput(
-                    on_device(out.select.node_index[:kept]),
-                    on_device(out.select.cluster_index[:kept]),
-                    on_device(out.select.weight[:kept]),
-                    num_nodes=self.select.num_nodes,
-                    num_clusters=kept,
-                    overflow=self.select.overflow,
-                    max_count=self.select.max_count,
-                ),
-                loss=self.loss,
-                edge_overflow=self.edge_overflow,
+        label = (np.cumsum(nodes) - 1).astype(out.edge_index.dtype)
+        x, index, edge_index, edge_attr = on_device_as_they_are(
+            (
+                out.x[nodes],
+                out.batch.index[nodes],
+                label[out.edge_index[:, edges]],
+                None if out.edge_attr is None else out.edge_attr[edges],
             )
+        )
+        return PoolOutput(
+            x=x,
+            edge_index=edge_index,
+            edge_attr=edge_attr,
+            batch=bounded_batch(index, self.batch.num_graphs, self.batch.max_count),
+            select=self.select.trim(),
+            loss=self.loss,
+            edge_overflow=self.edge_overflow,
+        )
 
 
 register_serialization(PoolOutput, "jraphx_eqx.nn.pool.PoolOutput")

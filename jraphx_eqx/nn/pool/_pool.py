@@ -1,87 +1,80 @@
 import abc
+from typing import Any
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
-from ...data import BatchVector, bounded_batch, resolve_batch
-from ...ops import compact_edges, error_if, filter_edges, gather, gather_once, scale_rows
+from ...data import BatchVector, resolve_batch
+from ...ops import compact_edges, error_if
 from .._check import check_edge_attr, check_edge_index, check_features, check_rows
 from .._entry import one_program
+from ._choice import Choice
 from ._output import PoolOutput
-from ._select import SelectOutput, lift
-from ._select_topk import SelectTopK
+from ._selection import AbstractSelection
 
 
 class AbstractPool(eqx.Module):
-    """A pooling: select → reduce → connect, and lift on the way back."""
+    """A pooling: assign → connect → reduce, with losses where it has some; lift goes back.
+
+    The call is here, once. What a family of poolings has in common is in
+    [`AbstractKeepPool`][jraphx_eqx.nn.pool.AbstractKeepPool],
+    [`AbstractClusterPool`][jraphx_eqx.nn.pool.AbstractClusterPool] and
+    [`AbstractDensePool`][jraphx_eqx.nn.pool.AbstractDensePool].
+    """
+
+    in_features: eqx.AbstractVar[int]
+
+    @property
+    @abc.abstractmethod
+    def dtype(self) -> np.dtype | None:
+        """That of the parameters, which features must have; `None` if any will do."""
+
+    @abc.abstractmethod
+    def assign(
+        self,
+        x: Float[Array, "nodes features"],
+        edge_index: Int[Array, "2 edges"],
+        edge_attr: Shaped[Array, "edges ..."] | None = None,
+        batch: BatchVector | None = None,
+        *,
+        choice: Choice = None,
+        max_nodes: int | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> AbstractSelection:
+        """Decides which node goes to which cluster; `choice` is a decision made elsewhere."""
 
     @abc.abstractmethod
     def reduce(
-        self, x: Float[Array, "nodes features"], select: SelectOutput
+        self, x: Float[Array, "nodes features"], select: Any
     ) -> Float[Array, "clusters features"]:
         """Features of the clusters."""
 
     @abc.abstractmethod
     def connect(
         self,
-        select: SelectOutput,
+        select: Any,
         edge_index: Int[Array, "2 edges"],
         edge_attr: Shaped[Array, "edges ..."] | None = None,
         batch: BatchVector | None = None,
     ) -> tuple[Int[Array, "2 pooled_edges"], Shaped[Array, "pooled_edges ..."] | None, BatchVector]:
         """Edges between the clusters, their attributes, and the graph of each cluster."""
 
+    @abc.abstractmethod
     def lift(
-        self, x: Float[Array, "clusters features"], select: SelectOutput
-    ) -> Float[Array, "nodes out_features"]:
+        self, x: Float[Array, "clusters features"], select: Any
+    ) -> Float[Array, "nodes features"]:
         """Features of the nodes from those of their clusters; 0 for nodes without a cluster."""
-        return lift(x, select)
-
-
-class AbstractScorePool(AbstractPool):
-    """A pooling that scores nodes, keeps the best, and gates their features by the score."""
-
-    select: eqx.AbstractVar[SelectTopK]
-    in_features: eqx.AbstractVar[int]
-    multiplier: eqx.AbstractVar[float | int]
 
     @abc.abstractmethod
-    def score(
+    def losses(
         self,
-        x: Float[Array, "nodes features"],
+        select: Any,
         edge_index: Int[Array, "2 edges"],
-        batch: BatchVector | Int[Array, " nodes"] | None = None,
-        *,
-        size: int | None = None,
-        key: PRNGKeyArray | None = None,
-    ) -> Float[Array, " nodes"]:
-        """What nodes are ranked by, after the nonlinearity or softmax."""
-
-    def reduce(
-        self, x: Float[Array, "nodes features"], select: SelectOutput
-    ) -> Float[Array, "clusters features"]:
-        """The features of the kept nodes times their score, times `multiplier`.
-
-        `select` must keep each node at most once, as this pooling's own does.
-        """
-        check_rows(x, select.num_nodes, "x", "nodes of select")
-        return self.multiplier * scale_rows(gather_once(x, select.node_index), select.weight)
-
-    def connect(
-        self,
-        select: SelectOutput,
-        edge_index: Int[Array, "2 edges"],
-        edge_attr: Shaped[Array, "edges ..."] | None = None,
-        batch: BatchVector | None = None,
-    ) -> tuple[Int[Array, "2 pooled_edges"], Shaped[Array, "pooled_edges ..."] | None, BatchVector]:
-        """The edges between kept nodes, in their places, and the graph of each kept node."""
-        batch = resolve_batch(batch, select.num_nodes)
-        edge_index, edge_attr = filter_edges(
-            edge_index, edge_attr, select.node_index, select.num_nodes
-        )
-        graph = gather(batch.index, select.node_index, fill_value=batch.num_graphs)
-        max_count = batch.max_count if select.max_count is None else select.max_count
-        return edge_index, edge_attr, bounded_batch(graph, batch.num_graphs, max_count)
+        edge_attr: Shaped[Array, "edges ..."] | None,
+        batch: BatchVector,
+    ) -> dict[str, Float[Array, ""]]:
+        """What to add to the loss of a model, by PyG's names."""
 
     @one_program
     def __call__(
@@ -93,6 +86,7 @@ class AbstractScorePool(AbstractPool):
         attn: Float[Array, "nodes ..."] | None = None,
         *,
         size: int | None = None,
+        select: AbstractSelection | Choice = None,
         max_nodes: int | None = None,
         max_edges: int | None = None,
         key: PRNGKeyArray | None = None,
@@ -107,12 +101,18 @@ class AbstractScorePool(AbstractPool):
         - `batch`: the graph of each node, as a [`BatchVector`][jraphx_eqx.data.BatchVector], which
             may hold padding, or as a bare array, which holds none. Need not be sorted. `None` is
             one graph.
-        - `attn`: what to score the nodes by instead of `x`, shape `(nodes, in_features)`.
+        - `attn`: what to decide by instead of `x`, shape `(nodes, in_features)`.
         - `size`: the number of graphs. Needed only for a bare `batch` under tracing.
+        - `select`: what to do with the nodes, if that is known: a selection, which is used as it
+            is; or a choice, whose scores are then computed as ever, so that they have gradients. A
+            choice is an array, the nodes to keep (for
+            [`EdgePooling`][jraphx_eqx.nn.pool.EdgePooling] the edges to merge), in order, entries
+            past the end being padding; or a function that makes it of the pooling's own. By
+            default the pooling's own.
         - `max_nodes`: room for this many nodes in the output, instead of for as many as there can
-            be. To keep more is an error at run time.
+            be. To need more is an error at run time. There is room for one at least.
         - `max_edges`: the same for edges, which then move to the front.
-        - `key`: for a scorer with dropout.
+        - `key`: for dropout.
 
         **Returns:** a [`PoolOutput`][jraphx_eqx.nn.pool.PoolOutput].
 
@@ -121,29 +121,46 @@ class AbstractScorePool(AbstractPool):
         """
         check_edge_index(edge_index)
         check_edge_attr(edge_attr, edge_index)
-        if attn is None:
-            check_features(x, self.in_features, self.select.weight.dtype)
-        else:
-            attn = attn[:, None] if attn.ndim == 1 else attn
-            check_features(x, None, self.select.weight.dtype)
-            check_features(attn, self.in_features, self.select.weight.dtype, name="attn")
-            check_rows(attn, x.shape[0], "attn", "nodes")
+        seen = self._checked(x, attn)
         batch = resolve_batch(batch, x.shape[0], size)
-        score = self.score(x if attn is None else attn, edge_index, batch, key=key)
-        select = self.select(score, batch, max_nodes=max_nodes)
-        x = self.reduce(x, select)
-        edge_index, edge_attr, batch = self.connect(select, edge_index, edge_attr, batch)
-        if max_edges is None or max_edges >= edge_index.shape[1]:
-            return PoolOutput(x, edge_index, edge_attr, batch, select)
-        edge_index, edge_attr, overflow = _limit_edges(edge_index, edge_attr, x.shape[0], max_edges)
-        return PoolOutput(x, edge_index, edge_attr, batch, select, edge_overflow=overflow)
+        if isinstance(select, AbstractSelection):
+            check_rows(x, select.num_nodes, "x", "nodes of select")
+            if max_nodes is not None:
+                raise ValueError("max_nodes must not be given with a selection, which has a room")
+            made = select
+        else:
+            more = {"choice": select, "max_nodes": max_nodes, "key": key}
+            made = self.assign(seen, edge_index, edge_attr, batch, **more)
+        pooled, more = self.connect(made, edge_index, edge_attr, batch), {}
+        if max_edges is not None and max_edges < pooled[0].shape[1]:
+            made, pooled, overflow = _limited(made, pooled, max_edges)
+            more = {"edge_overflow": overflow}
+        loss = self.losses(made, edge_index, edge_attr, batch)
+        return PoolOutput(self.reduce(x, made), *pooled, made, loss, **more)
+
+    def _checked(self, x, attn):
+        """What to decide by."""
+        if attn is None:
+            check_features(x, self.in_features, self.dtype)
+            return x
+        attn = attn[:, None] if attn.ndim == 1 else attn
+        check_features(x, None, self.dtype)
+        check_features(attn, self.in_features, self.dtype, name="attn")
+        check_rows(attn, x.shape[0], "attn", "nodes")
+        return attn
 
 
-def _limit_edges(edge_index, edge_attr, num_nodes, max_edges):
+def _limited(select, pooled, max_edges):
+    """The edges in less room. Everything that is returned, rows and edges, depends on the check
+    that they fit: the compiler drops a check whose result nobody uses, or has no entries."""
     if max_edges < 0:
         raise ValueError(f"max_edges must not be negative, got {max_edges}")
-    edge_index, edge_attr, total = compact_edges(edge_index, edge_attr, num_nodes, max_edges)
+    edge_index, edge_attr, batch = pooled
+    edge_index, edge_attr, total = compact_edges(
+        edge_index, edge_attr, select.num_clusters, max(max_edges, 1)
+    )
     overflow = total > max_edges
     message = f"more edges are left than max_edges={max_edges} has room for; raise max_edges"
-    edge_index, edge_attr = error_if((edge_index, edge_attr), overflow, message)
-    return edge_index, edge_attr, overflow
+    checked = error_if((select, edge_index, edge_attr, batch), overflow, message)
+    select, edge_index, edge_attr, batch = checked
+    return select, (edge_index, edge_attr, batch), overflow

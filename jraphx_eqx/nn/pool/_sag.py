@@ -10,13 +10,13 @@ from ...data import BatchVector, resolve_batch
 from ...ops import mask_rows
 from .._check import check_dtype
 from ..conv import AbstractConv, GATConv, GCNConv, GraphConv, SAGEConv
-from ._pool import AbstractScorePool
+from ._keep import AbstractKeepPool
 from ._select_topk import SelectTopK
 
 _SCORERS = {"gcn": GCNConv, "gat": GATConv, "sage": SAGEConv, "graph": GraphConv}
 
 
-class SAGPooling(AbstractScorePool):
+class SAGPooling(AbstractKeepPool):
     r"""Self-attention pooling: keeps the nodes that a graph convolution scores highest.
 
     $$\mathbf{y} = \sigma(\mathrm{GNN}(\mathbf{X}, \mathbf{A})), \qquad

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ..._decide import decide
 from ..._number import python_numbers
 from ..._warn import warn
 from ...data import BatchVector, most_nodes, resolve_batch
@@ -24,7 +23,7 @@ from ...ops import (
 )
 from .._activation import activation
 from .._check import check_features
-from ._select import SelectOutput, select_nodes
+from ._selection import SelectOutput, select_nodes
 
 
 class SelectTopK(eqx.Module):
@@ -125,8 +124,8 @@ class SelectTopK(eqx.Module):
         - `score`: the score of each node.
         - `batch`, `size`: the graph of each node; see
             [`global_add_pool`][jraphx_eqx.nn.pool.global_add_pool].
-        - `max_nodes`: room for this many nodes, instead of for as many as there can be. To exceed
-            it is an error at run time.
+        - `max_nodes`: room for this many nodes, and for one at least, instead of for as many as
+            there can be. To exceed it is an error at run time.
 
         **Returns:** the selection: by graph, then by descending score, ties by lowest index; with
         `min_score` by node. Real entries come first.
@@ -135,20 +134,18 @@ class SelectTopK(eqx.Module):
             raise ValueError(f"score must have shape (nodes,), got {score.shape}")
         batch = resolve_batch(batch, score.shape[0], size)
         needed = self.capacity(batch, score.dtype)
-        capacity = needed if max_nodes is None else min(needed, _checked_budget(max_nodes))
+        capacity = needed if max_nodes is None else min(needed, _room(max_nodes))
         if self.min_score is None:
             assert self.ratio is not None
             perm, total = top_k(score, batch, self.ratio, capacity)
         else:
             perm, total = first_true(above_min_score(score, batch, self.min_score), capacity)
-        perm = decide(perm, score)
         max_count = self.max_count(batch, score.dtype)
-        if capacity == needed:
+        if max_nodes is None or max_nodes >= needed:
             return select_nodes(perm, score, max_count=max_count)
-        overflow = total > capacity
-        message = f"more nodes are kept than max_nodes={capacity} has room for; raise max_nodes"
-        perm = error_if(perm, overflow, message)
-        return select_nodes(perm, score, overflow, max_count)
+        overflow = total > max_nodes
+        message = f"more nodes are kept than max_nodes={max_nodes} has room for; raise max_nodes"
+        return select_nodes(error_if(perm, overflow, message), score, overflow, max_count)
 
     def capacity(self, batch: BatchVector, dtype: DTypeLike) -> int:
         """How many nodes can be kept at most, whatever their scores and graphs."""
@@ -186,7 +183,8 @@ def _check_ratio(ratio):
         )
 
 
-def _checked_budget(max_nodes):
+def _room(max_nodes):
+    """One at least: the compiler drops the check of an array without entries."""
     if max_nodes < 0:
         raise ValueError(f"max_nodes must not be negative, got {max_nodes}")
-    return max_nodes
+    return max(max_nodes, 1)

@@ -6,11 +6,11 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
 from ...data import BatchVector
-from ._pool import AbstractScorePool
+from ._keep import AbstractKeepPool
 from ._select_topk import SelectTopK
 
 
-class TopKPooling(AbstractScorePool):
+class TopKPooling(AbstractKeepPool):
     r"""Keeps the nodes with the largest projection on a learnable vector.
 
     $$\mathbf{y} = \sigma\left(\frac{\mathbf{X}\mathbf{p}}{\|\mathbf{p}\|}\right), \qquad

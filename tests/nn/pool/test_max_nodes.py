@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jraphx_eqx.data import BatchVector
-from jraphx_eqx.nn.pool import TopKPooling
+from jraphx_eqx.nn.pool import TopKPooling, global_add_pool
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -65,12 +65,32 @@ def test_what_does_not_fit_is_an_error_in_eager_and_under_jit(mode, limit):
         jax.block_until_ready(program(X))
 
 
-@pytest.mark.parametrize("part", ["x", "edge_index", "edge_attr", "batch", "perm", "score"])
-def test_every_part_of_the_output_carries_the_error(part):
-    limit = {"max_edges": 2} if part.startswith("edge") else {"max_nodes": 2}
-    program = eqx.filter_jit(lambda x: getattr(pooled(MODES["fraction"], x, **limit), part))
-    with pytest.raises(RuntimeError, match="has room for"):
-        jax.block_until_ready(program(X))
+@pytest.mark.parametrize("room", [0, 2])
+@pytest.mark.parametrize("limit", ["max_nodes", "max_edges"])
+def test_every_part_of_the_output_carries_the_error_and_there_is_a_row_to_carry_it(limit, room):
+    @eqx.filter_jit
+    def program(part, x):
+        return getattr(pooled(MODES["fraction"], x, **{limit: room}), part)
+
+    for part in ("x", "edge_index", "edge_attr", "batch", "perm", "score"):
+        with pytest.raises(RuntimeError, match=f"{limit}={room} has room for; raise {limit}"):
+            jax.block_until_ready(program(part, X))
+
+
+@pytest.mark.parametrize("limit", ["max_nodes", "max_edges"])
+def test_no_room_for_what_is_kept_is_an_error_in_eager(limit):
+    with pytest.raises(RuntimeError, match=f"{limit}=0 has room for; raise {limit}"):
+        pooled(MODES["fraction"], **{limit: 0})
+
+
+def test_no_room_is_an_error_in_a_loss_of_the_features_alone():
+    def loss(x):
+        out = pooled(MODES["fraction"], x, max_nodes=0)
+        return jnp.sum(global_add_pool(out.x, out.batch))
+
+    for function in (loss, jax.grad(loss)):
+        with pytest.raises(RuntimeError, match="max_nodes=0 has room for"):
+            jax.block_until_ready(eqx.filter_jit(function)(X))
 
 
 @pytest.mark.parametrize("where", [lambda out: out.select.overflow, lambda out: out.edge_overflow])
@@ -96,6 +116,14 @@ def test_no_room_at_all_is_fine_where_nothing_is_kept():
     nothing = BatchVector(jnp.ones(6, jnp.int32), 1)
     pool = TopKPooling(1, key=jax.random.key(0))
     out = pool(X, EDGES, batch=nothing, max_nodes=0, max_edges=0)
+    assert out.x.shape == (1, 1) and out.edge_index.shape == (2, 1) and not out.overflow
+    trimmed = out.trim()
+    assert trimmed.x.shape == (0, 1) and trimmed.edge_index.shape == (2, 0)
+
+
+def test_no_room_is_fine_for_graphs_that_have_nothing_to_keep():
+    pool, none = TopKPooling(1, key=jax.random.key(0)), jnp.zeros((2, 0), jnp.int32)
+    out = pool(X[:0], none, batch=BatchVector(jnp.zeros(0, jnp.int32), 1), max_nodes=0, max_edges=0)
     assert out.x.shape == (0, 1) and out.edge_index.shape == (2, 0) and not out.overflow
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jraphx_eqx.data import BatchVector
-from jraphx_eqx.nn.pool import SelectOutput, SelectTopK, TopKPooling, lift, select_nodes
+from jraphx_eqx.nn.pool import SelectOutput, SelectTopK, TopKPooling, select_nodes
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -236,7 +236,7 @@ def test_lift_follows_the_clusters_and_adds_those_of_a_node():
     # Node 0 is in cluster 1, node 1 in both, node 2 in none; the last pair is padding.
     node, cluster = jnp.array([0, 1, 1, 3], jnp.int32), jnp.array([1, 0, 1, 2], jnp.int32)
     select = SelectOutput(node, cluster, jnp.ones(4), num_nodes=3, num_clusters=2)
-    np.testing.assert_array_equal(lift(jnp.array([[1.0], [10.0]]), select), [[10], [11], [0]])
+    np.testing.assert_array_equal(select.lift(jnp.array([[1.0], [10.0]])), [[10], [11], [0]])
 
 
 def test_pooling_twice_keeps_the_best_of_the_best():

@@ -1,0 +1,117 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Num
+
+from ...data import BatchVector, bounded_batch, register_serialization
+from ...ops import gather, mask_rows, segment_count, segment_reduce_by_block
+from .._check import check_rows
+from ._selection import AbstractSelection, not_nodes, on_device_as_they_are, untraced
+
+
+class DenseSelectOutput(AbstractSelection):
+    """A row of memberships for each node, in the `K` clusters of its graph.
+
+    Cluster `k` of graph `b` is row `b * K + k` of what is pooled.
+
+    **Arguments:**
+
+    - `matrix`: the memberships, shape `(nodes, K)`; 0 in padding.
+    - `batch`: the graph of each node.
+    """
+
+    matrix: Float[Array, "nodes clusters"]
+    batch: BatchVector
+
+    def __init__(self, matrix: Float[Array, "nodes clusters"], batch: BatchVector):
+        self.matrix, self.batch = matrix, batch
+
+    @property
+    def num_nodes(self) -> int:
+        """The number of nodes that were pooled, padding included."""
+        return self.matrix.shape[-2]
+
+    @property
+    def num_clusters(self) -> int:
+        """The number of clusters of all graphs."""
+        return self.batch.num_graphs * self.matrix.shape[-1]
+
+    @property
+    def overflow(self) -> Bool[Array, ""]:
+        """False: there is always room."""
+        return jnp.zeros((), bool)
+
+    @property
+    def keeps_nodes(self) -> bool:
+        """False."""
+        return False
+
+    def reduce(
+        self, x: Num[Array, "nodes *features"], aggr: str = "add"
+    ) -> Num[Array, "clusters *features"]:
+        r"""$\mathbf{S}^\top \mathbf{X}$ of each graph. `aggr` must be `"add"` or `"sum"`."""
+        check_rows(x, self.num_nodes, "x", "nodes of select")
+        if aggr not in ("add", "sum"):
+            raise ValueError(f"aggr must be 'add' or 'sum' for memberships, got {aggr!r}")
+        flat = x.reshape(x.shape[0], math.prod(x.shape[1:]))
+        return self.product(flat).reshape(self.num_clusters, *x.shape[1:])
+
+    def product(
+        self, x: Float[Array, "nodes features"]
+    ) -> Float[Array, "graphs clusters features"]:
+        r"""$\mathbf{S}^\top \mathbf{X}$, graph by graph.
+
+        The products of a row of the memberships and a row of `x` are never all held at once.
+        """
+
+        def products(rows):
+            memberships, features = rows
+            return memberships[:, :, None] * features[:, None, :]
+
+        index, num_graphs = self.batch.index, self.batch.num_graphs
+        x = mask_rows(x, self.batch.node_mask)
+        return segment_reduce_by_block(products, (self.matrix, x), index, num_graphs)
+
+    def lift(self, x: Float[Array, "clusters features"]) -> Float[Array, "nodes features"]:
+        r"""$\mathbf{S} \mathbf{X}$: each node gets the features of its clusters, by membership."""
+        check_rows(x, self.num_clusters, "x", "clusters of select")
+        rows = x.reshape(self.batch.num_graphs, self.matrix.shape[1], x.shape[1])
+
+        # One cluster at a time, and again on the way back, so that no array has nodes times
+        # clusters times features.
+        @jax.checkpoint
+        def part(memberships, rows):
+            return memberships[:, None] * gather(rows, self.batch.index)
+
+        by_cluster = self.matrix.T, jnp.swapaxes(rows, 0, 1)
+        first, others = ([array[k] for array in by_cluster] for k in (0, np.s_[1:]))
+        total, _ = jax.lax.scan(
+            lambda total, given: (total + part(*given), None), part(*first), tuple(others)
+        )
+        return total
+
+    def graphs(self, batch: BatchVector) -> BatchVector:
+        """The graph of each cluster. The clusters of a graph without nodes are padding."""
+        used = segment_count(batch.index, batch.num_graphs) > 0
+        graph = jnp.arange(batch.num_graphs, dtype=batch.index.dtype)
+        index = jnp.where(used, graph, batch.num_graphs)
+        clusters = self.matrix.shape[1]
+        return bounded_batch(jnp.repeat(index, clusters), batch.num_graphs, clusters)
+
+    def trim(self) -> "DenseSelectOutput":
+        """Without padding nodes and without graphs that have no node; those left are numbered
+        anew."""
+        out = untraced(self, self.batch.index)
+        real = out.batch.index < self.batch.num_graphs
+        graphs, index = np.unique(out.batch.index[real], return_inverse=True)
+        index = index.astype(out.batch.index.dtype)
+        matrix, index = on_device_as_they_are((out.matrix[real], index))
+        return DenseSelectOutput(matrix, BatchVector(index, len(graphs)))
+
+    def _kept(self, name):
+        raise not_nodes(name)
+
+
+register_serialization(DenseSelectOutput, "jraphx_eqx.nn.pool.DenseSelectOutput")
