@@ -10,6 +10,7 @@ TOPK, SAG = "TopKPooling", "SAGPooling"
 GCN, GAT, SAGE, GRAPH, GIN = "GCNConv", "GATConv", "SAGEConv", "GraphConv", "GINConv"
 AUGMENT = "augment_edges"
 UNET = "GraphUNet"
+EDGE = "EdgePooling"
 BATCH_NORM, GRAPH_NORM, LAYER_NORM = "BatchNorm", "GraphNorm", "LayerNorm"
 # For modules that do not import jax itself.
 DETACHED = '__import__("jax").lax.stop_gradient'

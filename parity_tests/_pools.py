@@ -234,7 +234,7 @@ def _blocks(inputs, outputs):
     return {**row_groups(inputs), **kept}
 
 
-def _harder(choice):
+def harder_scores(choice):
     """Most scores replaced: by zeros, NaNs and infinities of both signs, and numbers that differ in
     the last bit; or by the threshold."""
     scores = choice.scores
@@ -254,7 +254,7 @@ def _has_ties(options):
 def _decision(config):
     return Decision(
         select_eqx=_select,
-        harder=_harder,
+        harder=harder_scores,
         ties=_has_ties(config.options),
         # Only GCN, in PyG, gives both nodes of a linked pair the same score to the last bit.
         symmetric=config.options.get("gnn") == "gcn",

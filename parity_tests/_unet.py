@@ -11,7 +11,7 @@ from ._inputs import ROWS, pad_with, row_groups
 
 WIDTH, HIDDEN, OUT = 3, 4, 2
 # No graph of any case is larger. A number for each case would compile a program for each.
-LARGEST = 16
+LARGEST = 64
 GRID = (
     Config({"depth": 1}, {"weight": True}),
     Config({"depth": 2, "pool_ratios": [0.8, 0.5], "sum_res": False, "act": "elu"}),

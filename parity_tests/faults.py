@@ -7,6 +7,7 @@ some other way belongs here as well.
 from . import (
     _conv_faults,
     _edge_faults,
+    _edge_pool_faults,
     _norm_faults,
     _pool_faults,
     _reduction_faults,
@@ -21,6 +22,7 @@ FAULTS = (
     *_norm_faults.FAULTS,
     *_edge_faults.FAULTS,
     *_unet_faults.FAULTS,
+    *_edge_pool_faults.FAULTS,
 )
 
 # Faults that no comparison can notice, and why. That all results are bit-equal is measured.

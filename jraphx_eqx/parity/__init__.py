@@ -11,6 +11,7 @@ from ._bisect import Bisection as Bisection
 from ._bisect import bisect as bisect
 from ._case import Case as Case
 from ._compare import compare as compare
+from ._decisions import Matching as Matching
 from ._decisions import Threshold as Threshold
 from ._decisions import TopK as TopK
 from ._drift import Drift as Drift
@@ -54,7 +55,7 @@ from ._tolerance import Blocks as Blocks
 from ._tolerance import jitter as jitter
 from ._tolerance import tolerance as tolerance
 from ._torch import stable_sort as stable_sort
-from ._torch import watch_topk as watch_topk
+from ._torch import watch_choices as watch_choices
 from ._weights import WeightMismatch as WeightMismatch
 from ._weights import leaf_name as leaf_name
 from ._weights import match as match

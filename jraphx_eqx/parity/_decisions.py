@@ -104,13 +104,13 @@ def judge_threshold(
 
 @dataclass(frozen=True, eq=False)
 class AbstractChoice(abc.ABC):
-    """What PyTorch chose at one call: some of several rows, in each group by their scores.
+    """What PyTorch chose at one call: some of several rows, by their scores.
 
     **Arguments:**
 
     - `rows`: the chosen rows.
     - `scores`: the score of each row.
-    - `groups`: the group (graph) of each row.
+    - `groups`: the group (graph) of each row, in which it is ranked.
     """
 
     rows: np.ndarray
@@ -130,6 +130,26 @@ class AbstractChoice(abc.ABC):
         """Rows that were chosen group by group, in the order of a choice."""
 
     @abc.abstractmethod
+    def judge(self, ours: np.ndarray, deltas: np.ndarray) -> Judgement:
+        """Judges another choice by the margin of the scores.
+
+        **Arguments:**
+
+        - `ours`: the rows that the other side chose.
+        - `deltas`: for each group, how far apart scores must be for their order to mean something.
+        """
+
+    @abc.abstractmethod
+    def near_cut(self, deltas: np.ndarray) -> list[float]:
+        """For each group that is cut, the fraction of its rows within `2 delta` of a row on the
+        other side. Empty where a cut says nothing about the choice."""
+
+
+@dataclass(frozen=True, eq=False)
+class AbstractGroupChoice(AbstractChoice):
+    """A choice that is made in each group alone."""
+
+    @abc.abstractmethod
     def _order(self, rows: np.ndarray) -> np.ndarray:
         """What ascends along a choice."""
 
@@ -138,13 +158,6 @@ class AbstractChoice(abc.ABC):
         """Judges the choices of the group whose rows are `inside`, counted from its first row."""
 
     def judge(self, ours: np.ndarray, deltas: np.ndarray) -> Judgement:
-        """Judges the choice of each group by the margin of its scores.
-
-        **Arguments:**
-
-        - `ours`: the rows that the other side chose.
-        - `deltas`: for each group, how far apart scores must be for their order to mean something.
-        """
         judgement, groups = Judgement(), self.groups
         if len(ours) and (ours.min() < 0 or ours.max() >= len(groups)):
             message = f"row {ours.max()} is not one of {len(groups)} rows"
@@ -168,14 +181,9 @@ class AbstractChoice(abc.ABC):
             judgement.list_pairs(mine, other, self.scores)
         return judgement
 
-    def near_cut(self, deltas: np.ndarray) -> list[float]:
-        """For each group that is cut, the fraction of its rows within `2 delta` of a row on the
-        other side. Empty where a cut says nothing about the choice."""
-        return []
-
 
 @dataclass(frozen=True, eq=False)
-class TopK(AbstractChoice):
+class TopK(AbstractGroupChoice):
     """The rows of each group with the highest scores, in descending order."""
 
     kind = "topk"
@@ -199,7 +207,7 @@ class TopK(AbstractChoice):
 
 
 @dataclass(frozen=True, eq=False)
-class Threshold(AbstractChoice):
+class Threshold(AbstractGroupChoice):
     """The rows that score above `min_score`, or just below the highest of their group where that is
     lower, in their original order."""
 
@@ -229,8 +237,76 @@ class Threshold(AbstractChoice):
         limits = self.thresholds(self.scores)[inside]
         return judge_threshold(ours, theirs, self.scores[inside], limits, delta)
 
+    def near_cut(self, deltas: np.ndarray) -> list[float]:
+        return []
 
-CHOICES = {choice.kind: choice for choice in (TopK, Threshold)}
+
+@dataclass(frozen=True, eq=False)
+class Matching(AbstractChoice):
+    """The edges that are taken by going down the scores, leaving out those with an end that is
+    taken.
+
+    **Arguments:**
+
+    - `ends`: the two nodes of each edge, shape `(2, edges)`.
+    """
+
+    ends: np.ndarray
+
+    kind = "matching"
+    padding_score = np.nan
+
+    def expected(self, scores: np.ndarray) -> np.ndarray:
+        taken, used = [], set()
+        everything = rank(scores, np.zeros(len(scores), int), np.array([len(scores)]))
+        for edge in everything.tolist():
+            pair = set(self.ends[:, edge].tolist())
+            if not pair & used:
+                taken.append(edge)
+                used |= pair
+        return np.array(taken, np.int64)
+
+    def in_order(self, rows: np.ndarray) -> np.ndarray:
+        return rows[np.argsort(-self.scores[rows], kind="stable")]
+
+    def judge(self, ours: np.ndarray, deltas: np.ndarray) -> Judgement:
+        judgement = Judgement()
+        if np.array_equal(ours, self.rows):
+            judgement.add("EXACT", 0.0)
+            return judgement
+        message = f"ours {ours[:8]}, theirs {self.rows[:8]}"
+        if not self._is_matching(ours):
+            judgement.add("FAIL", float("inf"), f"not a matching: {message}")
+            return judgement
+        gap = self._disorder(ours) / float(deltas.max())
+        verdict = "TIE" if gap <= 0 else "NEAR-TIE" if gap <= LIMIT else "FAIL"
+        judgement.add(verdict, max(gap, 0.0), f"{message}, gap {gap:.3g}")
+        judgement.list_pairs(ours, self.rows, self.scores)
+        return judgement
+
+    def near_cut(self, deltas: np.ndarray) -> list[float]:
+        return []
+
+    def _is_matching(self, rows: np.ndarray) -> bool:
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self.scores)):
+            return False
+        nodes = [node for row in rows for node in set(self.ends[:, row].tolist())]
+        return len(nodes) == len(set(nodes))
+
+    def _disorder(self, rows: np.ndarray) -> float:
+        """By how much a matching violates the order of the scores: that of edges which are left
+        out beside worse ones, or of edges taken after worse ones."""
+        best = np.full(int(self.ends.max(initial=0)) + 1, -np.inf)
+        # NumPy 2.4 reads past the end of values that are not given for each index.
+        np.maximum.at(best, self.ends[:, rows].ravel(), np.tile(self.scores[rows], 2))
+        left = np.setdiff1d(np.arange(len(self.scores)), rows)
+        beaten = self.scores[left] - best[self.ends[:, left]].max(axis=0)
+        chosen = self.scores[rows]
+        later = np.maximum.accumulate(chosen[::-1])[::-1][1:] - chosen[:-1]
+        return float(max(beaten.max(initial=-np.inf), later.max(initial=-np.inf)))
+
+
+CHOICES = {choice.kind: choice for choice in (TopK, Threshold, Matching)}
 
 
 def near_cut(

@@ -110,9 +110,9 @@ _DECISION = Decision(index="perm", ties=True)
 
 
 def _selects(torch_module: Any) -> bool:
-    """Whether a PyTorch module chooses nodes by PyG's `SelectTopK`."""
+    """Whether a PyTorch module has poolings of PyG that choose."""
     modules = getattr(torch_module, "modules", tuple)
-    return any(type(module).__name__ == "SelectTopK" for module in modules())
+    return any(type(module).__name__ in ("SelectTopK", "EdgePooling") for module in modules())
 
 
 def plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ._case import Case
-from ._torch import watch_topk
+from ._torch import watch_choices
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Decision:
     - `index`: what the choice is called: the output that holds the chosen rows, if there is one.
     - `watch_pyg`: `watch_pyg(forced)` is a context in which the PyTorch side chooses the rows
         `forced[i]` at call `i` (its own where `forced` is `None`), and which yields a list that
-        receives what was chosen at each call. [`watch_topk`][jraphx_eqx.parity.watch_topk] does so
-        for PyG's `SelectTopK`.
+        receives what was chosen at each call. [`watch_choices`][jraphx_eqx.parity.watch_choices]
+        does so for PyG's poolings.
     - `select_eqx`: `select_eqx(module, scores, inputs)`, the rows chosen for given scores, padded:
         the selection alone, of an operator that makes one choice.
     - `harder`: `harder(choice)`, scores that are more difficult to choose from than those of
@@ -58,7 +58,7 @@ class Decision:
     """
 
     index: str = "perm"
-    watch_pyg: Callable[..., Any] = watch_topk
+    watch_pyg: Callable[..., Any] = watch_choices
     select_eqx: Callable[..., Any] | None = None
     harder: Callable[[Any], np.ndarray] | None = None
     ties: bool = False

@@ -1,15 +1,17 @@
 """Everything that needs PyTorch. It is imported by the functions, never by the module."""
 
+import dataclasses
 import importlib
 import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
-from ._decisions import AbstractChoice, Threshold, TopK
+from ._decisions import AbstractChoice, Matching, Threshold, TopK
 
 
 @contextmanager
@@ -45,23 +47,39 @@ def _stable(original):
 
 
 @contextmanager
-def watch_topk(forced: Sequence[np.ndarray] | None = None) -> Iterator[list[AbstractChoice]]:
-    """Watches, or replaces, what PyG's `SelectTopK` selects, at one call after the other.
+def watch_choices(forced: Sequence[np.ndarray] | None = None) -> Iterator[list[AbstractChoice]]:
+    """Watches, or replaces, what PyG's poolings choose, at one call after the other: the nodes that
+    `SelectTopK` keeps, and the edges that `EdgePooling` merges.
 
     **Arguments:**
 
-    - `forced`: the rows to be selected at each call; `None` for PyG's own choice (by a stable
-        sort).
+    - `forced`: the rows to be chosen at each call; `None` for PyG's own choice (by a stable sort).
 
     **Returns:** a context that yields a list, to which every call adds what was chosen.
 
     **Raises:** `ValueError` inside of the context at a call for which `forced` has no rows.
     """
+    choices: list[AbstractChoice] = []
     if "torch_geometric" not in sys.modules:
-        yield []  # Nothing has called PyG.
+        yield choices  # Nothing has called PyG.
         return
-    module: Any = importlib.import_module("torch_geometric.nn.pool.select.topk")
-    original, choices = module.topk, []
+
+    def told() -> np.ndarray | None:
+        if forced is not None and len(choices) >= len(forced):
+            raise ValueError(f"PyG chooses more than the {len(forced)} times that were forced")
+        return None if forced is None else np.array(forced[len(choices)])
+
+    topk: Any = importlib.import_module("torch_geometric.nn.pool.select.topk")
+    edge: Any = importlib.import_module("torch_geometric.nn.pool.edge_pool").EdgePooling
+    with (
+        stable_sort(),
+        mock.patch.object(topk, "topk", _watched_topk(topk.topk, told, choices)),
+        mock.patch.object(edge, "_merge_edges", _watched_merge(edge._merge_edges, told, choices)),
+    ):
+        yield choices
+
+
+def _watched_topk(original: Any, told: Any, choices: list[AbstractChoice]) -> Any:
     parameters = inspect.signature(original)
 
     def topk(*given, **named):
@@ -69,21 +87,36 @@ def watch_topk(forced: Sequence[np.ndarray] | None = None) -> Iterator[list[Abst
 
         bound = parameters.bind(*given, **named)
         bound.apply_defaults()
-        if forced is None:
-            rows = original(*given, **named)
-        elif len(choices) < len(forced):
-            rows = torch.as_tensor(np.array(forced[len(choices)]), dtype=torch.long)
-        else:
-            raise ValueError(f"PyG chooses more than the {len(forced)} times that were forced")
-        choices.append(_choice(rows, **bound.arguments))
-        return rows
+        rows = told()
+        kept = original(*given, **named) if rows is None else torch.as_tensor(rows).long()
+        choices.append(_choice(kept, **bound.arguments))
+        return kept
 
-    module.topk = topk
-    try:
-        with stable_sort():
-            yield choices
-    finally:
-        module.topk = original
+    return topk
+
+
+def _watched_merge(original: Any, told: Any, choices: list[AbstractChoice]) -> Any:
+    def merge(self, x, edge_index, batch, edge_score):
+        import torch
+
+        scores, ends = (value.detach().numpy().copy() for value in (edge_score, edge_index))
+        choice = Matching(np.zeros(0, np.int64), scores, np.zeros(len(scores), np.int64), ends)
+        rows = told()
+        if rows is None:
+            out = original(self, x, edge_index, batch, edge_score)
+            rows = choice.expected(scores)
+            clusters = out[3].cluster.numpy()[ends[:, rows]]
+            assert np.array_equal(clusters, [np.arange(len(rows))] * 2), "PyG merges other edges"
+        else:
+            # PyG goes down the edges in the order of this sort.
+            rest = np.setdiff1d(np.arange(len(scores)), rows)
+            order = torch.as_tensor(np.concatenate([rows, rest])).long()
+            with mock.patch.object(torch, "argsort", lambda *given, **named: order):
+                out = original(self, x, edge_index, batch, edge_score)
+        choices.append(dataclasses.replace(choice, rows=rows))
+        return out
+
+    return merge
 
 
 def _choice(rows, x, batch, min_score, tol, **rest) -> AbstractChoice:
