@@ -211,7 +211,7 @@ def run_torch(
         loaded = {name: _tensor(value, float_type) for name, value in weights.items()}
         module.load_state_dict({**module.state_dict(), **loaded})
         leaves.update(module.named_parameters())
-    outputs = call(module, tensors)
+    outputs = {name: _output(v, float_type) for name, v in call(module, tensors).items()}
     found = {f"out.{name}": _array(value) for name, value in outputs.items()}
     for direction, parts in cotangents.items():
         # Buffers are no leaves. The other side may have no gradient for them either.
@@ -244,6 +244,15 @@ def _tensor(value: Any, float_type: Any) -> Any:
         return value
     dtypes = {"f": float_type, "b": torch.bool}
     return torch.tensor(value, dtype=dtypes.get(value.dtype.kind, torch.long))
+
+
+def _output(value: Any, float_type: Any) -> Any:
+    """An output as a tensor: networks also return numbers, such as the part of the nodes kept."""
+    import torch
+
+    if isinstance(value, float):
+        return torch.tensor(value, dtype=float_type)
+    return torch.tensor(value) if isinstance(value, bool | int) else value
 
 
 def _array(value: Any) -> np.ndarray | None:
