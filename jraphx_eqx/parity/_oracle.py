@@ -134,8 +134,17 @@ class Oracle:
         arrays.update({name: np.zeros(self._shape(name)) for name in unused})
         low, _ = self._run("f32", chosen, cotangents)
         ids = self._ids(arrays, choices)
-        parts = choices, arrays, Noise(), ids, cotangents, unused, low, self.tied, self.buffers
-        reference = Reference(*parts)
+        reference = Reference(
+            tuple(choices),
+            arrays,
+            Noise(),
+            ids,
+            cotangents,
+            unused,
+            low,
+            self.tied,
+            self.buffers,
+        )
         if not self.exact:
             self.listen(reference, JITTERED_RUNS)
         return reference
