@@ -12,9 +12,10 @@ from jraphx_eqx.fit import Network, verify
 from jraphx_eqx.nn import Linear
 from jraphx_eqx.nn.conv import GraphConv
 from jraphx_eqx.nn.models import JumpingKnowledge
+from jraphx_eqx.nn.norm import BatchNorm1d
 from jraphx_eqx.nn.pool import global_add_pool
 from jraphx_eqx.ops import segment_softmax
-from jraphx_eqx.parity import FAIL, Case, assert_parity, graphs, run
+from jraphx_eqx.parity import FAIL, Case, assert_parity, check, graphs, record, run
 
 KEY = jax.random.key(0)
 CASE = graphs.random(2, graphs=3)
@@ -236,6 +237,45 @@ def test_what_both_sides_use_or_neither_uses_reaches_exit_code_0(uses):
 )
 def test_what_one_side_alone_uses_fails_though_it_changes_no_value(ours, theirs, tensor):
     assert failed(compared(our_scaled(ours), their_scaled(theirs))) == {tensor}
+
+
+class Normed(eqx.Module):
+    norm: BatchNorm1d
+    again: BatchNorm1d
+    ignores: bool = eqx.field(static=True, default=False)
+
+    def __call__(self, x):
+        x = x if self.ignores else self.norm(x)
+        return self.again(jax.nn.relu(x))
+
+
+def their_norms():
+    def build(self):
+        self.norm = self.again = torch.nn.BatchNorm1d(4, eps=0.0)
+
+    return their_module(build, lambda self, x: self.again(self.norm(x).relu()))
+
+
+def our_norms(ignores=False):
+    norms = [BatchNorm1d(4, eps=0.0) for _ in range(2)]
+    return eqx.nn.inference_mode(Normed(*norms, ignores))
+
+
+def test_buffers_under_two_names_are_one():
+    assert compared(our_norms(), their_norms()).result.exit_code == 0
+    assert "buffers moved: out.0" in failed(compared(our_norms(ignores=True), their_norms()))
+
+
+def test_references_hold_other_buffers_and_which_weights_are_one(tmp_path):
+    network = Network((X,), ("x",))
+    spec, case = network.pair("norms", our_norms(), their_norms())
+    record(spec, [case], tmp_path, weights="keep")
+    found = check(spec, tmp_path, lanes=["f64"])
+    assert found.exit_code == 0, [r.message for r in found.records if r.verdict != "PASS"]
+    assert "buffers moved: out.0" in {r.tensor for r in found.records}
+    wrong, _ = network.pair("norms", our_norms(ignores=True), their_norms())
+    found = check(wrong, tmp_path, lanes=["f64"])
+    assert "buffers moved: out.0" in {r.tensor for r in found.of(FAIL)}
 
 
 class OfData(eqx.Module):

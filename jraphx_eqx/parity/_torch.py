@@ -160,9 +160,11 @@ def tied_names(module: Any) -> dict[str, str]:
 
 
 def buffer_names(module: Any) -> set[str]:
-    """The floating buffers that are in a module's state dict; none for a function."""
+    """The floating buffers that are in a module's state dict, under all their names; none for a
+    function."""
     state = _state(module)
-    return {name for name, _ in getattr(module, "named_buffers", tuple)() if name in state}
+    buffers = module.named_buffers(remove_duplicate=False) if state else ()
+    return {name for name, _ in buffers if name in state}
 
 
 def _state(module: Any, keep: bool = False) -> dict[str, Any]:

@@ -146,7 +146,8 @@ class Trial:
         gradients = [record for record in self.records if record.kind == "gradient"]
         largest = max((record.scale for record in gradients), default=0.0)
         for record in gradients:
-            if record.verdict == UNJUDGED and record.scale <= record.tol <= NEGLIGIBLE * largest:
+            hidden = record.verdict == UNJUDGED and UNUSED not in record.flags
+            if hidden and record.scale <= record.tol <= NEGLIGIBLE * largest:
                 record.flags.append(ZERO)
                 record.message = (
                     f"zero up to rounding on both sides: below {record.tol:.1e}, where the largest "
