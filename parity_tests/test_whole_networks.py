@@ -59,7 +59,7 @@ def oracle(name, features):
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_right_port_reaches_exit_code_0(name, features):
     network = PAIRS[name].network(features)
-    layers = features == "one-hot"
+    layers = features == "one-hot" and name in ("isomorphism", "attention", "jumps")
     found = verify(ours(name), theirs(name), network, lanes=("f64",), layers=layers)
     assert found.result.exit_code == 0, [r for r in found.result.records if r.verdict != "PASS"]
     names = {record.tensor for record in found.result.records if record.verdict == "PASS"}
@@ -68,12 +68,13 @@ def test_a_right_port_reaches_exit_code_0(name, features):
         assert {record.operator for record in found.result.records} > {"network", "lin"}
 
 
-@pytest.mark.parametrize("name", ["pools", "jumps"])
-def test_a_right_port_reaches_exit_code_0_by_the_command_line(name):
+# With both lanes for the second: float32 alone says nothing of a maximum's gradient among ties.
+@pytest.mark.parametrize(("name", "options"), [("pools", ["--lane", "f64"]), ("jumps", [])])
+def test_a_right_port_reaches_exit_code_0_by_the_command_line(name, options):
     module = "parity_tests.networks.whole"
     networks = ["--pyg", f"{module}:their_{name}", "--eqx", f"{module}:our_{name}"]
-    data = ["--data", f"{module}:one_hot", "--lane", "f64"]
-    result = CliRunner().invoke(app, ["verify", *networks, *data])
+    data = ["--data", f"{module}:one_hot"]
+    result = CliRunner().invoke(app, ["verify", *networks, *data, *options])
     assert result.exit_code == 0, result.output
 
 
@@ -92,7 +93,7 @@ def test_a_planted_fault_is_refused(fault, name):
     )
     assert result.exit_code == 1
     refused = {record.case for record in result.of(FAIL)}
-    assert refused == set(FEATURES)
+    assert refused == set(FEATURES) - set(planted.nothing)
     assert not [r for r in result.of(FAIL) if r.kind == "run"], "a fault must run to be seen"
 
 

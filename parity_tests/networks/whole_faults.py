@@ -16,17 +16,19 @@ from .whole_ours import pooled
 
 ALL = tuple(PAIRS)
 HALF, OTHERS = ("pools", "unet", "residuals"), ("isomorphism", "attention", "jumps")
+FLAT = ("pools", "residuals")
 POOLED = ("pools", "jumps", "residuals")
-DEEP = ("pools", "attention", "jumps", "residuals")
 
 
 @dataclass(frozen=True)
 class Planted:
-    """What a fault replaces in the networks of these names."""
+    """What a fault replaces in the networks of these names. On the features in `nothing` it changes
+    nothing."""
 
     networks: tuple[str, ...]
     steps: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    nothing: tuple[str, ...] = ()
 
 
 def step(networks: tuple[str, ...], **steps: Any) -> Planted:
@@ -95,7 +97,7 @@ FAULTS: dict[str, Planted] = {
     "another readout": step(ALL, readout=other_readout),
     "the batch vector ignored": step(HALF, readout=all_one_graph),
     "leaky_relu for relu": step(OTHERS, act=jax.nn.leaky_relu),
-    "no activation": step(HALF, act=lambda x: x),
+    "no activation": step(FLAT, act=lambda x: x),
     "features a millionth larger": step(OTHERS, hidden=lambda x: x * (1 + 1e-6)),
     "float32 in the middle": step(HALF, hidden=rounded_to(jnp.float32)),
     "bfloat16 in the middle": step(OTHERS, hidden=rounded_to(jnp.bfloat16)),
@@ -103,12 +105,12 @@ FAULTS: dict[str, Planted] = {
     "a doubled gradient": step(OTHERS, hidden=lambda x: 2 * x - jax.lax.stop_gradient(x)),
     "an edge dropped": step(HALF, edges=lambda edge_index: edge_index[:, 1:]),
     "edges reversed": step(OTHERS, edges=lambda edge_index: edge_index[::-1]),
-    "loops added": step(("pools", "isomorphism", "residuals"), edges=with_loops),
-    "layers swapped": step(DEEP, layers=lambda layers: layers[::-1]),
-    "a layer skipped": step(DEEP, layers=lambda layers: layers[:-1]),
-    "the bias left out": step(HALF, linear=lambda linear, x: linear(x) - linear.bias),
+    "loops added": step(("isomorphism", "residuals"), edges=with_loops),
+    "layers swapped": step(("pools", "jumps"), layers=lambda layers: layers[::-1]),
+    "a layer skipped": step(("attention", "residuals"), layers=lambda layers: layers[:-1]),
+    "the bias left out": step(FLAT, linear=lambda linear, x: linear(x) - linear.bias),
     "softmax over the graphs": step(OTHERS, head=lambda x: jax.nn.log_softmax(x, axis=0)),
-    "no logarithm": step(HALF, head=lambda x: jax.nn.softmax(x, axis=-1)),
+    "no logarithm": step(FLAT, head=lambda x: jax.nn.softmax(x, axis=-1)),
     "dropout left on": step(("isomorphism", "attention"), dropout=dropped),
     "no residual": step(("attention", "residuals"), residual=lambda x, before: x),
     "the residual twice": step(("attention", "residuals"), residual=lambda x, y: x + 2 * y),
@@ -123,12 +125,14 @@ FAULTS: dict[str, Planted] = {
     "no norm": step(("isomorphism", "residuals"), norm=lambda norm, x: x),
     "the wrong ratio": Planted(("pools", "unet", "jumps"), options={"ratio": 0.3}),
     "the wrong min_score": Planted(("pools", "residuals"), options={"min_score": 0.14}),
-    "the wrong aggregation": Planted(("pools", "residuals"), options={"aggr": "max"}),
-    "another slope": Planted(("attention",), options={"slope": 0.1}),
+    "the wrong aggregation": Planted(("pools",), options={"aggr": "max"}),
+    # The mean and the maximum of equal numbers are the same, their gradients too.
+    "max for mean": Planted(("residuals",), options={"aggr": "max"}, nothing=("constant",)),
+    "another slope": Planted(("attention",), options={"slope": 0.1}, nothing=("constant",)),
     "another activation inside": Planted(("unet",), options={"act": "elu"}),
     "the lowest scores": step(POOLED, pool=selected_by(-1, lambda score: score)),
-    "the gate left out": step(POOLED, pool=selected_by(1, jnp.ones_like)),
-    "the gate twice": step(POOLED, pool=selected_by(1, jnp.square)),
+    "the gate left out": step(("jumps", "residuals"), pool=selected_by(1, jnp.ones_like)),
+    "the gate twice": step(("pools", "jumps"), pool=selected_by(1, jnp.square)),
     "the gate detached": step(POOLED, pool=selected_by(1, jax.lax.stop_gradient)),
     "padding as nodes": step(("pools", "residuals"), pool=padding_as_nodes),
     "edges of before": step(("pools",), pool=all_edges),
