@@ -37,6 +37,11 @@ class Net(torch.nn.Module):
         return self.lin(pyg.global_mean_pool(x, batch))
 
 
+class Unlit(Net):
+    def forward(self, x, edge_index, batch):
+        return self.lin(pyg.global_mean_pool((self.conv(x, edge_index) - 1e3).relu(), batch))
+
+
 class Weighted(Net):
     def forward(self, x, edge_index, edge_weight, batch):
         return super().forward(x, edge_index, batch)
@@ -70,6 +75,12 @@ class Net(eqx.Module):
 class Sum(Net):
     def readout(self, x, batch):
         return global_add_pool(x, batch)
+
+
+class Unlit(Net):
+    def __call__(self, x, edge_index, batch):
+        x = jax.nn.relu(self.conv(x, edge_index) - 1e3)
+        return jax.vmap(self.lin)(global_mean_pool(x, batch))
 
 
 def other_ratio(key):
@@ -341,6 +352,19 @@ def test_a_network_that_needs_other_arguments_asks_for_data(folder):
     assert "needs an argument 'edge_weight'; give its arguments with --data" in verified(
         "Weighted", "Net", code=2
     )
+
+
+def test_gradients_that_vanish_are_mistrusted_unless_they_are_expected_to(folder):
+    assert "d.conv.bias" in verified("Unlit", "Unlit", "--no-layers", code=3)
+    expected = ("--expect-zero", r"conv\..*", "--expect-zero", "lin.weight|arg0")
+    out = verified("Unlit", "Unlit", "--no-layers", *expected, code=0)
+    assert "UNJUDGED d.pool.select.weight: neither side differentiates it" in out
+
+
+def test_a_function_that_returns_more_arrays_than_arguments_is_refused(folder):
+    (folder / "many_of_mine.py").write_text("def data():\n    return 1, 2, 3, 4\n")
+    out = verified("Net", "Net", "--data", "many_of_mine:data", code=2)
+    assert "returns 4 arrays, of which the first 3 would be x, edge_index, batch" in out
 
 
 def test_networks_of_different_weights_are_refused(folder):

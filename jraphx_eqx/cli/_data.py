@@ -24,7 +24,7 @@ def network(text: str | None, module: Any, seed: int, expect_zero: Sequence[str]
     elif ":" in text and not text.endswith(".npz"):
         found = find(text)()
         if not isinstance(found, dict):
-            found = dict(zip(known, found, strict=False))
+            found = _by_name(found, known, text)
         arrays = _in_order({n: np.asarray(v) for n, v in found.items()}, known, text, as_data)
     else:
         arrays = _in_order(_read(Path(text)), known, Path(text).name, as_data)
@@ -39,6 +39,17 @@ def network(text: str | None, module: Any, seed: int, expect_zero: Sequence[str]
         as_data=as_data,
         expect_zero=expect_zero,
     )
+
+
+def _by_name(found: Any, known: list[str], where: str) -> dict[str, Any]:
+    """Arrays under the names of the arguments."""
+    found = list(found)
+    if len(found) > len(known):
+        raise Problem(
+            f"{where} returns {len(found)} arrays, of which the first {len(known)} would be "
+            f"{', '.join(known)}; return a dictionary of names and arrays"
+        )
+    return dict(zip(known, found, strict=False))
 
 
 # What a network that takes a `Data` usually asks it for.

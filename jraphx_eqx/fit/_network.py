@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 
-from ..data import Batch, bounded_batch
+from ..data import Batch, BatchVector, bounded_batch
 from ..interop import leaf_renames
 from ..nn.pool import PoolOutput
 from ..parity import Case, Spec, call_layer, pair
 
+_FIELDS = {"x", "edge_index", "edge_attr", "y", "pos", "batch"}
 _POOLED = ("x", "edge_index", "edge_attr", "batch", "perm", "score")
 
 
@@ -54,17 +56,13 @@ class Network:
         if not self.as_data:
             return _call(module, given, self.given, self.num_graphs)
         fields = dict(zip(self.names, given, strict=True))
-        fields = {"edge_index": None, **fields}
         if "batch" in fields:
             largest = _largest(self.given[list(self.names).index("batch")])
             fields["batch"] = bounded_batch(fields["batch"], self.num_graphs, largest)
         parameters = inspect.signature(module).parameters
-        if "data" in parameters:
-            return module(Batch(**fields))
         taken = {name: fields[name] for name in parameters if name in fields}
-        if not taken:  # under a name of its own
-            return module(Batch(**fields))
-        return module(**taken)
+        # It may call a batch of graphs by any name.
+        return module(**taken) if taken else module(_as_batch(fields))
 
     def pair(self, name: str, ours: Any, theirs: Any) -> tuple[Spec, Case]:
         """The spec and the only case of the whole network."""
@@ -98,6 +96,31 @@ class Network:
         name = tensor.removeprefix("d.").partition("|")[0]
         expected = any(re.fullmatch(pattern, name) for pattern in self.expect_zero)
         return "expected to be zero" if expected else None
+
+
+def _as_batch(fields: Mapping[str, Any]) -> Batch:
+    """The arrays as a batch, of one graph if they name none. Those that it has no field for are
+    extras of its nodes, edges or graphs, by their number."""
+    fields = dict(fields)
+    x, edge_index = fields.get("x"), fields.get("edge_index")
+    if "batch" not in fields:
+        nodes = fields["pos"].shape[0] if x is None else x.shape[0]
+        fields["batch"] = BatchVector(jnp.zeros(nodes, jnp.int32), 1)
+    if edge_index is None:
+        fields["edge_index"] = edge_index = jnp.zeros((2, 0), jnp.int32)
+    batch = fields["batch"]
+    rows = {"node": batch.index.shape[0], "edge": edge_index.shape[1], "graph": batch.num_graphs}
+    extras: dict[str, dict[str, Any]] = {level: {} for level in rows}
+    for name in set(fields) - _FIELDS:
+        value = fields.pop(name)
+        level = next((level for level in rows if np.shape(value)[:1] == (rows[level],)), None)
+        if level is None:
+            raise ValueError(
+                f"{name!r} has shape {np.shape(value)}; it must have a row for each of the "
+                f"{rows['node']} nodes, {rows['edge']} edges or {rows['graph']} graphs"
+            )
+        extras[level][name] = value
+    return Batch(**fields, extras=extras)
 
 
 def _call(module: Any, given: Sequence[Any], values: Sequence[Any], num_graphs: int) -> Any:

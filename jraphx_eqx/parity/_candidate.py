@@ -57,7 +57,7 @@ def _watched(call: Callable[..., Any]) -> Callable[..., Watched]:
             return jnp.where(there == NO_ROW, scores.shape[0], there).astype(rows.dtype)
 
         with deciding(decider):
-            outputs = dict(call(module, inputs))
+            outputs = {name: _output(v) for name, v in call(module, inputs).items()}
         return Watched(outputs, own, seen)
 
     return watched
@@ -337,6 +337,11 @@ def as_array(value: Any, lane: str) -> Any:
         return value
     # `jnp.asarray` would compile a program for each shape.
     return jax.device_put(value.astype(DTYPES[lane]) if is_float(value) else value)
+
+
+def _output(value: Any) -> Any:
+    """An output as an array, if it is a number."""
+    return jnp.asarray(value) if isinstance(value, bool | int | float) else value
 
 
 def _numpy(arrays: Mapping[str, Any]) -> dict[str, Any]:

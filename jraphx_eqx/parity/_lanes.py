@@ -12,7 +12,7 @@ from ._oracle import AbstractOracle, Reference
 from ._record import FAIL, NOT_VERIFIED, UNJUDGED, UNUSED, ZERO
 from ._tolerance import MORE_RUNS
 from ._trial import Trial, first_lines, kind_of
-from ._weights import WeightMismatch, leaves
+from ._weights import WeightMismatch, leaves, with_moved
 
 
 def run_trial(
@@ -105,18 +105,15 @@ def _compare_within_noise(
 def _move_buffers(trial: Trial, module: Any, oracle: AbstractOracle) -> None:
     """Compares the outputs for other running statistics and other buffers, since what has no
     gradient, and a value that changes nothing, would be seen by nothing else."""
-    moved = {
-        n: w + (1 + abs(w)) / 4 if n in oracle.buffers else w
-        for n, w in _held(module, oracle).items()
-    }
-    other = oracle.moved({**oracle.weights, **moved})
+    other = oracle.moved(with_moved(oracle.weights, oracle.buffers))
     reference = other.reference(tuple(choice.rows for choice in other.decide(trial.lane)))
-    candidate = trial.candidate(module, other.inputs, moved)
+    candidate = trial.candidate(module, other.inputs, _held(module, other))
     found = candidate.run(reference.chosen, {})
     for name, ours in found.items():
         ref, noise = reference.arrays.get(name), reference.noise.of(name, trial.lane)
         record = trial.record(f"buffers moved: {name}", kind_of(name, ref))
         compare(record, ours, ref, ids=reference.ids.get(name), tau=noise)
+        trial.book.vacuum(trial.lane, record.tensor, record.verdict == UNJUDGED)
 
 
 LANES: dict[str, Callable[..., None]] = {

@@ -31,7 +31,7 @@ class Reference:
 
     `low` is its result in float32. On dyadic inputs that is the reference wherever it equals the
     float64 result; otherwise it is only shown beside ours. `tied` are further names of weights that
-    have several, each with the first.
+    have several, each with the first; `buffers` are the weights that PyTorch never differentiates.
     """
 
     choices: tuple[AbstractChoice, ...]
@@ -42,6 +42,7 @@ class Reference:
     unused: set[str]
     low: dict[str, np.ndarray | None] = field(default_factory=dict)
     tied: dict[str, str] = field(default_factory=dict)
+    buffers: set[str] = field(default_factory=set)
 
     @property
     def chosen(self) -> Chosen:
@@ -134,7 +135,15 @@ class Oracle:
         low, _ = self._run("f32", chosen, cotangents)
         ids = self._ids(arrays, choices)
         reference = Reference(
-            tuple(choices), arrays, Noise(), ids, cotangents, unused, low, self.tied
+            tuple(choices),
+            arrays,
+            Noise(),
+            ids,
+            cotangents,
+            unused,
+            low,
+            self.tied,
+            self.buffers,
         )
         if not self.exact:
             self.measure_noise(reference, JITTERED_RUNS)

@@ -14,6 +14,7 @@ from ._decisions import CHOICES, AbstractChoice
 from ._oracle import AbstractOracle, Chosen, Reference
 from ._spec import Config, Decision, Spec
 from ._tolerance import DTYPES, JITTERED_RUNS, MORE_RUNS, Noise
+from ._weights import with_moved
 
 ABOUT, ARRAY = "about", "array"
 LANES_OF = {"plain": ("f64", "f32"), "dyadic": ("exact",)}
@@ -107,17 +108,25 @@ def _plain(value: Any, what: str) -> Any:
     raise ValueError(f"{what} {message}, got {type(value).__name__}")
 
 
-def oracle_tree(oracle: AbstractOracle, exact: tuple[str, ...]) -> dict[str, Any]:
+def oracle_tree(
+    oracle: AbstractOracle, exact: tuple[str, ...], network: bool = False
+) -> dict[str, Any]:
     """All that an oracle says, as a tree for `pack`.
 
     **Arguments:**
 
     - `oracle`: the PyTorch side of one configuration and case.
     - `exact`: the tensors that the lane `"exact"` compares; of its reference only these are kept.
+    - `network`: whether it is a whole network, of which other buffers are asked for.
     """
     tree = {"plain": _part(oracle, LANES_OF["plain"]), "dyadic": None}
     if exact:
         tree["dyadic"] = _part(oracle.dyadic(), LANES_OF["dyadic"], exact)
+    if network:
+        tree["tied"], tree["buffers"] = dict(oracle.tied), sorted(oracle.buffers)
+    if network and oracle.buffers:
+        other = oracle.moved(with_moved(oracle.weights, oracle.buffers))
+        tree["moved"] = _part(other, LANES_OF["plain"])
     return tree
 
 
@@ -209,7 +218,8 @@ class RecordedOracle:
 
     - `spec`, `config`: what is compared.
     - `tree`: what `oracle_tree` gave.
-    - `part`: `"plain"`, or `"dyadic"` for the exact lane.
+    - `part`: `"plain"`, or `"dyadic"` for the exact lane, or `"moved"` for other
+        numbers in the buffers of a network.
     """
 
     def __init__(self, spec: Spec, config: Config, tree: Mapping[str, Any], part: str = "plain"):
@@ -218,8 +228,8 @@ class RecordedOracle:
         self.inputs: dict[str, Any] = self._tree["inputs"]
         self.weights: dict[str, np.ndarray] = self._tree["weights"]
         self.decision: Decision | None = spec.decision(config)
-        self.tied: dict[str, str] = {}
-        self.buffers: set[str] = set()
+        self.tied: dict[str, str] = tree.get("tied", {})
+        self.buffers: set[str] = set(tree.get("buffers", ()))
         self._references: dict[int, Reference] = {}
 
     def dyadic(self) -> "RecordedOracle":
@@ -227,8 +237,11 @@ class RecordedOracle:
         return RecordedOracle(*self._at, part="dyadic")
 
     def moved(self, weights: Mapping[str, np.ndarray]) -> "RecordedOracle":
-        """Other weights were not recorded."""
-        raise ValueError("references hold the results for one set of weights")
+        """The same with the other buffers that were recorded."""
+        other = RecordedOracle(*self._at, part="moved")
+        if any(not np.array_equal(weights[name], value) for name, value in other.weights.items()):
+            raise ValueError("references hold the results for one set of moved buffers")
+        return other
 
     def decide(self, lane: str) -> Sequence[AbstractChoice]:
         """PyG's own choices in the dtype of a lane."""
@@ -262,6 +275,8 @@ class RecordedOracle:
                 tree["cotangents"],
                 set(tree["unused"]),
                 tree["low"],
+                self.tied,
+                self.buffers,
             )
         return self._references[place]
 

@@ -227,7 +227,7 @@ def _record(spec, cases, pairing, seed, weights, progress) -> Iterator[dict[str,
             oracle = make(spec, config, case, seed)
         except Exception as error:
             raise ValueError(f"{spec.name} ({config.name}) cannot be built") from error
-        tree.update(oracle_tree(oracle, tuple(spec.exact(config))))
+        tree.update(oracle_tree(oracle, tuple(spec.exact(config)), spec.network))
         yield tree
         progress()
 

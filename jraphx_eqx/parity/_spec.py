@@ -140,8 +140,9 @@ class Spec:
         what is wrong, or `None`. They are looked at in the lane `"f32"`.
     - `input_classes`: kinds of inputs that must be drawn: `input_classes[name](inputs)`.
     - `network`: whether this is a whole network with its own weights. Then a parameter that neither
-        side differentiates, and a gradient that is zero up to rounding on both sides, are listed as
-        UNJUDGED and do not make the result MISTRUSTED.
+        side differentiates, a buffer, and a gradient that is zero up to rounding on both sides, are
+        listed as UNJUDGED and do not make the result MISTRUSTED. Outputs are compared once more for
+        other numbers in all buffers.
     """
 
     name: str

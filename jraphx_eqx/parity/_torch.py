@@ -193,9 +193,11 @@ def tied_names(module: Any) -> dict[str, str]:
 
 
 def buffer_names(module: Any) -> set[str]:
-    """The floating buffers that are in a module's state dict; none for a function."""
+    """The floating buffers that are in a module's state dict, under all their names; none for a
+    function."""
     state = _state(module)
-    return {name for name, _ in getattr(module, "named_buffers", tuple)() if name in state}
+    buffers = module.named_buffers(remove_duplicate=False) if state else ()
+    return {name for name, _ in buffers if name in state}
 
 
 def _state(module: Any, keep: bool = False) -> dict[str, Any]:
@@ -244,7 +246,7 @@ def run_torch(
         loaded = {name: _tensor(value, float_type) for name, value in weights.items()}
         module.load_state_dict({**module.state_dict(), **loaded})
         leaves.update(module.named_parameters())
-    outputs = call(module, tensors)
+    outputs = {name: _output(v, float_type) for name, v in call(module, tensors).items()}
     found = {f"out.{name}": _array(value) for name, value in outputs.items()}
     for direction, parts in cotangents.items():
         # Buffers are no leaves. The other side may have no gradient for them either.
@@ -277,6 +279,15 @@ def _tensor(value: Any, float_type: Any) -> Any:
         return value
     dtypes = {"f": float_type, "b": torch.bool}
     return torch.tensor(value, dtype=dtypes.get(value.dtype.kind, torch.long))
+
+
+def _output(value: Any, float_type: Any) -> Any:
+    """An output as a tensor: networks also return numbers, such as the part of the nodes kept."""
+    import torch
+
+    if isinstance(value, float):
+        return torch.tensor(value, dtype=float_type)
+    return torch.tensor(value) if isinstance(value, bool | int) else value
 
 
 def _array(value: Any) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -60,6 +60,13 @@ def load(module: Any, weights: Mapping[str, np.ndarray], dtype: Any) -> Any:
         return jax.device_put(np.asarray(weights[leaf_name(path)], dtype))
 
     return jax.tree_util.tree_map_with_path(replace, module)
+
+
+def with_moved(
+    weights: Mapping[str, np.ndarray], buffers: Collection[str]
+) -> dict[str, np.ndarray]:
+    """The weights with other numbers in the buffers; no variance becomes negative."""
+    return {name: w + (1 + abs(w)) / 4 if name in buffers else w for name, w in weights.items()}
 
 
 def draw(rng: np.random.Generator, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
