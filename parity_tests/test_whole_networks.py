@@ -36,8 +36,8 @@ class Cached(Oracle):
         super().__init__(*at)
         self._moved = {}
 
-    def listen(self, reference, runs):
-        super().listen(reference, min(runs, JITTERED_RUNS + 4))
+    def measure_noise(self, reference, runs):
+        super().measure_noise(reference, min(runs, JITTERED_RUNS + 4))
 
     def moved(self, weights, exact=False):
         key = tuple(array.tobytes() for array in weights.values())

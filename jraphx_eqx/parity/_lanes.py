@@ -113,7 +113,7 @@ def _move_buffers(trial: Trial, module: Any, oracle: AbstractOracle) -> None:
         ref, noise = reference.arrays.get(name), reference.noise.of(name, trial.lane)
         record = trial.record(f"buffers moved: {name}", kind_of(name, ref))
         compare(record, ours, ref, ids=reference.ids.get(name), tau=noise)
-        trial.book.vacuum(trial.lane, record.tensor, record.verdict == UNJUDGED)
+        trial.tally.note_vacuous(trial.lane, record.tensor, record.verdict == UNJUDGED)
 
 
 LANES: dict[str, Callable[..., None]] = {
