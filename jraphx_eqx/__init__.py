@@ -15,13 +15,16 @@ if not _jaxtyping.config.jaxtyping_disable:
 from . import data as data
 from . import nn as nn
 from . import ops as ops
+from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from . import fit as fit
     from . import interop as interop
+    from . import parity as parity
 
 
 def __getattr__(name: str):
-    # Imported when it is used: it takes as long as a quarter of the rest.
-    if name == "interop":
-        return importlib.import_module("jraphx_eqx.interop")
+    # Imported when they are used, as no layer needs them.
+    if name in ("fit", "interop", "parity"):
+        return importlib.import_module(f"jraphx_eqx.{name}")
     raise AttributeError(f"module 'jraphx_eqx' has no attribute {name!r}")

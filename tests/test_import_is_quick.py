@@ -48,3 +48,8 @@ except Exception as error:
 print(jraphx_eqx.interop.read_state_dict is read_state_dict)
 """
     assert output(code) == ["TypeCheckError", "True"]
+
+
+def test_what_no_layer_needs_is_there_when_it_is_asked_for():
+    code = "import jraphx_eqx as j; print(j.__version__, j.parity.run.__name__, j.fit.__name__)"
+    assert output(code) == ["0.1.0", "run", "jraphx_eqx.fit"]

@@ -9,8 +9,6 @@ from ._edges import masked_edges as masked_edges
 from ._error_if import error_if as error_if
 from ._gather import gather as gather
 from ._gather import gather_once as gather_once
-from ._length import length as length
-from ._length import near_one as near_one
 from ._loops import add_self_loops as add_self_loops
 from ._loops import degree as degree
 from ._loops import remove_self_loops as remove_self_loops

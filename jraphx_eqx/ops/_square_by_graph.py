@@ -2,7 +2,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ..data import BatchVector, most_nodes
+from ..data import BatchVector
+from ..data._batch_vector import most_nodes
 from ._dtype import wide_dtype
 from ._gather import gather, positions
 from ._order import places_in_graph

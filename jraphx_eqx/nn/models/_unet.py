@@ -7,7 +7,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
-from ...data import BatchVector, bounded_batch, is_traced, largest_count, most_nodes, resolve_batch
+from ...data import BatchVector, is_traced, resolve_batch
+from ...data._batch_vector import bounded_batch, largest_count, most_nodes
 from ...ops import (
     augment_edges,
     augment_edges_by_graph,

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Num
 
-from ...data import BatchVector, bounded_batch, register_serialization
+from ...data import BatchVector, register_serialization
+from ...data._batch_vector import bounded_batch
 from ...ops import gather, mask_rows, segment_count, segment_reduce_by_block
 from .._check import check_rows
 from ._selection import AbstractSelection, not_nodes, on_device_as_they_are, untraced

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from ...data import BatchVector, bounded_batch, register_serialization
+from ...data import BatchVector, register_serialization
+from ...data._batch_vector import bounded_batch
 from ._selection import AbstractSelection, on_device_as_they_are, untraced
 
 

@@ -9,18 +9,18 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
 from ..._warn import warn
-from ...data import BatchVector, most_nodes, resolve_batch
+from ...data import BatchVector, resolve_batch
+from ...data._batch_vector import most_nodes
 from ...ops import (
     above_min_score,
     error_if,
     first_true,
-    length,
     masked_matmul,
-    near_one,
     segment_softmax,
     top_k,
     top_k_capacity,
 )
+from ...ops._length import length, near_one
 from .._activation import activation
 from .._check import check_features
 from ._selection import SelectOutput, select_nodes

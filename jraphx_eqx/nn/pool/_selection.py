@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Num
 
-from ...data import BatchVector, bounded_batch, is_traced, register_serialization
+from ...data import BatchVector, is_traced, register_serialization
+from ...data._batch_vector import bounded_batch
 from ...data._transfer import on_device
 from ...ops import aggregation, gather, gather_once, segment_sum
 from .._check import check_rows
