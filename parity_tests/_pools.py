@@ -202,7 +202,7 @@ def _call(module, inputs):
     if inputs.get("bare"):
         batch, more["size"] = inputs["batch"], inputs["num_graphs"]
     with small_blocks(inputs):
-        out = module(x, edge_index, edge_attr, batch, inputs["attn"], select=decide, **more)
+        out = module(x, edge_index, edge_attr, batch, inputs["attn"], **more)
     found = _outputs(out.x, out.edge_index, out.edge_attr, out.batch, out.perm, out.score)
     return {**found, "lifted": out.lift(out.x)} if inputs.get("lift") else found
 
