@@ -39,7 +39,7 @@ def programs():
     """The names of the programs that are compiled."""
     names = []
 
-    def measure_noise(event, seconds, fun_name="", **more):
+    def listen(event, seconds, fun_name="", **more):
         if event.endswith("backend_compile_duration"):
             names.append(fun_name)
 
