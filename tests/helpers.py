@@ -162,11 +162,11 @@ def _gin(name, variant=False, **options):
     )
 
 
-def _model(name, cls, call, **options):
+def _model(name, cls, call, mixes=False, **options):
     def build(dtype, key):
         return cls(**{"act": "tanh", "norm": "graph_norm", **options}, dtype=dtype, key=key)
 
-    return Operator(name, build, call, True, variant=True, per_node=True)
+    return Operator(name, build, call, True, variant=True, per_node=True, mixes=mixes)
 
 
 def _with_edges(model, inputs):
@@ -236,6 +236,7 @@ OPERATORS = [
         "gin_model",
         GIN,
         _with_edges,
+        mixes=True,  # the norms inside the convolutions take all nodes for one graph
         in_features=FEATURES,
         hidden_features=2,
         num_layers=2,

@@ -39,7 +39,7 @@ def greedy_matching(
     whole = BatchVector(jnp.where(real, 0, 1).astype(jnp.int32), 1)
     order = descending_order(jax.lax.stop_gradient(score), whole)
     # From here on an edge is called by its rank.
-    ends = jnp.where(real, edge_index, num_nodes)[:, order]
+    ends = jnp.where(real[None], edge_index, num_nodes)[:, order]
     taken = _taken(ends, num_nodes)
     rank, _ = first_true(taken, room)
     return gather(order, rank, fill_value=num_edges)
@@ -67,9 +67,9 @@ def _round(ends, taken, nodes, left):
     num_nodes, num_edges = nodes.shape[0], taken.shape[0]
     rank = jnp.arange(num_edges, dtype=jnp.int32)
     best = jnp.full(num_nodes, num_edges, jnp.int32)
-    best = best.at[jnp.where(left, ends, num_nodes)].min(rank, mode="drop")
-    new = left & jnp.all(gather(best, ends) == rank, axis=0)
-    nodes = nodes.at[jnp.where(new, ends, num_nodes)].set(True, mode="drop")
+    best = best.at[jnp.where(left[None], ends, num_nodes)].min(rank, mode="drop")
+    new = left & jnp.all(gather(best, ends) == rank[None], axis=0)
+    nodes = nodes.at[jnp.where(new[None], ends, num_nodes)].set(True, mode="drop")
     return taken | new, nodes, left & ~jnp.any(gather(nodes, ends), axis=0)
 
 

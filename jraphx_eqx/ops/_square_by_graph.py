@@ -55,8 +55,8 @@ def augment_edges_by_graph(
 
     out, back, direct = (jnp.minimum(table, 1) for table in steps(jnp.ones(real.shape, jnp.int32)))
     total = capped_sum(jnp.sum(out, axis=1) * jnp.sum(back, axis=1))
-    joined = _product(out.astype(jnp.float32), back.astype(jnp.float32)) + direct > 0
-    joined &= ~jnp.eye(most, dtype=bool)
+    joined = _product(out.astype(jnp.float32), back.astype(jnp.float32)) > 0
+    joined = (joined | (direct > 0)) & ~jnp.eye(most, dtype=bool)[None]
     out, back, direct = steps(edge_weight)
     return *_listed(joined, _product(out, back) + 2 * direct, pooled_batch, edge_index.dtype), total
 

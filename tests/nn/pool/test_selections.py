@@ -10,6 +10,8 @@ from jraphx_eqx._decide import deciding, is_deciding
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.pool import (
     DenseSelectOutput,
+    DiffPooling,
+    EdgePooling,
     SAGPooling,
     SelectOutput,
     TopKPooling,
@@ -226,3 +228,12 @@ def test_nothing_is_decided_after_an_error_in_the_context():
         assert is_deciding()
         raise ZeroDivisionError
     assert not is_deciding()
+
+
+@pytest.mark.parametrize("pool", [TopKPooling, SAGPooling, EdgePooling, DiffPooling])
+def test_all_poolings_compute_without_promoting_dtypes_or_ranks(pool):
+    options = {"clusters": 2} if pool is DiffPooling else {}
+    pool = pool(2, **options, key=jax.random.key(0))
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        out = eqx.filter_jit(pool)(X, EDGES, batch=BATCH)
+    assert np.isfinite(out.x).all()
