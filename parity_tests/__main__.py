@@ -23,7 +23,7 @@ from jraphx_eqx.parity import (
 )
 
 from . import _work
-from .catalogue import SPECS
+from .catalogue import LIVE, SPECS
 from .faults import FAULTS
 from .recorded import FOLDER, LANES, record_operator
 
@@ -81,7 +81,8 @@ def main_job(
     except _work.UnknownCase as error:
         raise typer.BadParameter(str(error)) from None
     work = functools.partial(_work.compare, options)
-    result = _with_progress(operator, jobs, work, lambda name: _work.size(name, options))
+    names = operator or LIVE
+    result = _with_progress(names, jobs, work, lambda name: _work.size(name, options))
     _finish(result, json, html)
 
 
@@ -169,7 +170,7 @@ def check_command(
     lanes = tuple(map(str, lane)) if lane else LANES
     work = functools.partial(_work.replay, lanes, references, not optimized)
     with _references_or_exit():
-        result = _with_progress(operator, jobs, work, _work.replay_size)
+        result = _with_progress(operator or SPECS, jobs, work, _work.replay_size)
     _finish(result, json, html)
 
 
@@ -218,7 +219,7 @@ def _references_or_exit() -> Iterator[None]:
 
 def _with_progress(operators, jobs: int, work, length) -> Result:
     """All operators with a progress bar; their results in order."""
-    names = [str(name) for name in operators or SPECS]
+    names = [str(name) for name in operators]
     results = {}
     with Progress(*_columns(), console=_console()) as bar:
         task = bar.add_task("0 of 0 operators", total=sum(map(length, names)))

@@ -116,7 +116,7 @@ for name, call in wrong.items():
 @pytest.mark.parametrize("way", ["python -O", "JAXTYPING_DISABLE"])
 def test_without_the_checks_of_types_arrays_are_taken_and_lists_refused_by_us(way):
     options = ["-O"] if way == "python -O" else []
-    environment = {**os.environ, "JAXTYPING_DISABLE": "" if options else "1"}
+    environment = {**os.environ, "JAXTYPING_DISABLE": "0" if options else "1"}
     command = [sys.executable, *options, "-c", UNCHECKED]
     child = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     shapes, *messages = child.stdout.splitlines()

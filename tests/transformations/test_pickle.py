@@ -47,6 +47,8 @@ EVERY = {
     "GraphNorm": lambda cls: cls(3),
     "norm.LayerNorm": lambda cls: cls(3, mode="node"),
     "SAGPooling": lambda cls: cls(3, gnn=GATConv(3, 1, heads=2, key=KEY), key=KEY),
+    "EdgePooling": lambda cls: cls(3, dropout=0.5, key=KEY),
+    "DiffPooling": lambda cls: cls(3, 2, key=KEY),
     "SelectTopK": lambda cls: cls(3, key=KEY),
     "TopKPooling": lambda cls: cls(3, min_score=0.1, key=KEY),
 }
