@@ -4,6 +4,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..nn._activation import activation
+from ..nn._picklable import OfJax, picklable
 from ._twins import qualified_name
 
 # The names of torch.nn's classes, and of the functions beside them. The lower case of a class is
@@ -70,15 +71,22 @@ def nonlinearity_to_pyg(nonlinearity: Callable) -> Any:
     """
     import torch
 
-    if nonlinearity is jnp.tanh:  # Not what the name stands for, but the same function.
+    if _is(nonlinearity, jnp.tanh):  # Not what the name stands for, but the same function.
         return torch.nn.Tanh()
     for class_name in TORCH_FUNCTIONS:
-        if nonlinearity is activation(class_name):
+        if _is(nonlinearity, activation(class_name)):
             return getattr(torch.nn, class_name)()
     raise ValueError(
         f"nonlinearity {qualified_name(nonlinearity)} has no known twin in PyTorch; make PyG's "
         "layer with one of your own, and load into it to_pyg(state_dict(layer))"
     )
+
+
+def _is(nonlinearity, known):
+    """Whether it is this function. One that is held by its name is another object in each copy of
+    a layer."""
+    held, known = picklable(nonlinearity), picklable(known)
+    return held is known or (isinstance(held, OfJax) and held == known)
 
 
 def _checked_options(act, default, class_name):
