@@ -15,7 +15,8 @@ from jraphx_eqx.nn.models import JumpingKnowledge
 from jraphx_eqx.nn.norm import BatchNorm1d
 from jraphx_eqx.nn.pool import global_add_pool
 from jraphx_eqx.ops import segment_softmax
-from jraphx_eqx.parity import FAIL, Case, assert_parity, check, graphs, record, run
+from jraphx_eqx.parity import Case, assert_parity, check, graphs, record, run
+from jraphx_eqx.parity._record import FAIL
 
 KEY = jax.random.key(0)
 CASE = graphs.random(2, graphs=3)

@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from jraphx_eqx.cli._app import app
 from jraphx_eqx.fit import verify
-from jraphx_eqx.parity import FAIL, Case, run
+from jraphx_eqx.parity import Case, run
 from jraphx_eqx.parity._oracle import Oracle
+from jraphx_eqx.parity._record import FAIL
 from jraphx_eqx.parity._tolerance import JITTERED_RUNS
 
 from .networks.whole import FEATURES, PAIRS

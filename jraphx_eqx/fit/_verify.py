@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..parity import FAIL, Result, compare_layers, layer_calls, run
+from ..parity import Result, compare_layers, layer_calls, run
 from ._network import Network
 
 WHOLE = "network"
@@ -59,7 +59,7 @@ def verify(
         if layer.result is None:
             verdict.alone[layer.name] = layer.reason
             continue
-        if layer.result.of(FAIL) and verdict.first is None:
+        if layer.result.of("FAIL") and verdict.first is None:
             verdict.first = layer.name
         verdict.result.extend(layer.result)
     progress(WHOLE, total - 1, total)

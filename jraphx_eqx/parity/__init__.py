@@ -29,7 +29,6 @@ from ._mutate import UnreachedFault as UnreachedFault
 from ._mutate import mutate as mutate
 from ._pair import assert_parity as assert_parity
 from ._pair import pair as pair
-from ._record import FAIL as FAIL
 from ._record import ULP_EDGES as ULP_EDGES
 from ._record import Kill as Kill
 from ._record import Profile as Profile
