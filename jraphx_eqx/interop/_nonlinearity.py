@@ -76,8 +76,10 @@ def nonlinearity_to_pyg(nonlinearity: Callable) -> Any:
     for class_name in TORCH_FUNCTIONS:
         if _is(nonlinearity, activation(class_name)):
             return getattr(torch.nn, class_name)()
+    held = picklable(nonlinearity)
+    name = f"{held.module}.{held.name}" if isinstance(held, OfJax) else qualified_name(held)
     raise ValueError(
-        f"nonlinearity {qualified_name(nonlinearity)} has no known twin in PyTorch; make PyG's "
+        f"nonlinearity {name} has no known twin in PyTorch; make PyG's "
         "layer with one of your own, and load into it to_pyg(state_dict(layer))"
     )
 
