@@ -18,8 +18,8 @@ NEWEST = ("3.13", "3.12")
 PYTEST = ("pytest", "-n", "auto")
 # Tests of one file share what they compile.
 BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
-# What sees a release of JAX that computes otherwise, in a few minutes. `nox -s newest -- tests` runs
-# all tests, and all operators against their references.
+# What sees a release of JAX that computes otherwise, in a few minutes. `nox -s newest -- tests`
+# runs all tests, and all operators against their references.
 ARITHMETIC = ("tests/ops", "tests/nn/pool")
 OPERATORS = ("TopKPooling", "SAGPooling", "EdgePooling", "global_max_pool")
 
