@@ -94,7 +94,7 @@ def _half_precision_count():
 
 
 def _deviation():
-    """Whether the deviation of 12,000 numbers is right in float64, but for four roundings."""
+    """Whether the deviation of 12,000 numbers is right in float64, up to four roundings."""
     import torch
 
     x = np.random.default_rng(0).random(12_000) ** 4

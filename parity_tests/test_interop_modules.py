@@ -1,4 +1,4 @@
-"""Modules of PyTorch and models of PyG, there and back: names, bits, and what they compute."""
+"""Modules of PyTorch and models of PyG, both ways: names, bits, and what they compute."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Graph U-Nets: PyG's values and gradients, the augmentation alone, and the way there and back."""
+"""Graph U-Nets: the augmentation alone, and conversions both ways."""
 
 import re
 

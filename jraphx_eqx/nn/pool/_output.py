@@ -19,7 +19,7 @@ class PoolOutput(eqx.Module):
 
     Shapes are static, so there can be padding: rows of `x` and `batch` whose graph is
     `batch.num_graphs`, edges whose ends are the number of rows of `x`, entries of `perm` that are
-    the number of nodes that were pooled. Real nodes come first, but for those of dense poolings,
+    the number of nodes that were pooled. Real nodes come first, except in dense poolings,
     where all graphs have as many rows. Edges of poolings that keep nodes keep their places.
     [`trim`][jraphx_eqx.nn.pool.PoolOutput.trim] removes the padding.
 
