@@ -28,6 +28,11 @@ BATCHES = 1000
 CAPACITY = {"num_nodes": 385, "num_edges": 1537, "num_graphs": 8}
 
 
+def expect_zero(tensor):
+    # Only GraphSAGE has this bias, and here its scores are those of a softmax.
+    return "a softmax does not see a shift" if tensor == "d.gnn.lin_l.bias" else None
+
+
 def random_batch(seed):
     """1 to 6 graphs of 0 to 60 nodes, a quarter of them empty."""
     rng = np.random.default_rng([seed, 7])
@@ -39,7 +44,7 @@ def random_batch(seed):
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_selections_edges_values_and_gradients_of_1000_batches(name, capsys):
-    spec = dataclasses.replace(SPECS[name], grid=GRIDS[name])
+    spec = dataclasses.replace(SPECS[name], grid=GRIDS[name], expect_zero=expect_zero)
     cases = [random_batch(seed) for seed in range(BATCHES)]
     result = run(spec, cases, lanes=["f64"], pairing="rotate")
     bad = result.of("FAIL", "NOT VERIFIED", "MISTRUSTED")

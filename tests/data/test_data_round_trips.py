@@ -144,7 +144,9 @@ def move_rows(batch, spread):
         y=moved("graph", batch.y),
         pos=moved("node", batch.pos),
         batch=BatchVector(
-            jnp.asarray(new_graph[batch.batch.index[spread["node"]]]), batch.num_graphs
+            jnp.asarray(new_graph[batch.batch.index[spread["node"]]]),
+            batch.num_graphs,
+            batch.batch.max_count,
         ),
         graph_mask=moved("graph", batch.graph_mask),
         extras={
