@@ -64,6 +64,7 @@ def from_pyg(obj: Any) -> Any:
     - `obj`: one of
         PyG's poolings `TopKPooling`, `SAGPooling`, `EdgePooling`, `SelectTopK`, and the functions
         `global_add_pool`, `global_mean_pool`, `global_max_pool`;
+        its aggregations, from `SumAggregation` to `Set2Set`, and `nn.glob.global_sort_pool`;
         its convolutions `GCNConv`, `GATConv`, `SAGEConv`, `GraphConv`, `GINConv`;
         its norms `BatchNorm`, `LayerNorm`, `GraphNorm`;
         its models `GraphUNet`, `GCN`, `GAT`, `GraphSAGE`, `GIN`, `MLP`, `JumpingKnowledge`, and
