@@ -32,6 +32,8 @@ from ._segment import segment_sum as segment_sum
 from ._square import augment_edges as augment_edges
 from ._square import path_capacity as path_capacity
 from ._square_by_graph import augment_edges_by_graph as augment_edges_by_graph
+from ._to_dense import to_dense_adj as to_dense_adj
+from ._to_dense import to_dense_batch as to_dense_batch
 from ._topk import above_min_score as above_min_score
 from ._topk import first_true as first_true
 from ._topk import top_k as top_k
