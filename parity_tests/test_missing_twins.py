@@ -14,8 +14,6 @@ LAYERS = {
         torch.nn.Sequential(torch.nn.Linear(4, 1))
     ),
     "torch_geometric.nn.SetTransformerAggregation": lambda: pyg.aggr.SetTransformerAggregation(4),
-    "torch_geometric.nn.ASAPooling": lambda: pyg.ASAPooling(4),
-    "torch_geometric.nn.PANPooling": lambda: pyg.PANPooling(4),
     "torch_geometric.nn.GATv2Conv": lambda: pyg.GATv2Conv(4, 4),
     "torch_geometric.nn.TransformerConv": lambda: pyg.TransformerConv(4, 4),
     "torch.nn.MultiheadAttention": lambda: torch.nn.MultiheadAttention(4, 2),
@@ -45,6 +43,8 @@ WITH_TWINS = [
     pyg.TopKPooling(4),
     pyg.SAGPooling(4),
     pyg.MemPooling(4, 4, 2, 2),
+    pyg.ASAPooling(4),
+    pyg.PANPooling(4),
     pyg.GraphUNet(4, 4, 4, depth=2),
     pyg.MLP([4, 4, 4]),
     torch.nn.GRUCell(4, 4),

@@ -62,8 +62,8 @@ def from_pyg(obj: Any) -> Any:
     **Arguments:**
 
     - `obj`: one of
-        PyG's poolings `TopKPooling`, `SAGPooling`, `EdgePooling`, `DMoNPooling`, `MemPooling`,
-        `SelectTopK`, and the functions `dense_diff_pool`, `dense_mincut_pool`,
+        PyG's poolings `TopKPooling`, `SAGPooling`, `EdgePooling`, `ASAPooling`, `PANPooling`,
+        `ClusterPooling`, `DMoNPooling`, `MemPooling`, `SelectTopK`, and the functions `dense_diff_pool`, `dense_mincut_pool`,
         `global_add_pool`, `global_mean_pool`, `global_max_pool`;
         its convolutions `GCNConv`, `GATConv`, `SAGEConv`, `GraphConv`, `GINConv`;
         its norms `BatchNorm`, `LayerNorm`, `GraphNorm`;
