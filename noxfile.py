@@ -165,13 +165,6 @@ def old_releases(session: nox.Session) -> None:
 
 
 @nox.session(python=MAIN)
-def mutation(session: nox.Session) -> None:
-    """Whether parity, and then the other tests, notice wrong lines."""
-    install(session, ".[test]", "mutmut")
-    session.run("python", "-m", "mutation", *session.posargs)
-
-
-@nox.session(python=MAIN)
 def docs(session: nox.Session) -> None:
     """Builds the documentation; any warning is an error."""
     install(session, ".[docs]")
