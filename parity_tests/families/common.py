@@ -7,12 +7,14 @@ from unittest import mock
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jraphx_eqx.data import Batch, BatchVector
 from jraphx_eqx.ops import _by_block, _masked_matmul
 from jraphx_eqx.parity import Case, Rows
 
+WIDTH = 3  # of the features of all cases
 NODE, EDGE = ("x", "attn"), ("edge_attr", "edge_weight")
 ROWS = {
     "x": Rows("node"),
@@ -160,3 +162,34 @@ def row_groups(inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
     edges = edge_groups(inputs["edge_index"], inputs["batch"])
     groups.update({f"d.{name}": edges for name in EDGE if inputs.get(name) is not None})
     return groups
+
+
+def keeps_dtypes(call: Callable[..., Mapping[str, Any]]) -> Callable[..., str | None]:
+    """A property of all operators: in bfloat16, with 64 bits switched on, floats come back in
+    bfloat16 and indices in the same dtype as without. Nothing is computed. `call` is
+    `Spec.call_eqx`."""
+    call = eqx.filter_jit(call)  # so that it is traced once for all inputs of the same shapes
+
+    def dtypes(module: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> str | None:
+        at = jax.tree.map(_in_bfloat16, (module, dict(inputs)))
+        with jax.enable_x64(True):
+            try:
+                found = eqx.filter_eval_shape(call, *at)
+            except Exception as error:
+                return f"in bfloat16: {type(error).__name__}: {error}"
+        for name, value in outputs.items():
+            if value is None:
+                continue
+            expected = "bfloat16" if value.dtype.kind == "f" else value.dtype
+            if found[name].dtype != expected:
+                return f"in bfloat16, {name} has dtype {found[name].dtype}, expected {expected}"
+        return None
+
+    return dtypes
+
+
+def _in_bfloat16(leaf):
+    if not isinstance(leaf, jax.Array | np.ndarray):
+        return leaf
+    kinds = {"f": jnp.bfloat16, "b": bool}
+    return jax.ShapeDtypeStruct(leaf.shape, kinds.get(leaf.dtype.kind, jnp.int32))

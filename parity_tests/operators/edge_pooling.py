@@ -6,11 +6,10 @@ from jraphx_eqx.nn.pool import EdgePooling
 from jraphx_eqx.ops import greedy_matching
 from jraphx_eqx.parity import Config, Decision, Spec
 
-from ._inputs import EDGE_CLASSES, pad_with, row_groups, undrawn
-from ._pools import harder_scores
-from ._properties import keeps_dtypes
+from .._operator import Operator, edits
+from ..families.common import EDGE_CLASSES, WIDTH, keeps_dtypes, pad_with, row_groups, undrawn
+from ..families.keep import harder_scores
 
-WIDTH = 3
 GRID = (
     Config(),
     Config({"edge_score_method": "tanh", "add_to_edge_score": 1.5}),
@@ -100,4 +99,59 @@ SPEC = Spec(
     ),
     properties={"dtypes": keeps_dtypes(_call)},
     input_classes=EDGE_CLASSES,
+)
+
+OPERATOR = Operator(
+    EdgePooling,
+    spec=SPEC,
+    faults=(
+        *edits(
+            "ops._matching:greedy_matching",
+            ("the lowest scores merge", "(score)", "(-score)"),
+            (
+                "padding edges merge",
+                "real = edge_mask(edge_index, num_nodes)",
+                "real = edge_mask(edge_index, num_nodes + 1)",
+            ),
+        ),
+        *edits(
+            "ops._matching:_round",
+            ("an end may be taken twice", "left & jnp.all(", "left & jnp.any("),
+            ("taken edges stay", "left & ~jnp.any(gather(nodes, ends), axis=0)", "left & ~new"),
+        ),
+        *edits(
+            "nn.pool._edge:EdgePooling.score",
+            (
+                "the halves of the map change places",
+                "source, target = edge_index",
+                "target, source = edge_index",
+            ),
+            ("no bias", "raw = raw + self.lin.bias", "raw = raw"),
+            ("nothing is added to scores", "score + self.add_to_edge_score", "score"),
+        ),
+        *edits(
+            "nn.pool._edge:EdgePooling.lift",
+            (
+                "lift multiplies",
+                "gather(x, select.cluster_index) / ",
+                "gather(x, select.cluster_index) * ",
+            ),
+        ),
+        *edits(
+            "nn.pool._edge:merge_edges",
+            (
+                "weights are detached",
+                "gather_once(score, merged)",
+                "DETACHED(gather_once(score, merged))",
+            ),
+            (
+                "nodes left over are dropped",
+                "cluster = jnp.where(left, total - 1, cluster)",
+                "cluster = cluster",
+            ),
+            ("nodes left over weigh nothing", "jnp.ones_like(own)", "jnp.zeros_like(own)"),
+        ),
+    ),
+    live=False,
+    cost=75,
 )

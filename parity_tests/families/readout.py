@@ -1,13 +1,12 @@
-import functools
+"""What the specs of readouts share."""
 
 import numpy as np
 
 from jraphx_eqx.data import BatchVector
-from jraphx_eqx.nn import pool
 from jraphx_eqx.parity import Config, Rows, Spec
 
-from ._inputs import INPUT_CLASSES, ROWS, pad_with
-from ._properties import keeps_dtypes
+from .._operator import edits
+from .common import INPUT_CLASSES, ROWS, keeps_dtypes, pad_with
 
 PLAIN, COLUMN, SETS = {"rank": 2}, {"rank": 1}, {"rank": 3}
 BARE, WIDE = {"rank": 2, "batch": "array"}, {"rank": 2, "wide": True}
@@ -92,35 +91,18 @@ def _rows(inputs):
     return {**ROWS, "out.x": Rows("graph", axis=-2 if rank == 3 else 0)}
 
 
-def _exact(name, config):
-    """Not a mean: XLA multiplies by the reciprocal, which is rounded. Nor sums of two shares of
-    ties, which give an eighth by chance."""
-    if name == "global_mean_pool":
-        return ()
-    shares = config.inputs["rank"] == 3 and name != "global_add_pool"
+def exact(config, shared=False):
+    """Not sums of two shares of ties, which give an eighth by chance."""
+    shares = shared and config.inputs["rank"] == 3
     return ("out.x",) if shares or config.inputs.get("integers") else ("out.x", "d.x")
 
 
-def _pyg_min_pool(x, batch, size=None):
-    """PyG has no such pool. This is what its other pools are made of."""
-    from torch_geometric.utils import scatter
-
-    dim = -1 if x.dim() == 1 else -2
-    if batch is None:
-        return x.min(dim=dim, keepdim=x.dim() <= 2)[0]
-    return scatter(x, batch, dim=dim, dim_size=size, reduce="min")
-
-
-def _global_spec(name, grid):
-    def pyg():
-        import torch_geometric.nn
-
-        return getattr(torch_geometric.nn, name, _pyg_min_pool)
-
+def readout_spec(readout, pyg, grid, exact=exact):
+    """`pyg` makes PyG's."""
     return Spec(
-        name,
+        readout.__name__,
         pyg=pyg,
-        eqx=lambda: getattr(pool, name),
+        eqx=lambda: readout,
         call_pyg=_call_pyg,
         call_eqx=_call,
         inputs=_inputs,
@@ -129,16 +111,47 @@ def _global_spec(name, grid):
         real=_real,
         blocks=_blocks,
         differentiate=("x",),
-        exact=functools.partial(_exact, name),
+        exact=exact,
         rows=_rows,
         properties={"dtypes": keeps_dtypes(_call)},
         input_classes=INPUT_CLASSES,
     )
 
 
-SPECS = (
-    _global_spec("global_add_pool", SUMS + INTEGERS),
-    _global_spec("global_mean_pool", SUMS),
-    _global_spec("global_max_pool", EXTREMES + INTEGERS),
-    _global_spec("global_min_pool", EXTREMES + INTEGERS),
+FAULTS = (
+    *edits(
+        "nn.pool._global:_by_graph",
+        ("sets stay first", "jnp.swapaxes(out, 0, axis)", "out", "rank=3"),
+        (
+            "features are detached",
+            "jnp.swapaxes(x, 0, axis)",
+            "DETACHED(jnp.swapaxes(x, 0, axis))",
+        ),
+    ),
+    *edits(
+        "nn.pool._global:_node_axis",
+        ("sets are nodes", "max(x.ndim - 2, 0)", "0", "rank=3"),
+    ),
+    *edits(
+        "nn.pool._global:_whole",
+        (
+            "sets keep an axis of one graph",
+            "jnp.squeeze(out, axis) if x.ndim == 3 else out",
+            "out",
+            "rank=3, batch=None",
+        ),
+    ),
+    *edits(
+        "nn.pool._global:_first",
+        (
+            "last of several largest",
+            "search(x, axis, keepdims=True)",
+            "x.shape[axis] - 1 - search(jnp.flip(x, axis), axis, keepdims=True)",
+            "batch=None",
+        ),
+    ),
 )
+
+
+def nothing(case, config):
+    return "no_nodes" in case.tags and config.inputs.get("batch", "given") is None

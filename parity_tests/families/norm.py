@@ -1,32 +1,16 @@
-"""Norms, on padded batches and on one graph without a batch vector."""
+"""What the specs of norms share: padded batches, and one graph without a batch vector."""
 
 import jax
 import numpy as np
 
 from jraphx_eqx.data import BatchVector
-from jraphx_eqx.nn import norm
-from jraphx_eqx.parity import Config, Rows, Spec
+from jraphx_eqx.parity import Rows, Spec
 
-from ._inputs import INPUT_CLASSES, ROWS, pad_with, row_groups
-from ._properties import keeps_dtypes
+from .._operator import edits
+from .common import INPUT_CLASSES, ROWS, WIDTH, keeps_dtypes, pad_with, row_groups
 
-WIDTH = 3
 # Several graphs of one node each would otherwise have a variance of 0, and a slope of 1/√eps.
 LARGE_EPS = {"eps": 0.1}
-BATCH_NORM = (
-    Config({**LARGE_EPS}),
-    Config({**LARGE_EPS, "affine": False}),
-    Config({}, {"training": False}),
-    Config({"affine": False}, {"training": False, "batched": False}),
-    Config({**LARGE_EPS, "track_running_stats": False}, {"training": False}),
-)
-GRAPH_NORM = (Config({**LARGE_EPS}), Config({**LARGE_EPS}, {"batched": False}))
-LAYER_NORM = (
-    Config({**LARGE_EPS}),
-    Config({**LARGE_EPS, "affine": False}, {"batched": False}),
-    Config({**LARGE_EPS, "mode": "node"}),
-    Config({**LARGE_EPS, "mode": "node", "affine": False}),
-)
 
 
 def _inputs(case, *, batched=True, training=True):
@@ -36,10 +20,10 @@ def _inputs(case, *, batched=True, training=True):
     return {**arrays, "batched": batched, "training": training}
 
 
-def _call_pyg(name):
+def _call_pyg(mixes):
     def call(module, inputs):
         module.train(inputs["training"])
-        given = inputs["batched"] and name != "BatchNorm"
+        given = inputs["batched"] and not mixes
         # PyG cannot count the graphs of no nodes itself.
         more = (inputs["batch"], inputs["num_graphs"]) if given else ()
         return {"x": module(inputs["x"], *more)}
@@ -66,25 +50,27 @@ def _no_gradient(tensor):
     )
 
 
-def _norm_spec(name, grid):
+def norm_spec(layer, grid, mixes=False):
+    """One that `mixes` has statistics of all nodes, where every node counts for all others."""
+
     def pyg(**options):
         import torch_geometric.nn
 
-        return getattr(torch_geometric.nn, name)(WIDTH, **options)
+        return getattr(torch_geometric.nn, layer.__name__)(WIDTH, **options)
 
     def ours(**options):
-        return getattr(norm, name)(WIDTH, **options, key=jax.random.key(0))
+        return layer(WIDTH, **options, key=jax.random.key(0))
 
     def blocks(inputs, outputs):
-        if name == "BatchNorm":  # where every node counts for all others
+        if mixes:
             return {}
         return {**row_groups(inputs), "out.x": inputs["batch"]}
 
     return Spec(
-        name,
+        layer.__name__,
         pyg=pyg,
         eqx=ours,
-        call_pyg=_call_pyg(name),
+        call_pyg=_call_pyg(mixes),
         call_eqx=_call,
         inputs=_inputs,
         grid=grid,
@@ -95,15 +81,29 @@ def _norm_spec(name, grid):
         blocks=blocks,
         differentiate=("x",),
         # One graph may not be taken out of a batch whose nodes all count together.
-        rows=None if name == "BatchNorm" else _rows,
+        rows=None if mixes else _rows,
         expect_zero=_no_gradient,
         properties={"dtypes": keeps_dtypes(_call)},
         input_classes=INPUT_CLASSES,
     )
 
 
-SPECS = (
-    _norm_spec("BatchNorm", BATCH_NORM),
-    _norm_spec("GraphNorm", GRAPH_NORM),
-    _norm_spec("LayerNorm", LAYER_NORM),
+FAULTS = (
+    *edits(
+        "nn.norm._norm:entering",
+        ("padding counts in statistics", "mask_rows(wide, mask)", "wide"),
+    ),
+    *edits(
+        "nn._layer_norm:scale_shift",
+        ("scale is left out", "x = x * weight.reshape", "x = x + 0 * weight.reshape"),
+        ("shift is left out", "add_bias(x, bias)", "x"),
+    ),
+    *edits(
+        "nn.norm._norm:leaving",
+        (
+            "normalised rows of half precision in float32",
+            "normalised.astype(x.dtype)",
+            "normalised",
+        ),
+    ),
 )

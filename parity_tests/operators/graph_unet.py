@@ -7,9 +7,11 @@ from jraphx_eqx.data._batch_vector import bounded_batch
 from jraphx_eqx.nn.models import GraphUNet
 from jraphx_eqx.parity import Config, Decision, Rows, Spec
 
-from ._inputs import ROWS, pad_with, row_groups
+from .._operator import Operator, edits
+from ..families.common import ROWS, WIDTH, pad_with, row_groups
+from .gcn_conv import OVERWRITTEN_LOOP
 
-WIDTH, HIDDEN, OUT = 3, 4, 2
+HIDDEN, OUT = 4, 2
 # No graph of any case is larger. A number for each case would compile a program for each.
 LARGEST = 64
 GRID = (
@@ -58,4 +60,30 @@ SPEC = Spec(
     differentiate=("x", "edge_weight"),
     decision=lambda config: Decision(ties=True),
     rows=lambda inputs: {**ROWS, "out.x": Rows("node")},
+)
+
+OPERATOR = Operator(
+    GraphUNet,
+    spec=SPEC,
+    faults=(
+        *edits(
+            "nn.models._unet:GraphUNet._run",
+            ("nothing comes across", "across + up", "up"),
+            ("across twice", "across + up", "across + across"),
+            ("joined in the other order", "[across, up]", "[up, across]", "False"),
+            ("nothing comes up", "across + up", "across"),
+            (
+                "up is detached",
+                "x = across + up if",
+                "x = across + DETACHED(up) if",
+            ),
+            ("levels in the order down", "reversed(levels)", "levels"),
+            ("an activation after the last", "[lambda x: x]", "[self.act]"),
+            ("no activation before the last", "[self.act] * (", "[lambda x: x] * ("),
+            ("padding comes out", "jnp.where(node_mask, x, 0), jnp.nan", "x, jnp.nan"),
+        ),
+    ),
+    live=False,
+    divergences=(OVERWRITTEN_LOOP,),
+    cost=120,
 )
