@@ -29,7 +29,7 @@ def test_what_the_docs_say_is_not_here_is_in_pyg_and_not_here():
     for name in names - {"SAGEConv"}:
         theirs = (pyg, pyg.aggr, pyg.pool, torch.nn)
         assert any(hasattr(module, name) for module in theirs), name
-        ours = (nn, nn.conv, nn.models, nn.norm, nn.pool, ops)
+        ours = (nn, nn.aggr, nn.conv, nn.models, nn.norm, nn.pool, ops)
         assert not any(hasattr(module, name) for module in ours), name
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import equinox as eqx
 from jax.typing import DTypeLike
 
-from .._activation_layer import Activation
-from .._picklable import picklable
-from ..norm import BatchNorm, GraphNorm, LayerNorm
+from ._activation_layer import Activation
+from ._picklable import picklable
+from .norm import BatchNorm, GraphNorm, LayerNorm
 
 _NORMS = {"batch": BatchNorm, "graph": GraphNorm, "layer": LayerNorm}
 
