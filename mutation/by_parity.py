@@ -25,8 +25,7 @@ import numpy as np
 from jraphx_eqx.parity import Case, Config, Spec, pairs, run
 from jraphx_eqx.parity import _candidate as candidates
 from jraphx_eqx.parity._references import References, trusted
-from parity_tests.catalogue import ALL
-from parity_tests.divergences import DIVERGENCES
+from parity_tests.catalogue import DIVERGENCES, SPECS
 from parity_tests.recorded import FOLDER, LANES
 
 from . import mutants
@@ -158,14 +157,14 @@ class Judge:
 
     def __init__(self, patience: int | None = None):
         self.patience = patience
-        self.points = [point for spec in ALL for point in _points(spec)]
+        self.points = [point for spec in SPECS.values() for point in _points(spec)]
         for point in self.points:
             point.remember()
         gc.freeze()
         self.points.sort(key=lambda point: point.seconds)
         for place, point in enumerate(self.points):
             point.number = sum(other.of(point) for other in self.points[:place])
-        asks = [self._fullest(spec).result() for spec in ALL if spec.properties]
+        asks = [self._fullest(spec).result() for spec in SPECS.values() if spec.properties]
         self.properties = [(ask, _watched(ask)[1]) for ask in asks]
         # Every operator once, then every operator twice, and so on.
         self.points.sort(key=lambda point: (TRACED.index(point.lane), point.number))
