@@ -1,10 +1,14 @@
 import equinox as eqx
 
 from ..nn.pool import (
+    DMoNPooling,
     EdgePooling,
+    MemPooling,
     SAGPooling,
     SelectTopK,
     TopKPooling,
+    dense_diff_pool,
+    dense_mincut_pool,
     global_add_pool,
     global_max_pool,
     global_mean_pool,
@@ -102,6 +106,38 @@ def _edge_to_pyg(kind, layer):
     return module.train(not layer.dropout.inference)
 
 
+def _dmon_from_pyg(module, **kwargs):
+    widths, mlp = module.mlp.channel_list, from_pyg(module.mlp)
+    plain = mlp.act is None and all(p.p == 0 for p in mlp.dropouts)
+    if not plain or any(lin.bias is None for lin in mlp.lins):
+        raise ValueError(
+            f"{qualified_name(module)} with mlp={module.mlp} has no twin: it must be made of "
+            "linear maps with a bias alone"
+        )
+    layer = DMoNPooling(widths[:-1], widths[-1], module.dropout, pyg_compat=True, **kwargs)
+    return eqx.nn.inference_mode(layer, value=not module.training)
+
+
+def _dmon_to_pyg(kind, layer):
+    if not layer.pyg_compat:
+        raise ValueError(
+            "DMoNPooling with pyg_compat=False has no twin: PyG's cluster_loss is another one. "
+            "Make it with pyg_compat=True"
+        )
+    module = kind(list(layer.mlp.features[:-1]), layer.clusters, layer.dropout.p)
+    return module.train(not layer.dropout.inference)
+
+
+def _mem_from_pyg(module, **kwargs):
+    sizes = (module.in_channels, module.out_channels, module.heads, module.num_clusters)
+    return MemPooling(*sizes, _number(module.tau), **kwargs)
+
+
+def _mem_to_pyg(kind, layer):
+    sizes = (layer.in_features, layer.out_features, layer.heads, layer.clusters)
+    return kind(*sizes, layer.tau)
+
+
 def _selection(select):
     ratio, min_score = _number(select.ratio), _number(select.min_score)
     if ratio is not None and ratio >= 1:
@@ -138,7 +174,11 @@ def _check_stages(module):
 register_layer("torch_geometric.nn.TopKPooling", TopKPooling, _topk_from_pyg, _topk_to_pyg)
 register_layer("torch_geometric.nn.SAGPooling", SAGPooling, _sag_from_pyg, _sag_to_pyg)
 register_layer("torch_geometric.nn.EdgePooling", EdgePooling, _edge_from_pyg, _edge_to_pyg)
+register_layer("torch_geometric.nn.DMoNPooling", DMoNPooling, _dmon_from_pyg, _dmon_to_pyg)
+register_layer("torch_geometric.nn.MemPooling", MemPooling, _mem_from_pyg, _mem_to_pyg)
 register_layer(_STAGES["select"], SelectTopK, _select_from_pyg, _select_to_pyg)
 register_function("torch_geometric.nn.global_add_pool", global_add_pool)
 register_function("torch_geometric.nn.global_mean_pool", global_mean_pool)
 register_function("torch_geometric.nn.global_max_pool", global_max_pool)
+register_function("torch_geometric.nn.dense_diff_pool", dense_diff_pool)
+register_function("torch_geometric.nn.dense_mincut_pool", dense_mincut_pool)

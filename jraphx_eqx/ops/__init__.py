@@ -18,6 +18,7 @@ from ._masked_matmul import masked_matmul as masked_matmul
 from ._matching import greedy_matching as greedy_matching
 from ._order import descending_order as descending_order
 from ._order import edge_order as edge_order
+from ._product import segment_mul as segment_mul
 from ._scale_rows import scale_rows as scale_rows
 from ._search import count_at_most as count_at_most
 from ._segment import Aggregation as Aggregation
@@ -31,6 +32,8 @@ from ._segment import segment_sum as segment_sum
 from ._square import augment_edges as augment_edges
 from ._square import path_capacity as path_capacity
 from ._square_by_graph import augment_edges_by_graph as augment_edges_by_graph
+from ._to_dense import to_dense_adj as to_dense_adj
+from ._to_dense import to_dense_batch as to_dense_batch
 from ._topk import above_min_score as above_min_score
 from ._topk import first_true as first_true
 from ._topk import top_k as top_k

@@ -49,6 +49,9 @@ EVERY = {
     "SAGPooling": lambda cls: cls(3, gnn=GATConv(3, 1, heads=2, key=KEY), key=KEY),
     "EdgePooling": lambda cls: cls(3, dropout=0.5, key=KEY),
     "DiffPooling": lambda cls: cls(3, 2, key=KEY),
+    "DMoNPooling": lambda cls: cls([3, 4], 2, 0.5, key=KEY),
+    "MemPooling": lambda cls: cls(3, 2, 2, 2, key=KEY),
+    "MinCutPooling": lambda cls: cls(3, 2, "gcn", key=KEY),
     "SelectTopK": lambda cls: cls(3, key=KEY),
     "TopKPooling": lambda cls: cls(3, min_score=0.1, key=KEY),
 }

@@ -3,6 +3,7 @@ from ._dense import AbstractDensePool as AbstractDensePool
 from ._dense_selection import DenseSelectOutput as DenseSelectOutput
 from ._diff import DiffPooling as DiffPooling
 from ._diff import dense_diff_pool as dense_diff_pool
+from ._dmon import DMoNPooling as DMoNPooling
 from ._edge import EdgePooling as EdgePooling
 from ._given import avg_pool as avg_pool
 from ._given import max_pool as max_pool
@@ -10,9 +11,15 @@ from ._global import global_add_pool as global_add_pool
 from ._global import global_max_pool as global_max_pool
 from ._global import global_mean_pool as global_mean_pool
 from ._global import global_min_pool as global_min_pool
+from ._histogram import batch_histogram as batch_histogram
 from ._keep import AbstractKeepPool as AbstractKeepPool
+from ._mem import MemPooling as MemPooling
+from ._mincut import MinCutPooling as MinCutPooling
+from ._mincut import dense_mincut_pool as dense_mincut_pool
 from ._output import PoolOutput as PoolOutput
 from ._pool import AbstractPool as AbstractPool
+from ._readouts import global_softmax_pool as global_softmax_pool
+from ._readouts import global_sort_pool as global_sort_pool
 from ._sag import SAGPooling as SAGPooling
 from ._select_topk import SelectTopK as SelectTopK
 from ._selection import AbstractSelection as AbstractSelection

@@ -1,11 +1,16 @@
+import abc
 from typing import Any
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from ...data import BatchVector, resolve_batch
-from ...ops import edge_mask, gather, segment_sum
+from ...ops import edge_mask, gather, mask_rows, segment_sum
+from ._choice import Choice
+from ._dense_losses import normalized
 from ._dense_selection import DenseSelectOutput
 from ._pool import AbstractPool
 
@@ -16,14 +21,47 @@ class AbstractDensePool(AbstractPool):
     It takes the edge list and never makes a matrix of nodes by nodes: the largest arrays have a
     row of memberships for each edge and each node. The pooled graph is flat: cluster `k` of graph
     `b` is row `b * K + k`, and there is an edge, with a weight, from each cluster of a graph to
-    each, itself included.
+    each, with `keeps_loops` itself included.
     """
 
-    def reduce(
-        self, x: Float[Array, "nodes features"], select: DenseSelectOutput
-    ) -> Float[Array, "clusters features"]:
-        r"""$\mathbf{S}^\top \mathbf{X}$, graph by graph."""
-        return select.reduce(x)
+    clusters: eqx.AbstractVar[int]
+    keeps_loops: eqx.AbstractVar[bool]
+
+    @abc.abstractmethod
+    def logits(
+        self,
+        x: Float[Array, "nodes features"],
+        edge_index: Int[Array, "2 edges"],
+        edge_attr: Shaped[Array, "edges ..."] | None,
+        batch: BatchVector,
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "nodes clusters"]:
+        """What the memberships of each node are a softmax of. Rows of padding mean nothing."""
+
+    def assign(
+        self,
+        x: Float[Array, "nodes features"],
+        edge_index: Int[Array, "2 edges"],
+        edge_attr: Shaped[Array, "edges ..."] | None = None,
+        batch: BatchVector | None = None,
+        *,
+        choice: Choice = None,
+        max_nodes: int | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> DenseSelectOutput:
+        """The memberships of each node."""
+        if choice is not None:
+            raise ValueError("select must be a selection: memberships are no choice of nodes")
+        batch = resolve_batch(batch, x.shape[0])
+        rows = batch.num_graphs * self.clusters
+        if max_nodes is not None and max_nodes < rows:
+            raise ValueError(
+                f"max_nodes must be at least {rows}, the clusters of all graphs, got {max_nodes}"
+            )
+        logits = self.logits(x, edge_index, edge_attr, batch, key=key)
+        memberships = jax.nn.softmax(mask_rows(logits, batch.node_mask), axis=-1)
+        return DenseSelectOutput(mask_rows(memberships, batch.node_mask), batch)
 
     def connect(
         self,
@@ -33,14 +71,22 @@ class AbstractDensePool(AbstractPool):
         batch: BatchVector | None = None,
     ) -> tuple[Int[Array, "2 pooled_edges"], Float[Array, " pooled_edges"], BatchVector]:
         r"""The edges between all clusters of a graph, with weights $\mathbf{S}^\top \mathbf{A}
-        \mathbf{S}$, and the graph of each cluster."""
+        \mathbf{S}$, and the graph of each cluster.
+
+        Without `keeps_loops` those from a cluster to itself are left out, and the other weights
+        $a_{ij}$ are divided by $\sqrt{d_i d_j}$, where $d_i = \sum_j a_{ij}$.
+        """
         batch = resolve_batch(batch, select.num_nodes)
         weight = edge_weights(edge_index, edge_attr, select.num_nodes, select.matrix.dtype)
         adjacency = select.product(neighbours(select, edge_index, weight))
-        pooled = select.graphs(batch)
-        edges = _all_pairs(pooled, adjacency.shape[1], edge_index.dtype)
+        pooled, entries = select.graphs(batch), np.ones((self.clusters, self.clusters), bool)
+        if not self.keeps_loops:
+            adjacency = normalized(adjacency)
+            np.fill_diagonal(entries, False)
+        pairs = np.nonzero(entries)
+        edges = _edges_of(pairs, pooled, self.clusters, edge_index.dtype)
         real = edges[0] < pooled.index.shape[0]
-        return edges, jnp.where(real, adjacency.ravel(), 0), pooled
+        return edges, jnp.where(real, adjacency[:, *pairs].ravel(), 0), pooled
 
     def lift(
         self, x: Float[Array, "clusters features"], select: DenseSelectOutput
@@ -73,11 +119,18 @@ def neighbours(
     return segment_sum(rows, source, select.num_nodes)
 
 
-def _all_pairs(pooled, clusters, dtype):
-    """The edges between the clusters of each graph; padding for those of a graph without any."""
+def inside(
+    select: DenseSelectOutput, edge_index: Int[Array, "2 edges"], weight: Float[Array, " edges"]
+) -> Float[Array, " graphs"]:
+    r"""$\mathrm{tr}(\mathbf{S}^\top \mathbf{A} \mathbf{S})$ of each graph: the weights inside of
+    clusters."""
+    near = jnp.sum(select.matrix * neighbours(select, edge_index, weight), axis=1)
+    return segment_sum(near, select.batch.index, select.batch.num_graphs)
+
+
+def _edges_of(pairs, pooled, clusters, dtype):
+    """These pairs of clusters in each graph; padding for those of a graph without any."""
     num_rows = pooled.index.shape[0]
     row = jnp.arange(num_rows, dtype=dtype)
     row = jnp.where(pooled.node_mask, row, num_rows).reshape(-1, clusters)
-    shape = (row.shape[0], clusters, clusters)
-    source, target = jnp.broadcast_to(row[:, :, None], shape), jnp.broadcast_to(row[:, None], shape)
-    return jnp.stack([source.ravel(), target.ravel()])
+    return jnp.stack([row[:, end].ravel() for end in pairs])

@@ -7,16 +7,14 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from ..._number import python_numbers
-from ...data import BatchVector, resolve_batch
-from ...ops import coalesce, gather, mask_rows, wide_dtype
+from ...data import BatchVector
+from ...ops import coalesce, gather, wide_dtype
 from .._check import check_positive
-from .._linear import Linear
-from ..conv import AbstractConv, GCNConv, GraphConv
-from ._choice import Choice
 from ._dense import AbstractDensePool, edge_weights
+from ._dense_losses import root
 from ._dense_selection import DenseSelectOutput
+from ._membership import made_network, network_logits
 
-_GNNS = {"graph": GraphConv, "gcn": GCNConv, "linear": Linear}
 _EPS = 1e-15  # PyG's, in the logarithm
 
 
@@ -52,6 +50,7 @@ class DiffPooling(AbstractDensePool):
     in_features: int = eqx.field(static=True)
     clusters: int = eqx.field(static=True)
     normalize: bool = eqx.field(static=True)
+    keeps_loops: bool = eqx.field(static=True)
 
     @python_numbers
     def __init__(
@@ -82,65 +81,34 @@ class DiffPooling(AbstractDensePool):
         **Raises:** `ValueError` for a size below 1 and for an unknown `gnn`.
         """
         check_positive(in_features=in_features, clusters=clusters)
-        if isinstance(gnn, type) or not (callable(gnn) or gnn in _GNNS):
-            names = ", ".join(repr(name) for name in _GNNS)
-            raise ValueError(
-                f"gnn must be one of {names}, or a callable that is no class, got {gnn!r}"
-            )
-        if isinstance(gnn, str):
-            self.gnn = _GNNS[gnn](in_features, clusters, dtype=dtype, key=key)
-        else:
-            self.gnn = gnn
+        self.gnn = made_network(gnn, in_features, clusters, dtype, key)
         self.in_features = in_features
         self.clusters = clusters
         self.normalize = normalize
+        self.keeps_loops = True
 
     @property
     def dtype(self) -> None:
         """Any: the network checks it."""
         return None
 
-    def assign(
+    def logits(
         self,
         x: Float[Array, "nodes features"],
         edge_index: Int[Array, "2 edges"],
-        edge_attr: Shaped[Array, "edges ..."] | None = None,
-        batch: BatchVector | None = None,
+        edge_attr: Shaped[Array, "edges ..."] | None,
+        batch: BatchVector,
         *,
-        choice: Choice = None,
-        max_nodes: int | None = None,
         key: PRNGKeyArray | None = None,
-    ) -> DenseSelectOutput:
-        """The memberships of each node."""
-        if choice is not None:
-            raise ValueError("select must be a selection: memberships are no choice of nodes")
-        batch = resolve_batch(batch, x.shape[0])
-        rows = batch.num_graphs * self.clusters
-        if max_nodes is not None and max_nodes < rows:
-            raise ValueError(
-                f"max_nodes must be at least {rows}, the clusters of all graphs, got {max_nodes}"
-            )
-        logits = self._logits(x, edge_index, edge_attr, batch, key)
-        if logits.shape != (x.shape[0], self.clusters):
-            raise ValueError(
-                f"gnn must return {self.clusters} numbers for each of the {x.shape[0]} nodes, got "
-                f"shape {logits.shape}"
-            )
-        memberships = jax.nn.softmax(mask_rows(logits, batch.node_mask), axis=-1)
-        return DenseSelectOutput(mask_rows(memberships, batch.node_mask), batch)
+    ) -> Float[Array, "nodes clusters"]:
+        """What the network returns."""
+        return network_logits(self.gnn, self.clusters, x, edge_index, edge_attr, batch, key)
 
-    def _logits(self, x, edge_index, edge_attr, batch, key):
-        weight = None
-        if edge_attr is not None:
-            weight = edge_weights(edge_index, edge_attr, x.shape[0], x.dtype)
-        x = mask_rows(x, batch.node_mask)
-        if isinstance(self.gnn, Linear):
-            return self.gnn(x)
-        if isinstance(self.gnn, GCNConv | GraphConv):
-            return self.gnn(x, edge_index, weight, node_mask=batch.node_mask, key=key)
-        if isinstance(self.gnn, AbstractConv):
-            return self.gnn(x, edge_index, node_mask=batch.node_mask, key=key)
-        return self.gnn(x, edge_index, weight)
+    def reduce(
+        self, x: Float[Array, "nodes features"], select: DenseSelectOutput
+    ) -> Float[Array, "clusters features"]:
+        r"""$\mathbf{S}^\top \mathbf{X}$, graph by graph."""
+        return select.reduce(x)
 
     def losses(
         self,
@@ -196,7 +164,7 @@ def dense_diff_pool(
         real = mask.reshape(*x.shape[:2], 1)
         x, s = jnp.where(real, x, 0), jnp.where(real, s, 0)
     transposed = jnp.swapaxes(s, 1, 2)
-    link = _root(jnp.sum((adj - s @ transposed) ** 2))
+    link = root(jnp.sum((adj - s @ transposed) ** 2))
     if normalize:
         link = link / adj.size
     return transposed @ x, transposed @ adj @ s, link, jnp.mean(_entropy(s))
@@ -218,10 +186,4 @@ def _distance(select, edge_index, weight):
     gram = select.product(select.matrix)
     # What is left of a difference of equal numbers may be negative.
     others = jnp.maximum(jnp.sum(gram**2) - jnp.sum(near**2), 0)
-    return _root(jnp.sum((weight - near) ** 2) + others)
-
-
-def _root(square):
-    """The square root, with gradient 0 at 0, as that of a norm in PyTorch."""
-    positive = square > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
+    return root(jnp.sum((weight - near) ** 2) + others)

@@ -11,7 +11,10 @@ from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.pool import (
     DenseSelectOutput,
     DiffPooling,
+    DMoNPooling,
     EdgePooling,
+    MemPooling,
+    MinCutPooling,
     SAGPooling,
     SelectOutput,
     TopKPooling,
@@ -230,10 +233,16 @@ def test_nothing_is_decided_after_an_error_in_the_context():
     assert not is_deciding()
 
 
-@pytest.mark.parametrize("pool", [TopKPooling, SAGPooling, EdgePooling, DiffPooling])
+POOLINGS = {
+    **dict.fromkeys((TopKPooling, SAGPooling, EdgePooling), (2,)),
+    **dict.fromkeys((DiffPooling, MinCutPooling, DMoNPooling), (2, 2)),
+    MemPooling: (2, 2, 1, 2),
+}
+
+
+@pytest.mark.parametrize("pool", POOLINGS)
 def test_all_poolings_compute_without_promoting_dtypes_or_ranks(pool):
-    options = {"clusters": 2} if pool is DiffPooling else {}
-    pool = pool(2, **options, key=jax.random.key(0))
+    pool = pool(*POOLINGS[pool], key=jax.random.key(0))
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         out = eqx.filter_jit(pool)(X, EDGES, batch=BATCH)
     assert np.isfinite(out.x).all()
