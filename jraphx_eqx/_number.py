@@ -19,7 +19,10 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 # What arguments are called that fix a shape.
-_SIZES = ("size", "num_nodes", "num_edges", "num_graphs", "max_nodes", "max_edges", "max_paths")
+_SIZES = (
+    *("size", "num_nodes", "num_edges", "num_graphs"),
+    *("max_nodes", "max_edges", "max_paths", "max_rows"),
+)
 
 
 def as_number(value: Any, name: str) -> Any:

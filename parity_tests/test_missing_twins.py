@@ -7,12 +7,8 @@ import torch_geometric.nn as pyg
 from jraphx_eqx.interop import from_pyg, load_state_dict
 
 LAYERS = {
-    "torch_geometric.nn.Set2Set": lambda: pyg.Set2Set(4, 2),
-    "LSTMAggregation": lambda: pyg.aggr.LSTMAggregation(4, 4),
+    "torch_geometric.nn.LSTMAggregation": lambda: pyg.aggr.LSTMAggregation(4, 4),
     "torch_geometric.nn.GRUAggregation": lambda: pyg.aggr.GRUAggregation(4, 4),
-    "torch_geometric.nn.AttentionalAggregation": lambda: pyg.aggr.AttentionalAggregation(
-        torch.nn.Sequential(torch.nn.Linear(4, 1))
-    ),
     "torch_geometric.nn.SetTransformerAggregation": lambda: pyg.aggr.SetTransformerAggregation(4),
     "torch_geometric.nn.GATv2Conv": lambda: pyg.GATv2Conv(4, 4),
     "torch_geometric.nn.TransformerConv": lambda: pyg.TransformerConv(4, 4),
@@ -47,6 +43,7 @@ WITH_TWINS = [
     pyg.PANPooling(4),
     pyg.GraphUNet(4, 4, 4, depth=2),
     pyg.MLP([4, 4, 4]),
+    pyg.aggr.AttentionalAggregation(torch.nn.Sequential(torch.nn.Linear(4, 1))),
     torch.nn.GRUCell(4, 4),
     torch.nn.LSTMCell(4, 4),
     torch.nn.Embedding(4, 4),

@@ -91,7 +91,20 @@ def test_the_checker_wants_all_output_to_be_shown():
 
 @pytest.mark.parametrize(
     "module",
-    ["nn", "nn.pool", "nn.conv", "nn.norm", "nn.models", "data", "ops", "interop", "parity", "fit"],
+    [
+        "nn",
+        "nn.aggr",
+        "nn.pool",
+        "nn.conv",
+        "nn.norm",
+        "nn.models",
+        "data",
+        "loading",
+        "ops",
+        "interop",
+        "parity",
+        "fit",
+    ],
 )
 def test_every_public_name_is_in_the_api_pages(module):
     documented = set()

@@ -5,6 +5,7 @@ PyTorch is imported by the calls that need it, never by the import of this packa
 
 # These fill the table that `from_pyg` and `to_pyg` look things up in.
 from . import _activation as _activation
+from . import _aggr as _aggr
 from . import _containers as _containers
 from . import _conv as _conv
 from . import _data as _data

@@ -5,9 +5,8 @@ from collections.abc import Iterable
 # What a checkpoint has of each, below the name of the layer. A name that ends in a dot stands for
 # all that begin so.
 _LAYERS: dict[str, tuple[str, ...]] = {
-    "torch_geometric.nn.Set2Set (or LSTMAggregation)": ("lstm.weight_ih_l0", "lstm.weight_hh_l0"),
+    "torch_geometric.nn.LSTMAggregation": ("lstm.weight_ih_l0", "lstm.weight_hh_l0"),
     "torch_geometric.nn.GRUAggregation": ("gru.weight_ih_l0", "gru.weight_hh_l0"),
-    "torch_geometric.nn.AttentionalAggregation": ("gate_nn.",),
     "torch_geometric.nn.SetTransformerAggregation": ("pma.seed", "encoders.", "decoders."),
     "torch_geometric.nn.GATv2Conv": ("att", "lin_l.weight", "lin_r.weight"),
     "torch_geometric.nn.TransformerConv": ("lin_key.weight", "lin_query.weight"),

@@ -8,18 +8,20 @@ import numpy as np
 from jaxtyping import Array
 
 from .._warn import warn
-from ..nn import Sequential
+from ..nn import GRU, LSTM, Sequential
 from ..nn.models import GraphSequential
 from ._fit import Fit, fit
 
 _Module = TypeVar("_Module")
 
-# A module without a name of its own in PyTorch's state dicts: `torch.nn.Sequential` numbers what
-# it holds, `equinox.nn.Sequential` keeps it in `layers`.
+# What has no name of its own in PyTorch's state dicts: `torch.nn.Sequential` numbers what it holds,
+# `equinox.nn.Sequential` keeps it in `layers`.
 _UNNAMED = (
     (eqx.nn.Sequential, "layers"),
     (Sequential, "layers"),
     (GraphSequential, "modules"),
+    (LSTM, "parameters"),
+    (GRU, "parameters"),
 )
 
 

@@ -1,3 +1,4 @@
+from . import aggr as aggr
 from . import conv as conv
 from . import models as models
 from . import norm as norm
@@ -10,5 +11,8 @@ from ._layer_norm import LayerNorm as LayerNorm
 from ._linear import Linear as Linear
 from ._recurrent import GRUCell as GRUCell
 from ._recurrent import LSTMCell as LSTMCell
+from ._sequences import GRU as GRU
+from ._sequences import LSTM as LSTM
+from ._sequences import AbstractRecurrent as AbstractRecurrent
 from ._sequential import Sequential as Sequential
 from ._trainable import trainable as trainable

@@ -77,12 +77,7 @@ class GRUCell(eqx.Module):
         **Returns:** the new state.
         """
         hidden = _checked_state(self, x, hidden, "hidden")
-        from_x = jnp.split(add_bias(x @ self.weight_ih.T, self.bias_ih), 3, axis=-1)
-        from_h = jnp.split(add_bias(hidden @ self.weight_hh.T, self.bias_hh), 3, axis=-1)
-        reset = jax.nn.sigmoid(from_x[0] + from_h[0])
-        update = jax.nn.sigmoid(from_x[1] + from_h[1])
-        new = jnp.tanh(from_x[2] + reset * from_h[2])
-        return (1 - update) * new + update * hidden
+        return gru_step(x, hidden, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
 
 class LSTMCell(eqx.Module):
@@ -148,6 +143,23 @@ class LSTMCell(eqx.Module):
         )
 
 
+def gru_step(
+    x: Float[Array, "*batch features"],
+    hidden: Float[Array, "*batch hidden_features"],
+    weight_ih: Float[Array, "gates in_features"],
+    weight_hh: Float[Array, "gates hidden_features"],
+    bias_ih: Float[Array, " gates"] | None,
+    bias_hh: Float[Array, " gates"] | None,
+) -> Float[Array, "*batch hidden_features"]:
+    """The formula of [`GRUCell`][jraphx_eqx.nn.GRUCell]."""
+    from_x = jnp.split(add_bias(x @ weight_ih.T, bias_ih), 3, axis=-1)
+    from_h = jnp.split(add_bias(hidden @ weight_hh.T, bias_hh), 3, axis=-1)
+    reset = jax.nn.sigmoid(from_x[0] + from_h[0])
+    update = jax.nn.sigmoid(from_x[1] + from_h[1])
+    new = jnp.tanh(from_x[2] + reset * from_h[2])
+    return (1 - update) * new + update * hidden
+
+
 def lstm_step(
     x: Float[Array, "*batch features"],
     hidden: Float[Array, "*batch hidden_features"],
@@ -173,6 +185,17 @@ def lstm_parameters(
 ) -> list[Any]:
     """Initial `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh` of an LSTM."""
     return _parameters(4, in_features, hidden_features, bias, dtype, key)
+
+
+def gru_parameters(
+    in_features: int,
+    hidden_features: int,
+    bias: bool,
+    dtype: DTypeLike | None,
+    key: PRNGKeyArray,
+) -> list[Any]:
+    """The same of a GRU."""
+    return _parameters(3, in_features, hidden_features, bias, dtype, key)
 
 
 def _parameters(gates, in_features, hidden_features, bias, dtype, key):

@@ -16,15 +16,17 @@ def descending_order(score: Float[Array, " nodes"], batch: BatchVector) -> Int[A
     score and position are packed into 64 bits. Where they do not fit, the highest bits are sorted;
     and where that is not yet the order, all digits, from the least to the most significant.
     """
-    bits = 8 * score.dtype.itemsize
     with jax.enable_x64(True):
-        key = _descending_bits(score).astype(jnp.uint64)
-        graph = jnp.minimum(batch.index, batch.num_graphs).astype(jnp.uint64)
-        if bits <= 32:
-            fields = [(key, bits)]
-        else:
-            fields = [(key & jnp.uint64(2**32 - 1), 32), (key >> jnp.uint64(32), 32)]
-        return _order([*fields, (graph, batch.num_graphs.bit_length())])
+        return _order_by_graph(_descending_bits(score), batch)
+
+
+def ascending_order(score: Float[Array, " nodes"], batch: BatchVector) -> Int[Array, " nodes"]:
+    """Nodes by graph, then by ascending score, ties by lowest index; padding comes last.
+
+    NaN ranks last, as in a stable `torch.sort`.
+    """
+    with jax.enable_x64(True):
+        return _order_by_graph(~_descending_bits(score), batch)
 
 
 def places_in_graph(batch: BatchVector) -> Int[Array, " nodes"]:
@@ -61,6 +63,16 @@ def integer_order(value: Int[Array, " rows"], mask: Bool[Array, " rows"]) -> Int
             for k in range(0, bits, 32)
         ]
         return _order([*fields, ((~mask).astype(jnp.uint64), 1)])
+
+
+def _order_by_graph(bits, batch):
+    """Nodes by graph and, in each, by unsigned integers; to be called like `_order`."""
+    width, key = 8 * bits.dtype.itemsize, bits.astype(jnp.uint64)
+    graph = jnp.minimum(batch.index, batch.num_graphs).astype(jnp.uint64)
+    fields = [(key, width)]
+    if width > 32:
+        fields = [(key & jnp.uint64(2**32 - 1), 32), (key >> jnp.uint64(32), 32)]
+    return _order([*fields, (graph, batch.num_graphs.bit_length())])
 
 
 def _order(fields):

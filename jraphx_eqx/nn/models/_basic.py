@@ -9,11 +9,11 @@ from jaxtyping import PRNGKeyArray
 from ..._number import python_numbers
 from .._check import check_positive
 from .._linear import Linear
+from .._mlp import MLP
+from .._parts import make_activation, make_dropout, make_norms
 from ..conv import GATConv, GCNConv, GINConv, SAGEConv
 from ._gnn import AbstractGNN
 from ._jumping_knowledge import JumpingKnowledge
-from ._mlp import MLP
-from ._parts import make_activation, make_dropout, make_norms
 
 
 class GCN(AbstractGNN):

@@ -12,6 +12,7 @@ from ._global import global_add_pool as global_add_pool
 from ._global import global_max_pool as global_max_pool
 from ._global import global_mean_pool as global_mean_pool
 from ._global import global_min_pool as global_min_pool
+from ._histogram import batch_histogram as batch_histogram
 from ._joined import ClusterPooling as ClusterPooling
 from ._keep import AbstractKeepPool as AbstractKeepPool
 from ._mem import MemPooling as MemPooling
@@ -20,6 +21,8 @@ from ._mincut import dense_mincut_pool as dense_mincut_pool
 from ._output import PoolOutput as PoolOutput
 from ._pan import PANPooling as PANPooling
 from ._pool import AbstractPool as AbstractPool
+from ._readouts import global_softmax_pool as global_softmax_pool
+from ._readouts import global_sort_pool as global_sort_pool
 from ._sag import SAGPooling as SAGPooling
 from ._select_topk import SelectTopK as SelectTopK
 from ._selection import AbstractSelection as AbstractSelection

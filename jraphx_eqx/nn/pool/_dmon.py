@@ -12,7 +12,7 @@ from ...data import BatchVector
 from ...ops import mask_rows, segment_sum
 from .._check import check_positive
 from .._layer import apply_dropout
-from ..models._mlp import MLP
+from .._mlp import MLP
 from ._dense import AbstractDensePool, edge_weights, inside
 from ._dense_losses import (
     dense_inputs,

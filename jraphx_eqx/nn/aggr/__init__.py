@@ -1,0 +1,16 @@
+from ._aggregation import AbstractAggregation as AbstractAggregation
+from ._attentional import AttentionalAggregation as AttentionalAggregation
+from ._basic import MaxAggregation as MaxAggregation
+from ._basic import MeanAggregation as MeanAggregation
+from ._basic import MinAggregation as MinAggregation
+from ._basic import MulAggregation as MulAggregation
+from ._basic import StdAggregation as StdAggregation
+from ._basic import SumAggregation as SumAggregation
+from ._basic import VarAggregation as VarAggregation
+from ._basic import VariancePreservingAggregation as VariancePreservingAggregation
+from ._quantile import MedianAggregation as MedianAggregation
+from ._quantile import QuantileAggregation as QuantileAggregation
+from ._set2set import Set2Set as Set2Set
+from ._softmax import PowerMeanAggregation as PowerMeanAggregation
+from ._softmax import SoftmaxAggregation as SoftmaxAggregation
+from ._sort import SortAggregation as SortAggregation
