@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from digits import digit_graphs
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jraphx_eqx.data import Batch, BatchVector, Data
+from jraphx_eqx.loading import digits
 from jraphx_eqx.nn.conv import GraphConv
 from jraphx_eqx.nn.pool import TopKPooling, global_max_pool, global_mean_pool
 
@@ -109,7 +109,7 @@ def main():
     epochs = parser.parse_args().epochs
 
     start = time.perf_counter()
-    graphs = digit_graphs()
+    graphs = digits()
     size = capacity(graphs)
     rng = np.random.default_rng(0)
     order = rng.permutation(len(graphs))

@@ -23,8 +23,7 @@ from jraphx_eqx.parity import (
 )
 
 from . import _work
-from .catalogue import LIVE, SPECS
-from .faults import FAULTS
+from .catalogue import FAULTS, LIVE, SPECS
 from .recorded import FOLDER, LANES, record_operator
 
 Operator = StrEnum("Operator", {name: name for name in SPECS})

@@ -13,27 +13,11 @@ from typing import Literal
 
 from jraphx_eqx.parity import Case, Config, Result, Spec, graphs, lanes_of, mutate, pairs, run
 
-from .catalogue import FEATURES, SPECS
+from .catalogue import DIVERGENCES, EQUIVALENT, FAULTS, FEATURES, OPERATORS, SPECS
 from .digits import digit_cases
-from .divergences import DIVERGENCES
-from .faults import EQUIVALENT, FAULTS
 from .recorded import FOLDER, check_operator
 from .recorded import cases as recorded_cases
 
-# Those that take longest start first, so that no process waits for another in the end.
-ORDER = (
-    *(
-        "GraphUNet",
-        "SAGPooling",
-        "TopKPooling",
-        "GATConv",
-        "GINConv",
-        "augment_edges",
-        "GraphNorm",
-        "SAGEConv",
-    ),
-    *("GCNConv", "global_max_pool", "GraphConv", "global_min_pool"),
-)
 LANES = ("exact", "f64", "f32")
 Cases = Literal["digits", "random", "corner"]
 
@@ -197,7 +181,8 @@ def explain_equivalents(result: Result) -> None:
 
 
 def _by_time(name: str) -> int:
-    return ORDER.index(name) if name in ORDER else len(ORDER)
+    """Those that take longest start first, so that no process waits for another in the end."""
+    return -OPERATORS[name].cost
 
 
 def _collect_rarely() -> None:

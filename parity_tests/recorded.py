@@ -7,8 +7,7 @@ import numpy as np
 
 from jraphx_eqx.parity import Case, Result, check, graphs, lanes_of, record
 
-from .catalogue import FEATURES, SPECS
-from .divergences import DIVERGENCES
+from .catalogue import DIVERGENCES, FEATURES, SPECS
 
 FOLDER = Path(__file__).parent / "references"
 LANES = ("exact", "f64", "f32")

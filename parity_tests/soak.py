@@ -20,8 +20,7 @@ from jraphx_eqx.parity import Record, Spec, describe, graphs, lanes_of, run, vac
 
 from . import _work
 from ._programs import keep_few
-from .catalogue import FEATURES, SPECS
-from .divergences import DIVERGENCES
+from .catalogue import DIVERGENCES, FEATURES, SPECS
 from .recorded import random_graphs
 
 LANES = ("f64", "f32")

@@ -1,6 +1,6 @@
 """Differences from PyG that the docs list, of inputs that the catalogue does not draw.
 
-Those of inputs that it draws are in `divergences.py`. Both sides are looked at.
+Those of inputs that it draws are in `operators`. Both sides are looked at.
 """
 
 import re

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from .catalogue import SPECS
-from .divergences import DIVERGENCES
+from .catalogue import DIVERGENCES, SPECS
 
 
 @pytest.mark.parametrize("entry", DIVERGENCES, ids=lambda entry: entry.id)

@@ -169,7 +169,6 @@ def test_a_declared_divergence_covers_only_what_it_says():
     wrong = small_spec(eqx=lambda: lambda x: x**2 + 1)
     entry = Divergence(
         "plus-one",
-        ("square",),
         "always",
         0,
         1,

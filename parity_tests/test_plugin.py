@@ -59,7 +59,7 @@ def named(name, **values):
     return dataclasses.replace(SPEC, name=name, **values)
 
 covers = lambda case, config, lane, tensor: tensor == "out.x" and case.name == "normal:1"
-known = Divergence("known", ("declared",), "", 0, 0, "", "", lambda: (0, 0), covers)
+known = Divergence("known", "", 0, 0, "", "", lambda: (0, 0), covers, ("declared",))
 test_declared = Suite(named("declared", call_eqx=off), CASES, ["f64"], divergences=[known])
 zeros = Case("zeros", {"x": np.zeros((4, 3), np.float32)})
 product = dict(call_pyg=lambda m, i: {"x": i["x"] * i["x"]}, pyg=lambda: None, eqx=lambda: None,

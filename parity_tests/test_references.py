@@ -24,8 +24,7 @@ from jraphx_eqx.parity import (
 )
 from jraphx_eqx.parity._recorded import pack, unpack
 
-from .catalogue import FEATURES, SPECS
-from .divergences import DIVERGENCES
+from .catalogue import DIVERGENCES, FEATURES, SPECS
 from .recorded import FOLDER, record_operator
 
 X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 
 from jraphx_eqx.parity import strategies
 
-from .catalogue import FEATURES, SPECS
-from .divergences import DIVERGENCES
+from .catalogue import DIVERGENCES, FEATURES, SPECS
 
 AT = {"deadline": None, "database": None, "derandomize": True}
 

@@ -113,7 +113,7 @@ def record(
         "environment": {
             name: made[name] for name in sorted(made) if name not in ("jax", "backend")
         },
-        "divergences": [d.to_json() for d in divergences if spec.name in d.operators],
+        "divergences": [_declared(d.to_json()) for d in divergences if d.concerns(spec)],
         "blessings": blessings,
         "files": {name: _sha256(data) for name, data in files.items()},
     }
@@ -335,6 +335,11 @@ def _read(place: Path) -> tuple[References | None, list[str]]:
     return References(manifest, trees), problems
 
 
+def _declared(divergence: Mapping[str, Any]) -> dict[str, Any]:
+    """A divergence without the operators that it also concerns."""
+    return {name: value for name, value in divergence.items() if name != "operators"}
+
+
 def _stale(spec: Spec, found: References, divergences: Sequence[Divergence]) -> Iterator[str]:
     """What was recorded otherwise than it would be now."""
     manifest, now = found.manifest, _describe(spec)
@@ -356,10 +361,10 @@ def _stale(spec: Spec, found: References, divergences: Sequence[Divergence]) -> 
     recorded = manifest["environment"]["jittered_runs"]
     if recorded != runs:
         yield f"stale: noise was recorded over {recorded} runs, it is over {runs} now"
-    declared = {d["id"]: d for d in manifest["divergences"]}
+    declared = {d["id"]: _declared(d) for d in manifest["divergences"]}
     for divergence in divergences:
-        if spec.name in divergence.operators:
-            data = json.loads(json.dumps(divergence.to_json()))
+        if divergence.concerns(spec):
+            data = json.loads(json.dumps(_declared(divergence.to_json())))
             if declared.get(divergence.id) != data:
                 yield f"stale: divergence {divergence.id!r} was not recorded as it is declared now"
     configs = {_name(config): config for config in spec.grid}

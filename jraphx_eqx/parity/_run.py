@@ -62,7 +62,7 @@ def run(
     if configs is not None:
         spec = dataclasses.replace(spec, grid=configs)
     lanes = lanes_of(spec) if lanes is None else checked_lanes(spec, lanes)
-    mine = [divergence for divergence in divergences if spec.name in divergence.operators]
+    mine = [divergence for divergence in divergences if divergence.concerns(spec)]
     result = Result(environment=environment(), divergences=[d.to_json() for d in mine])
     if oracle is None:
         oracle = live(weights)

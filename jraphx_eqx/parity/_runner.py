@@ -55,7 +55,7 @@ class Runner:
     def run(self, check: Check) -> Result:
         """What a test finds: one record or more, none of which passes if it was not compared."""
         spec = self.suite.spec
-        divergences = [d.to_json() for d in self.suite.divergences if spec.name in d.operators]
+        divergences = [d.to_json() for d in self.suite.divergences if d.concerns(spec)]
         result = Result(environment=self._environment, divergences=divergences)
         if check.comparison is None:
             result.records = self._whole()
@@ -84,7 +84,7 @@ class Runner:
         trial = Trial(suite.spec, config, case, comparison.lane, RunTally())
         make = functools.partial(self._oracle, config, case)
         run_trial(trial, make, functools.partial(self._module, config))
-        mine = [d for d in suite.divergences if suite.spec.name in d.operators]
+        mine = [d for d in suite.divergences if d.concerns(suite.spec)]
         for record in trial.records:
             declare(record, mine, config, case)
         return _Part(trial.records, trial.tally)

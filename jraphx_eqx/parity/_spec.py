@@ -174,17 +174,16 @@ class Divergence:
     **Arguments:**
 
     - `id`: a short name.
-    - `operators`: the specs it concerns.
     - `condition`: when it occurs, in words.
     - `pyg`, `ours`: the expected values of `probe` on each side.
     - `reason`: why the sides differ and why that is accepted.
     - `link`: where to read more.
     - `probe`: returns `(pyg, ours)` now.
     - `covers`: `covers(case, config, lane, tensor)`, whether a failure there is this divergence.
+    - `operators`: names of the specs it concerns; all if empty.
     """
 
     id: str
-    operators: tuple[str, ...]
     condition: str
     pyg: Any
     ours: Any
@@ -192,6 +191,11 @@ class Divergence:
     link: str
     probe: Callable[[], tuple[Any, Any]]
     covers: Callable[[Case, Config, str, str], bool] = lambda case, config, lane, tensor: False
+    operators: tuple[str, ...] = ()
+
+    def concerns(self, spec: Spec) -> bool:
+        """Whether it is one of this spec's."""
+        return not self.operators or spec.name in self.operators
 
     def to_json(self) -> dict[str, Any]:
         """What reports show of it."""

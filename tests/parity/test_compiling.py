@@ -12,8 +12,7 @@ sys.path.append(str(pathlib.Path(__file__).parents[2]))
 from jraphx_eqx.parity import _candidate as candidates
 from jraphx_eqx.parity import pairs, run
 from jraphx_eqx.parity._references import trusted
-from parity_tests.catalogue import SPECS
-from parity_tests.divergences import DIVERGENCES
+from parity_tests.catalogue import DIVERGENCES, SPECS
 from parity_tests.recorded import FOLDER
 
 SPEC = SPECS["TopKPooling"]

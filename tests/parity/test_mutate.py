@@ -12,9 +12,7 @@ sys.path.append(str(ROOT))
 
 from jraphx_eqx.parity import Edit, Fault, Kill, Result, UnreachedFault, mutate  # noqa: E402
 from parity_tests._work import explain_equivalents  # noqa: E402
-from parity_tests.catalogue import SPECS  # noqa: E402
-from parity_tests.divergences import DIVERGENCES  # noqa: E402
-from parity_tests.faults import EQUIVALENT, FAULTS  # noqa: E402
+from parity_tests.catalogue import DIVERGENCES, EQUIVALENT, FAULTS, SPECS  # noqa: E402
 from parity_tests.recorded import FOLDER, cases  # noqa: E402
 
 SPEC = SPECS["global_mean_pool"]

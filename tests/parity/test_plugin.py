@@ -25,8 +25,8 @@ FILE = f"""
 import dataclasses, sys
 sys.path.insert(0, {str(ROOT)!r})
 from jraphx_eqx.parity import Suite
-from parity_tests.divergences import DIVERGENCES
-from parity_tests.recorded import SPECS, cases
+from parity_tests.catalogue import DIVERGENCES, SPECS
+from parity_tests.recorded import cases
 
 SPEC = SPECS["global_mean_pool"]
 

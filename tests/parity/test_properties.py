@@ -13,10 +13,8 @@ from jraphx_eqx.parity import _candidate as candidates
 from jraphx_eqx.parity import pairs, run
 from jraphx_eqx.parity._fault import injected
 from jraphx_eqx.parity._references import trusted
-from parity_tests._properties import keeps_dtypes
-from parity_tests.catalogue import SPECS
-from parity_tests.divergences import DIVERGENCES
-from parity_tests.faults import FAULTS
+from parity_tests.catalogue import DIVERGENCES, FAULTS, SPECS
+from parity_tests.families.common import keeps_dtypes
 from parity_tests.recorded import FOLDER
 
 SPEC = SPECS["TopKPooling"]

@@ -20,8 +20,7 @@ sys.path.append(str(ROOT))
 from jraphx_eqx.parity import BadReferences, Config, Divergence, check  # noqa: E402
 from jraphx_eqx.parity._candidate import Candidate  # noqa: E402
 from jraphx_eqx.parity._recorded import RecordedOracle, pack, unpack  # noqa: E402
-from parity_tests.catalogue import SPECS  # noqa: E402
-from parity_tests.divergences import DIVERGENCES  # noqa: E402
+from parity_tests.catalogue import DIVERGENCES, SPECS  # noqa: E402
 from parity_tests.recorded import FOLDER  # noqa: E402
 
 SPEC = SPECS["global_mean_pool"]
@@ -228,9 +227,7 @@ def test_noise_of_other_runs(folder):
 
 
 def test_a_divergence_that_was_not_declared_when_it_was_recorded(folder):
-    made_up = Divergence(
-        "made-up", (SPEC.name,), "always", 0, 0, "", "", lambda: (0, 0), lambda *at: True
-    )
+    made_up = Divergence("made-up", "always", 0, 0, "", "", lambda: (0, 0), lambda *at: True)
     assert refused(folder, divergences=(*DIVERGENCES, made_up)) == [
         "stale: divergence 'made-up' was not recorded as it is declared now"
     ]

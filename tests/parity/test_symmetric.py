@@ -11,9 +11,7 @@ sys.path.append(str(pathlib.Path(__file__).parents[2]))
 from jraphx_eqx.parity import run
 from jraphx_eqx.parity._fault import injected
 from jraphx_eqx.parity._references import trusted
-from parity_tests.catalogue import SPECS
-from parity_tests.divergences import DIVERGENCES
-from parity_tests.faults import FAULTS
+from parity_tests.catalogue import DIVERGENCES, FAULTS, SPECS
 from parity_tests.recorded import FOLDER
 
 SPEC = SPECS["SAGPooling"]

@@ -1,0 +1,89 @@
+"""Graph U-Nets beside PyG's, whose choices are forced at every level."""
+
+import jax
+import numpy as np
+
+from jraphx_eqx.data._batch_vector import bounded_batch
+from jraphx_eqx.nn.models import GraphUNet
+from jraphx_eqx.parity import Config, Decision, Rows, Spec
+
+from .._operator import Operator, edits
+from ..families.common import ROWS, WIDTH, pad_with, row_groups
+from .gcn_conv import OVERWRITTEN_LOOP
+
+HIDDEN, OUT = 4, 2
+# No graph of any case is larger. A number for each case would compile a program for each.
+LARGEST = 64
+GRID = (
+    Config({"depth": 1}, {"weight": True}),
+    Config({"depth": 2, "pool_ratios": [0.8, 0.5], "sum_res": False, "act": "elu"}),
+    Config({"depth": 3, "act": "tanh", "pool_ratios": 0.7}, {"weight": True}),
+)
+
+
+def _pyg(**options):
+    from torch_geometric.nn import GraphUNet as PyGGraphUNet
+
+    return PyGGraphUNet(WIDTH, HIDDEN, OUT, **options)
+
+
+def _ours(**options):
+    return GraphUNet(WIDTH, HIDDEN, OUT, **options, key=jax.random.key(0))
+
+
+def _inputs(case, *, weight=False):
+    arrays = {name: case[name] for name in ("x", "edge_index", "batch", "num_graphs")}
+    return {**arrays, "edge_weight": case["edge_weight"] if weight else None}
+
+
+def _call_pyg(module, inputs):
+    x, edge_index, batch = inputs["x"], inputs["edge_index"], inputs["batch"]
+    return {"x": module(x, edge_index, batch, inputs["edge_weight"])}
+
+
+def _call(module, inputs):
+    batch = bounded_batch(inputs["batch"], inputs["num_graphs"], LARGEST)
+    return {"x": module(inputs["x"], inputs["edge_index"], batch, inputs["edge_weight"])}
+
+
+SPEC = Spec(
+    "GraphUNet",
+    pyg=_pyg,
+    eqx=_ours,
+    call_pyg=_call_pyg,
+    call_eqx=_call,
+    inputs=_inputs,
+    grid=GRID,
+    pad=pad_with(np.nan),
+    real=lambda inputs, outputs: {"x": inputs["batch"] < inputs["num_graphs"]},
+    blocks=lambda inputs, outputs: {**row_groups(inputs), "out.x": inputs["batch"]},
+    differentiate=("x", "edge_weight"),
+    decision=lambda config: Decision(ties=True),
+    rows=lambda inputs: {**ROWS, "out.x": Rows("node")},
+)
+
+OPERATOR = Operator(
+    GraphUNet,
+    spec=SPEC,
+    faults=(
+        *edits(
+            "nn.models._unet:GraphUNet._run",
+            ("nothing comes across", "across + up", "up"),
+            ("across twice", "across + up", "across + across"),
+            ("joined in the other order", "[across, up]", "[up, across]", "False"),
+            ("nothing comes up", "across + up", "across"),
+            (
+                "up is detached",
+                "x = across + up if",
+                "x = across + DETACHED(up) if",
+            ),
+            ("levels in the order down", "reversed(levels)", "levels"),
+            ("an activation after the last", "[lambda x: x]", "[self.act]"),
+            ("no activation before the last", "[self.act] * (", "[lambda x: x] * ("),
+            ("padding comes out", "jnp.where(node_mask, x, 0), jnp.nan", "x, jnp.nan"),
+        ),
+    ),
+    live=False,
+    divergences=(OVERWRITTEN_LOOP,),
+    cost=120,
+)
