@@ -20,6 +20,7 @@ import torch_geometric.nn as pyg
 from torch import nn
 from torch_geometric.nn import aggr
 
+from jraphx_eqx.data import BatchVector
 from jraphx_eqx.interop import from_pyg, state_dict, to_pyg
 
 BATCHES = int(os.environ.get("JRAPHX_EQX_BATCHES", "12"))

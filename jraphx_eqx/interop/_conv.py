@@ -76,9 +76,12 @@ def _gat_to_pyg(kind, layer):
 
 
 def _sage_from_pyg(module, **kwargs):
+    aggr = _check(module)
+    # Several aggregations make wider rows for `lin_l`.
+    in_features = module.lin_l.in_channels if isinstance(aggr, str) else module.in_channels
     return SAGEConv(
-        aggr=_check(module),
-        in_features=module.lin_l.in_channels,
+        aggr=aggr,
+        in_features=in_features,
         out_features=module.out_channels,
         normalize=module.normalize,
         root_weight=module.root_weight,
@@ -103,7 +106,7 @@ def _sage_to_pyg(kind, layer):
 def _graph_from_pyg(module, **kwargs):
     return GraphConv(
         aggr=_check(module),
-        in_features=module.lin_rel.in_channels,
+        in_features=module.lin_root.in_channels,
         out_features=module.out_channels,
         bias=module.lin_rel.bias is not None,
         **kwargs,

@@ -43,7 +43,7 @@ class AbstractConv(eqx.Module):
         edge_index: Int[Array, "2 edges"],
         edge_weight: Float[Array, "edges *heads"] | None = None,
         aggr: str | AbstractAggregation = "add",
-    ) -> Float[Array, "nodes *features"]:
+    ) -> Float[Array, "nodes ..."]:
         """Aggregates at each node the features of its in-neighbours, each times the edge's weight.
 
         **Arguments:**
