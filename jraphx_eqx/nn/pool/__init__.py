@@ -1,3 +1,4 @@
+from ._asap import ASAPooling as ASAPooling
 from ._cluster import AbstractClusterPool as AbstractClusterPool
 from ._dense import AbstractDensePool as AbstractDensePool
 from ._dense_selection import DenseSelectOutput as DenseSelectOutput
@@ -12,17 +13,20 @@ from ._global import global_max_pool as global_max_pool
 from ._global import global_mean_pool as global_mean_pool
 from ._global import global_min_pool as global_min_pool
 from ._histogram import batch_histogram as batch_histogram
+from ._joined import ClusterPooling as ClusterPooling
 from ._keep import AbstractKeepPool as AbstractKeepPool
 from ._mem import MemPooling as MemPooling
 from ._mincut import MinCutPooling as MinCutPooling
 from ._mincut import dense_mincut_pool as dense_mincut_pool
 from ._output import PoolOutput as PoolOutput
+from ._pan import PANPooling as PANPooling
 from ._pool import AbstractPool as AbstractPool
 from ._readouts import global_softmax_pool as global_softmax_pool
 from ._readouts import global_sort_pool as global_sort_pool
 from ._sag import SAGPooling as SAGPooling
 from ._select_topk import SelectTopK as SelectTopK
 from ._selection import AbstractSelection as AbstractSelection
+from ._selection import OverlapSelectOutput as OverlapSelectOutput
 from ._selection import SelectOutput as SelectOutput
 from ._selection import select_nodes as select_nodes
 from ._topk import TopKPooling as TopKPooling
