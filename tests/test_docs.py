@@ -101,6 +101,7 @@ def test_the_checker_wants_all_output_to_be_shown():
         "nn.models",
         "data",
         "loading",
+        "viz",
         "ops",
         "interop",
         "parity",
