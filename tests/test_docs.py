@@ -96,6 +96,7 @@ def test_the_checker_wants_all_output_to_be_shown():
         "nn.aggr",
         "nn.pool",
         "nn.conv",
+        "nn.dense",
         "nn.norm",
         "nn.models",
         "data",
