@@ -5,7 +5,9 @@ from .._operator import Operator, edits, pick
 from ..families import conv, segment
 from ..families.conv import (
     REST_BY_BLOCK,
+    conv_made,
     conv_spec,
+    conv_variant,
     exact_sums,
 )
 from ..families.segment import HIDDEN_ZERO
@@ -100,5 +102,12 @@ OPERATOR = Operator(
         ),
     ),
     divergences=(HIDDEN_ZERO,),
+    variants=(
+        conv_variant("sage", SAGEConv),
+        conv_variant(
+            "sage_options", SAGEConv, minor=True, aggr="min", normalize=True, project=True
+        ),
+    ),
+    made=(conv_made(SAGEConv, project=True),),
     cost=45,
 )
