@@ -16,6 +16,7 @@ MAIN = "3.11"
 NEWEST = ("3.13", "3.12")
 # Nearly all of the time goes into XLA's compiler.
 PYTEST = ("pytest", "-n", "auto")
+BRIEFLY = ("-m", "not full")
 # Tests of one file share what they compile.
 BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
 # What sees a release of JAX that computes otherwise, in a few minutes. `nox -s newest -- tests`
@@ -83,7 +84,28 @@ def tests(session: nox.Session) -> None:
     """The torch-free tests, the examples, and the code blocks of the README and the docs."""
     install(session, ".[test]")
     keep_programs(session)
-    session.run(*PYTEST, *BY_FILE, "tests", *session.posargs)
+    session.run(*PYTEST, *BY_FILE, *BRIEFLY, "tests", *session.posargs)
+
+
+@nox.session(python=MAIN)
+def quick(session: nox.Session) -> None:
+    """Style, the poolings, and two of them against their references: what tells most, soonest."""
+    install(session, ".[test]", "ruff")
+    keep_programs(session)
+    session.run("ruff", "check", ".")
+    session.run(*PYTEST, *BRIEFLY, "tests/data", "tests/nn/pool")
+    names = [f"--operator={name}" for name in ("TopKPooling", "global_max_pool")]
+    session.run("python", "-m", "parity_tests", "check", *names)
+
+
+@nox.session(python=MAIN)
+def full(session: nox.Session) -> None:
+    """All tests, those that take long as well, and the references that PyG gives now."""
+    install(session, ".[test,parity]")
+    keep_programs(session)
+    session.run(*PYTEST, "--dist", "worksteal", "tests", "parity_tests", *session.posargs)
+    session.run("python", "-m", "parity_tests")
+    session.run("python", "-m", "parity_tests", "check")
 
 
 @nox.session(python=MAIN)
@@ -104,7 +126,7 @@ def newest(session: nox.Session) -> None:
 
 def check_arithmetic(session: nox.Session) -> None:
     keep_programs(session)
-    session.run(*PYTEST, *BY_FILE, *(session.posargs or ARITHMETIC))
+    session.run(*PYTEST, *BY_FILE, *BRIEFLY, *(session.posargs or ARITHMETIC))
     few = [] if session.posargs else [f"--operator={name}" for name in OPERATORS]
     session.run("python", "-m", "parity_tests", "check", *few)
 
@@ -116,7 +138,11 @@ def parity(session: nox.Session) -> None:
     keep_programs(session)
     # The pages on PyG and parity need torch, so the `tests` session skips them.
     session.run(
-        *PYTEST, "--dist", "worksteal", "parity_tests", "tests/test_docs.py", *session.posargs
+        *PYTEST,
+        *("--dist", "worksteal"),
+        *BRIEFLY,
+        *("parity_tests", "tests/test_docs.py"),
+        *session.posargs,
     )
     session.run("python", "-m", "parity_tests")
 
@@ -162,13 +188,6 @@ def old_releases(session: nox.Session) -> None:
         session.install("--no-deps", "--target", folder, f"torch_geometric=={release}")
         command = ("parity_tests/old_releases/record.py", release, "tests/interop/old_checkpoints")
         session.run("python", *command, env={"PYTHONPATH": folder})
-
-
-@nox.session(python=MAIN)
-def mutation(session: nox.Session) -> None:
-    """Whether parity, and then the other tests, notice wrong lines."""
-    install(session, ".[test]", "mutmut")
-    session.run("python", "-m", "mutation", *session.posargs)
 
 
 @nox.session(python=MAIN)

@@ -99,6 +99,7 @@ def test_the_checker_wants_all_output_to_be_shown():
         "nn.norm",
         "nn.models",
         "data",
+        "loading",
         "ops",
         "interop",
         "parity",

@@ -67,26 +67,6 @@ def test_the_example_prints(name, example, capsys):
     assert capsys.readouterr().out == OUTPUT[name]
 
 
-def test_the_training_on_digits_compiles_once_and_its_loss_falls(example, capsys, monkeypatch):
-    train_digits = example("train_digits")
-    monkeypatch.setattr(sys, "argv", ["train_digits.py", "--epochs", "3"])
-    losses = train_digits.main()
-    assert train_digits.traces == 1
-    assert len(losses) == 3
-    assert losses[2] < losses[1] < losses[0]
-    assert "traces of the training step: 1" in capsys.readouterr().out
-
-
-def test_a_digit_becomes_its_pixels_and_their_neighbours(example):
-    digits = pytest.importorskip("sklearn") and example("digits")
-    image = digits.np.zeros((8, 8))
-    image[0, 0], image[1, 1], image[7, 7] = 16, 8, 4
-    graph = digits.pixel_graph(image, 3)
-    assert graph.x.tolist() == [[1, 1 / 8, 1 / 8], [0.5, 2 / 8, 2 / 8], [0.25, 1, 1]]
-    assert graph.edge_index.tolist() == [[0, 1], [1, 0]]
-    assert graph.y == 3
-
-
 def test_every_example_is_tested():
-    tested = {*OUTPUT, "digits", "train_digits"}
+    tested = {*OUTPUT, "train"}  # by test_training.py
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested

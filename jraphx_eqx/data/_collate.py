@@ -8,7 +8,7 @@ from ._data import Data
 from ._fields import Path, columns, from_columns, label, unchecked
 from ._transfer import on_host
 
-_EDGE_INDEX: Path = ("edge", "edge_index")
+EDGE_INDEX: Path = ("edge", "edge_index")
 
 
 def collate(graphs: Sequence[Data]) -> tuple[dict[str, Any], np.ndarray]:
@@ -19,17 +19,18 @@ def collate(graphs: Sequence[Data]) -> tuple[dict[str, Any], np.ndarray]:
     if not graphs:
         return {"edge_index": np.zeros((2, 0), np.int32)}, np.zeros(0, np.int32)
     xp, graphs = on_host(list(graphs))
-    rows = [columns(graph) | {_EDGE_INDEX: graph.edge_index.T} for graph in graphs]
-    _check_alike(rows)
+    rows = [columns(graph) | {EDGE_INDEX: graph.edge_index.T} for graph in graphs]
+    for position, row in enumerate(rows):
+        check_alike(position, row, rows[0])
     num_nodes = [graph.num_nodes for graph in graphs]
     first_node = np.cumsum([0, *num_nodes[:-1]])
-    shift = np.repeat(first_node, [len(row[_EDGE_INDEX]) for row in rows])
+    shift = np.repeat(first_node, [len(row[EDGE_INDEX]) for row in rows])
     joined = {}
     for path in rows[0]:
         join = xp.stack if path[0] == "graph" else xp.concatenate
         joined[path] = join([row[path] for row in rows])
-    edges = joined[_EDGE_INDEX]
-    joined[_EDGE_INDEX] = (edges + shift.astype(edges.dtype)[:, None]).T
+    edges = joined[EDGE_INDEX]
+    joined[EDGE_INDEX] = (edges + shift.astype(edges.dtype)[:, None]).T
     return from_columns(joined), np.repeat(np.arange(len(graphs), dtype=np.int32), num_nodes)
 
 
@@ -48,7 +49,7 @@ def split(batch: Any) -> list[Data]:
     position = np.empty_like(edge_index, shape=len(index))
     position[orders["node"]] = np.arange(len(index))
     position -= first_node[index].astype(position.dtype)
-    found = columns(batch) | {_EDGE_INDEX: position[edge_index].T}
+    found = columns(batch) | {EDGE_INDEX: position[edge_index].T}
     found = {path: array[orders[path[0]]] for path, array in found.items()}
     absent = {"x": None, "pos": None, "edge_attr": None, "y": None}
     graphs = []
@@ -60,27 +61,26 @@ def split(batch: Any) -> list[Data]:
             "graph": (graph, ...),
         }
         own = {path: array[rows[path[0]]] for path, array in found.items()}
-        own[_EDGE_INDEX] = own[_EDGE_INDEX].T
+        own[EDGE_INDEX] = own[EDGE_INDEX].T
         own["node", "num_nodes"] = int(first_node[graph + 1] - first_node[graph])
         # Slices of checked arrays need no second check, which would take most of the time.
         graphs.append(unchecked(Data, absent | from_columns(own)))
     return graphs
 
 
-def _check_alike(rows: Sequence[dict[Path, Any]]) -> None:
-    # Row counts may differ, so the first axis counts only for what belongs to a graph.
-    skip = {path: 0 if path[0] == "graph" else 1 for path in rows[0]}
-    first = {path: (array.shape[skip[path] :], array.dtype) for path, array in rows[0].items()}
-    for position, row in enumerate(rows):
-        if row.keys() != first.keys():
-            _raise_other_fields(position, row, rows[0])
-        for path, (shape, dtype) in first.items():
-            ours = row[path].shape[skip[path] :], row[path].dtype
-            if ours[0] != shape:
-                what = "has shape" if path[0] == "graph" else "has rows of shape"
-                _raise_differs(position, path, what, ours[0], shape)
-            if ours[1] != dtype and _canonical(ours[1]) != _canonical(dtype):
-                _raise_differs(position, path, "has dtype", ours[1], dtype)
+def check_alike(position: int, row: dict[Path, Any], first: dict[Path, Any]) -> None:
+    """Raises if a graph does not have the fields, dtypes and shapes that graph 0 has."""
+    if row.keys() != first.keys():
+        _raise_other_fields(position, row, first)
+    for path, theirs in first.items():
+        array = row[path]
+        # Row counts may differ, so the first axis counts only for what belongs to a graph.
+        rest = slice(path[0] != "graph", None)
+        if array.shape[rest] != theirs.shape[rest]:
+            what = "has shape" if path[0] == "graph" else "has rows of shape"
+            _raise_differs(position, path, what, array.shape[rest], theirs.shape[rest])
+        if array.dtype != theirs.dtype and _canonical(array.dtype) != _canonical(theirs.dtype):
+            _raise_differs(position, path, "has dtype", array.dtype, theirs.dtype)
 
 
 def _raise_other_fields(position: int, row: dict[Path, Any], first: dict[Path, Any]) -> None:

@@ -1,6 +1,6 @@
 import equinox as eqx
 
-from ..nn.conv import GATConv, GCNConv, GINConv, GraphConv, SAGEConv
+from ..nn.conv import GATConv, GCNConv, GINConv, GraphConv, LEConv, PANConv, SAGEConv
 from ._layer import register_layer
 from ._twins import part_from_pyg, qualified_name, resolve, to_pyg
 
@@ -115,6 +115,25 @@ def _graph_to_pyg(kind, layer):
     return kind(layer.in_features, layer.out_features, layer.aggr, bias)
 
 
+def _le_from_pyg(module, **kwargs):
+    _check(module, aggr="add")
+    sizes = (module.lin1.in_channels, module.out_channels)
+    return LEConv(*sizes, module.lin1.bias is not None, **kwargs)
+
+
+def _le_to_pyg(kind, layer):
+    return kind(layer.in_features, layer.out_features, layer.lin1.bias is not None)
+
+
+def _pan_from_pyg(module, **kwargs):
+    _check(module, aggr="add")
+    return PANConv(module.lin.in_channels, module.out_channels, module.filter_size, **kwargs)
+
+
+def _pan_to_pyg(kind, layer):
+    return kind(layer.in_features, layer.out_features, layer.filter_size)
+
+
 def _gin_from_pyg(module, dtype, key):
     aggr = _check(module, nn=True)
     nn = part_from_pyg("nn", module.nn)
@@ -208,3 +227,5 @@ register_layer("torch_geometric.nn.GATConv", GATConv, _gat_from_pyg, _gat_to_pyg
 register_layer("torch_geometric.nn.GINConv", GINConv, _gin_from_pyg, _gin_to_pyg)
 register_layer("torch_geometric.nn.SAGEConv", SAGEConv, _sage_from_pyg, _sage_to_pyg)
 register_layer("torch_geometric.nn.GraphConv", GraphConv, _graph_from_pyg, _graph_to_pyg)
+register_layer("torch_geometric.nn.LEConv", LEConv, _le_from_pyg, _le_to_pyg)
+register_layer("torch_geometric.nn.PANConv", PANConv, _pan_from_pyg, _pan_to_pyg)

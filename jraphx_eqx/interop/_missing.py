@@ -8,8 +8,6 @@ _LAYERS: dict[str, tuple[str, ...]] = {
     "torch_geometric.nn.LSTMAggregation": ("lstm.weight_ih_l0", "lstm.weight_hh_l0"),
     "torch_geometric.nn.GRUAggregation": ("gru.weight_ih_l0", "gru.weight_hh_l0"),
     "torch_geometric.nn.SetTransformerAggregation": ("pma.seed", "encoders.", "decoders."),
-    "torch_geometric.nn.ASAPooling": ("gnn_score.lin1.weight", "att.weight", "lin.weight"),
-    "torch_geometric.nn.PANPooling": ("p", "beta", "select.weight"),
     "torch_geometric.nn.GATv2Conv": ("att", "lin_l.weight", "lin_r.weight"),
     "torch_geometric.nn.TransformerConv": ("lin_key.weight", "lin_query.weight"),
     "torch.nn.MultiheadAttention": ("in_proj_weight", "out_proj.weight"),

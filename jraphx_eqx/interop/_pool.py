@@ -1,9 +1,12 @@
 import equinox as eqx
 
 from ..nn.pool import (
+    ASAPooling,
+    ClusterPooling,
     DMoNPooling,
     EdgePooling,
     MemPooling,
+    PANPooling,
     SAGPooling,
     SelectTopK,
     TopKPooling,
@@ -16,7 +19,7 @@ from ..nn.pool import (
 from ..nn.pool._edge import EDGE_SCORES
 from ._layer import register_layer
 from ._nonlinearity import nonlinearity_from_pyg, nonlinearity_to_pyg
-from ._twins import from_pyg, qualified_name, register_function, resolve, to_pyg
+from ._twins import from_pyg, part_from_pyg, qualified_name, register_function, resolve, to_pyg
 
 _STAGES = {
     "select": "torch_geometric.nn.pool.select.SelectTopK",
@@ -138,6 +141,57 @@ def _mem_to_pyg(kind, layer):
     return kind(*sizes, layer.tau)
 
 
+def _asap_from_pyg(module, **kwargs):
+    _check_stages(module, "select")
+    inner = module.gnn_intra_cluster
+    layer = ASAPooling(
+        module.in_channels,
+        _selection(module.select)["ratio"],
+        None if inner is None else part_from_pyg("gnn_intra_cluster", inner),
+        module.dropout,
+        module.negative_slope,
+        module.add_self_loops,
+        **kwargs,
+    )
+    return eqx.nn.inference_mode(layer, value=not module.training)
+
+
+def _asap_to_pyg(kind, layer):
+    inner = layer.gnn_intra_cluster
+    gnn = None if inner is None else to_pyg(inner)
+    module = kind(
+        layer.in_features,
+        layer.select.ratio,
+        # PyG makes the network itself, from its class.
+        None if gnn is None else lambda *_: gnn,
+        layer.dropout.p,
+        layer.negative_slope,
+        layer.add_self_loops,
+    )
+    return module.train(not layer.dropout.inference)
+
+
+def _pan_from_pyg(module, **kwargs):
+    _check_stages(module)
+    options = {"multiplier": _number(module.multiplier), **_selection(module.select)}
+    return PANPooling(module.in_channels, **options, **kwargs)
+
+
+def _pan_to_pyg(kind, layer):
+    return _with_select(kind(layer.in_features, multiplier=layer.multiplier), layer)
+
+
+def _cluster_from_pyg(module, **kwargs):
+    options = (module.edge_score_method, module.dropout, _number(module.threshold))
+    layer = ClusterPooling(module.in_channels, *options, **kwargs)
+    return eqx.nn.inference_mode(layer, value=not module.training)
+
+
+def _cluster_to_pyg(kind, layer):
+    options = (layer.edge_score_method, layer.dropout.p, layer.threshold)
+    return kind(layer.in_features, *options).train(not layer.dropout.inference)
+
+
 def _selection(select):
     ratio, min_score = _number(select.ratio), _number(select.min_score)
     if ratio is not None and ratio >= 1:
@@ -161,9 +215,9 @@ def _with_select(module, layer):
     return module
 
 
-def _check_stages(module):
-    for name, theirs in _STAGES.items():
-        stage = getattr(module, name)
+def _check_stages(module, *names):
+    for name in names or _STAGES:
+        stage, theirs = getattr(module, name), _STAGES[name]
         if type(stage) is not resolve(theirs):
             raise ValueError(
                 f"{qualified_name(module)} with {name}={qualified_name(stage)} has no twin: it "
@@ -174,6 +228,11 @@ def _check_stages(module):
 register_layer("torch_geometric.nn.TopKPooling", TopKPooling, _topk_from_pyg, _topk_to_pyg)
 register_layer("torch_geometric.nn.SAGPooling", SAGPooling, _sag_from_pyg, _sag_to_pyg)
 register_layer("torch_geometric.nn.EdgePooling", EdgePooling, _edge_from_pyg, _edge_to_pyg)
+register_layer("torch_geometric.nn.ASAPooling", ASAPooling, _asap_from_pyg, _asap_to_pyg)
+register_layer("torch_geometric.nn.PANPooling", PANPooling, _pan_from_pyg, _pan_to_pyg)
+register_layer(
+    "torch_geometric.nn.ClusterPooling", ClusterPooling, _cluster_from_pyg, _cluster_to_pyg
+)
 register_layer("torch_geometric.nn.DMoNPooling", DMoNPooling, _dmon_from_pyg, _dmon_to_pyg)
 register_layer("torch_geometric.nn.MemPooling", MemPooling, _mem_from_pyg, _mem_to_pyg)
 register_layer(_STAGES["select"], SelectTopK, _select_from_pyg, _select_to_pyg)

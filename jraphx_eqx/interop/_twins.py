@@ -62,11 +62,13 @@ def from_pyg(obj: Any) -> Any:
     **Arguments:**
 
     - `obj`: one of
-        PyG's poolings `TopKPooling`, `SAGPooling`, `EdgePooling`, `DMoNPooling`, `MemPooling`,
-        `SelectTopK`, and the functions `dense_diff_pool`, `dense_mincut_pool`,
+        PyG's poolings `TopKPooling`, `SAGPooling`, `EdgePooling`, `ASAPooling`, `PANPooling`,
+        `ClusterPooling`, `DMoNPooling`, `MemPooling`, `SelectTopK`, and the functions
+        `dense_diff_pool`, `dense_mincut_pool`,
         `global_add_pool`, `global_mean_pool`, `global_max_pool`;
         its aggregations, from `SumAggregation` to `Set2Set`, and `nn.glob.global_sort_pool`;
-        its convolutions `GCNConv`, `GATConv`, `SAGEConv`, `GraphConv`, `GINConv`;
+        its convolutions `GCNConv`, `GATConv`, `SAGEConv`, `GraphConv`, `GINConv`,
+        `LEConv`, `PANConv`;
         its norms `BatchNorm`, `LayerNorm`, `GraphNorm`;
         its models `GraphUNet`, `GCN`, `GAT`, `GraphSAGE`, `GIN`, `MLP`, `JumpingKnowledge`, and
         `Sequential`;

@@ -1,5 +1,6 @@
 from ._by_block import segment_reduce_by_block as segment_reduce_by_block
 from ._coalesce import coalesce as coalesce
+from ._components import connected_components as connected_components
 from ._consecutive import consecutive_cluster as consecutive_cluster
 from ._dtype import wide_dtype as wide_dtype
 from ._edges import compact_edges as compact_edges
@@ -18,6 +19,7 @@ from ._masked_matmul import masked_matmul as masked_matmul
 from ._matching import greedy_matching as greedy_matching
 from ._order import descending_order as descending_order
 from ._order import edge_order as edge_order
+from ._original import original_nodes as original_nodes
 from ._product import segment_mul as segment_mul
 from ._scale_rows import scale_rows as scale_rows
 from ._search import count_at_most as count_at_most
@@ -39,3 +41,4 @@ from ._topk import first_true as first_true
 from ._topk import top_k as top_k
 from ._topk import top_k_capacity as top_k_capacity
 from ._topk import top_k_counts as top_k_counts
+from ._walks import walks_by_graph as walks_by_graph

@@ -138,13 +138,16 @@ OPERATOR = Operator(
             ("taken edges stay", "left & ~jnp.any(gather(nodes, ends), axis=0)", "left & ~new"),
         ),
         *edits(
-            "nn.pool._edge:EdgePooling.score",
+            "nn.pool._edge:raw_scores",
             (
                 "the halves of the map change places",
                 "source, target = edge_index",
                 "target, source = edge_index",
             ),
-            ("no bias", "raw = raw + self.lin.bias", "raw = raw"),
+            ("no bias", "raw + lin.bias", "raw"),
+        ),
+        *edits(
+            "nn.pool._edge:EdgePooling.score",
             ("nothing is added to scores", "score + self.add_to_edge_score", "score"),
         ),
         *edits(

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import jaxtyping
 import numpy as np
@@ -240,3 +241,10 @@ def test_the_same_sentences_come_without_type_checks():
         check=False,
     )
     assert run.returncode == 0, run.stdout[-3000:]
+
+
+def test_an_integer_that_does_not_fit_is_not_cut_off():
+    """Cut to 32 bits, this padding edge would be one between nodes 0 and 0."""
+    edge_index = np.array([[0, 2**32], [1, 2**32]])
+    with jax.enable_x64(False), pytest.raises(ValueError, match="fit into int32, got 4294967296"):
+        Batch(np.zeros((2, 1), np.float32), edge_index, batch=BatchVector(np.zeros(2, int), 1))

@@ -5,7 +5,7 @@ from jaxtyping import Array, Float, Int, Num, Shaped
 from ...data import BatchVector, resolve_batch
 from ...ops import coalesce, edge_mask, error_if, gather, masked_edges, remove_self_loops
 from ._pool import AbstractPool
-from ._selection import SelectOutput
+from ._selection import OverlapSelectOutput, SelectOutput
 
 
 class AbstractClusterPool(AbstractPool):
@@ -18,14 +18,14 @@ class AbstractClusterPool(AbstractPool):
     keeps_loops: eqx.AbstractVar[bool]
 
     def reduce(
-        self, x: Float[Array, "nodes features"], select: SelectOutput
+        self, x: Float[Array, "nodes features"], select: SelectOutput | OverlapSelectOutput
     ) -> Float[Array, "clusters features"]:
         """The sum of the features of the nodes of each cluster, times their weights."""
         return select.reduce(x)
 
     def connect(
         self,
-        select: SelectOutput,
+        select: SelectOutput | OverlapSelectOutput,
         edge_index: Int[Array, "2 edges"],
         edge_attr: Num[Array, "edges ..."] | None = None,
         batch: BatchVector | None = None,
@@ -37,7 +37,7 @@ class AbstractClusterPool(AbstractPool):
 
     def losses(
         self,
-        select: SelectOutput,
+        select: SelectOutput | OverlapSelectOutput,
         edge_index: Int[Array, "2 edges"],
         edge_attr: Shaped[Array, "edges ..."] | None,
         batch: BatchVector,
@@ -47,7 +47,7 @@ class AbstractClusterPool(AbstractPool):
 
 
 def connect_clusters(
-    select: SelectOutput,
+    select: SelectOutput | OverlapSelectOutput,
     edge_index: Int[Array, "2 edges"],
     edge_attr: Num[Array, "edges ..."] | None,
     *,
@@ -57,14 +57,26 @@ def connect_clusters(
 
     A node must be in one cluster at most.
     """
-    room = select.num_clusters
-    label = jnp.full(select.num_nodes, room, edge_index.dtype)
-    label = label.at[select.node_index].set(select.cluster_index.astype(label.dtype), mode="drop")
-    edges = gather(label, edge_index, fill_value=room)
+    return pooled_edges(
+        select.labels, select.num_clusters, edge_index, edge_attr, keep_loops=keep_loops
+    )
+
+
+def pooled_edges(
+    label: Int[Array, " nodes"],
+    room: int,
+    edge_index: Int[Array, "2 edges"],
+    edge_attr: Num[Array, "edges ..."] | None,
+    *,
+    keep_loops: bool = False,
+    aggr: str = "add",
+) -> tuple[Int[Array, "2 edges"], Num[Array, "edges ..."] | None]:
+    """The same by the label of each node, of which there are `room`; from `room` on it has none."""
+    edges = gather(label.astype(edge_index.dtype), edge_index, fill_value=room)
     edges, edge_attr = masked_edges(edges, edge_attr, edge_mask(edges, room), room)
     if not keep_loops:
         edges, edge_attr = remove_self_loops(edges, edge_attr, room)
-    return coalesce(edges, edge_attr, room)
+    return coalesce(edges, edge_attr, room, aggr)
 
 
 def select_clusters(

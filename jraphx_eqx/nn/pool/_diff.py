@@ -13,7 +13,7 @@ from .._check import check_positive
 from ._dense import AbstractDensePool, edge_weights
 from ._dense_losses import root
 from ._dense_selection import DenseSelectOutput
-from ._membership import made_network, network_logits
+from ._network import made_network, network_logits
 
 _EPS = 1e-15  # PyG's, in the logarithm
 

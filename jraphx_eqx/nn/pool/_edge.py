@@ -130,14 +130,7 @@ class EdgePooling(AbstractClusterPool):
         """The score of each edge; those of padding mean nothing."""
         check_features(x, self.in_features, self.dtype)
         batch, num_nodes = resolve_batch(batch, x.shape[0], size), x.shape[0]
-        # A linear map of two joined rows is a sum of one number for each of them.
-        halves = self.lin.weight.reshape(2, self.in_features).T
-        parts = masked_matmul(x, halves, batch.node_mask)
-        source, target = edge_index
-        raw = gather(parts[:, 0], source) + gather(parts[:, 1], target)
-        if self.lin.bias is not None:
-            raw = raw + self.lin.bias
-        raw = apply_dropout(self.dropout, raw, key)
+        raw = apply_dropout(self.dropout, raw_scores(self.lin, x, edge_index, batch), key)
         mask = edge_mask(edge_index, num_nodes)
         edge_index, raw = masked_edges(edge_index, raw, mask, num_nodes)
         assert raw is not None
@@ -180,6 +173,21 @@ class EdgePooling(AbstractClusterPool):
         real = select.cluster_index < select.num_clusters
         rows = gather(x, select.cluster_index) / jnp.where(real, select.weight, 1)[:, None]
         return segment_sum(rows, select.node_index, select.num_nodes)
+
+
+def raw_scores(
+    lin: Linear,
+    x: Float[Array, "nodes features"],
+    edge_index: Int[Array, "2 edges"],
+    batch: BatchVector,
+) -> Float[Array, " edges"]:
+    """`lin` of the joined features of both ends of each edge."""
+    # A linear map of two joined rows is a sum of one number for each of them.
+    halves = lin.weight.reshape(2, -1).T
+    parts = masked_matmul(x, halves, batch.node_mask)
+    source, target = edge_index
+    raw = gather(parts[:, 0], source) + gather(parts[:, 1], target)
+    return raw if lin.bias is None else raw + lin.bias
 
 
 def merge_edges(

@@ -31,6 +31,7 @@ class AbstractKeepPool(AbstractPool):
         edge_index: Int[Array, "2 edges"],
         batch: BatchVector | Int[Array, " nodes"] | None = None,
         *,
+        edge_attr: Shaped[Array, "edges ..."] | None = None,
         size: int | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, " nodes"]:
@@ -49,7 +50,7 @@ class AbstractKeepPool(AbstractPool):
     ) -> SelectOutput:
         """Scores the nodes and keeps the best, or those in `choice`, with their scores."""
         batch = resolve_batch(batch, x.shape[0])
-        score = self.score(x, edge_index, batch, key=key)
+        score = self.score(x, edge_index, batch, edge_attr=edge_attr, key=key)
         own = self.select(score, batch, max_nodes=max_nodes)
         perm = settle(own.perm, score, choice)
         return own if perm is own.perm else select_nodes(perm, score, max_count=own.max_count)

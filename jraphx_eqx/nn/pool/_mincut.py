@@ -13,7 +13,7 @@ from .._check import check_positive
 from ._dense import AbstractDensePool, edge_weights, inside
 from ._dense_losses import dense_inputs, mean_over, normalized, orthogonality, quotient, widened
 from ._dense_selection import DenseSelectOutput
-from ._membership import made_network, network_logits
+from ._network import made_network, network_logits
 
 
 class MinCutPooling(AbstractDensePool):

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from ..._number import python_numbers
 from ...data import BatchVector, resolve_batch
@@ -90,10 +90,12 @@ class SAGPooling(AbstractKeepPool):
         edge_index: Int[Array, "2 edges"],
         batch: BatchVector | Int[Array, " nodes"] | None = None,
         *,
+        edge_attr: Shaped[Array, "edges ..."] | None = None,
         size: int | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, " nodes"]:
-        """The scorer's output, its heads added, after the nonlinearity or softmax."""
+        """The scorer's output, its heads added, after the nonlinearity or softmax. Attributes of
+        edges play no part."""
         batch = resolve_batch(batch, x.shape[0], size)
         if isinstance(self.gnn, AbstractConv):
             heads = self.gnn(x, edge_index, node_mask=batch.node_mask, key=key)

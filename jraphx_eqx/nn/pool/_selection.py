@@ -126,6 +126,12 @@ class SelectOutput(AbstractSelection):
         check_rows(x, self.num_clusters, "x", "clusters of select")
         return segment_sum(gather(x, self.cluster_index), self.node_index, self.num_nodes)
 
+    @property
+    def labels(self) -> Int[Array, " nodes"]:
+        """The cluster of each node, if it is in one at most; `num_clusters` where it is in none."""
+        label = jnp.full(self.num_nodes, self.num_clusters, self.cluster_index.dtype)
+        return label.at[self.node_index].set(self.cluster_index, mode="drop")
+
     def graphs(self, batch: BatchVector) -> BatchVector:
         """The graph of each cluster, which is that of the last of its nodes."""
         last = self.node_index
@@ -168,6 +174,68 @@ class SelectOutput(AbstractSelection):
         real = (self.node_index < self.num_nodes) & (self.cluster_index < self.num_clusters)
         node = jnp.where(real, self.node_index, self.num_nodes)
         return node, jnp.where(real, self.cluster_index, self.num_clusters)
+
+
+class OverlapSelectOutput(AbstractSelection):
+    """Clusters that overlap: a node gives shares of its features to several of them.
+
+    **Arguments:**
+
+    - `own`: the clusters themselves: the node that each is, or the one cluster of each node.
+    - `shares`: pairs of a node and a cluster that gets a share of it, with weights.
+    """
+
+    own: SelectOutput
+    shares: SelectOutput
+
+    def __init__(self, own: SelectOutput, shares: SelectOutput):
+        self.own, self.shares = own, shares
+
+    @property
+    def num_nodes(self) -> int:
+        """The number of nodes that were pooled, padding included."""
+        return self.own.num_nodes
+
+    @property
+    def num_clusters(self) -> int:
+        """The number of clusters, padding included."""
+        return self.own.num_clusters
+
+    @property
+    def overflow(self) -> Bool[Array, ""]:
+        """Whether there were more clusters to make than there is room for."""
+        return self.own.overflow
+
+    @property
+    def keeps_nodes(self) -> bool:
+        """Whether each cluster is one node."""
+        return self.own.keeps_nodes
+
+    @property
+    def labels(self) -> Int[Array, " nodes"]:
+        """The cluster of each node; `num_clusters` where it is in none."""
+        return self.own.labels
+
+    def reduce(
+        self, x: Num[Array, "nodes *features"], aggr: str = "add"
+    ) -> Num[Array, "clusters *features"]:
+        """The shares of the features of the nodes, reduced by cluster."""
+        return self.shares.reduce(x, aggr)
+
+    def lift(self, x: Float[Array, "clusters features"]) -> Float[Array, "nodes features"]:
+        """Brings features of clusters back to the nodes that they are, or are made of."""
+        return self.own.lift(x)
+
+    def graphs(self, batch: BatchVector) -> BatchVector:
+        """The graph of each cluster."""
+        return self.own.graphs(batch)
+
+    def trim(self) -> "OverlapSelectOutput":
+        """Without padding."""
+        return OverlapSelectOutput(self.own.trim(), self.shares.trim())
+
+    def _kept(self, name):
+        return self.own._kept(name)
 
 
 def select_nodes(
@@ -228,3 +296,4 @@ def on_device_as_they_are(tree):
 
 
 register_serialization(SelectOutput, "jraphx_eqx.nn.pool.SelectOutput")
+register_serialization(OverlapSelectOutput, "jraphx_eqx.nn.pool.OverlapSelectOutput")

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import equinox as eqx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from ..._number import python_numbers
 from ...data import BatchVector
@@ -77,6 +77,7 @@ class TopKPooling(AbstractKeepPool):
         edge_index: Int[Array, "2 edges"] | None = None,
         batch: BatchVector | Int[Array, " nodes"] | None = None,
         *,
+        edge_attr: Shaped[Array, "edges ..."] | None = None,
         size: int | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, " nodes"]:

@@ -9,12 +9,15 @@ import pytest
 from jraphx_eqx._decide import deciding, is_deciding
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.pool import (
+    ASAPooling,
+    ClusterPooling,
     DenseSelectOutput,
     DiffPooling,
     DMoNPooling,
     EdgePooling,
     MemPooling,
     MinCutPooling,
+    PANPooling,
     SAGPooling,
     SelectOutput,
     TopKPooling,
@@ -234,7 +237,8 @@ def test_nothing_is_decided_after_an_error_in_the_context():
 
 
 POOLINGS = {
-    **dict.fromkeys((TopKPooling, SAGPooling, EdgePooling), (2,)),
+    **dict.fromkeys((TopKPooling, SAGPooling, EdgePooling, ASAPooling, PANPooling), (2,)),
+    ClusterPooling: (2,),
     **dict.fromkeys((DiffPooling, MinCutPooling, DMoNPooling), (2, 2)),
     MemPooling: (2, 2, 1, 2),
 }

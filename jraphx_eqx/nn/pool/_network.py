@@ -1,4 +1,4 @@
-"""The networks that give nodes their memberships."""
+"""The networks inside of poolings."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 from ...data import BatchVector
 from ...ops import mask_rows
 from .._linear import Linear
-from ..conv import AbstractConv, GCNConv, GraphConv
+from ..conv import AbstractConv, GCNConv, GraphConv, LEConv
 from ._dense import edge_weights
 
 _GNNS = {"graph": GraphConv, "gcn": GCNConv, "linear": Linear}
@@ -43,7 +43,7 @@ def network_logits(
     weight = None
     if edge_attr is not None:
         weight = edge_weights(edge_index, edge_attr, x.shape[0], x.dtype)
-    logits = _called(gnn, mask_rows(x, batch.node_mask), edge_index, weight, batch, key)
+    logits = call_network(gnn, mask_rows(x, batch.node_mask), edge_index, weight, batch, key)
     if logits.shape != (x.shape[0], clusters):
         raise ValueError(
             f"gnn must return {clusters} numbers for each of the {x.shape[0]} nodes, got shape "
@@ -52,10 +52,18 @@ def network_logits(
     return logits
 
 
-def _called(gnn, x, edge_index, weight, batch, key):
+def call_network(
+    gnn: Callable,
+    x: Float[Array, "nodes features"],
+    edge_index: Int[Array, "2 edges"],
+    weight: Float[Array, " edges"] | None,
+    batch: BatchVector,
+    key: PRNGKeyArray | None,
+) -> Float[Array, "nodes out_features"]:
+    """What a network returns, given no more than it takes. Padding rows of `x` must be finite."""
     if isinstance(gnn, Linear):
         return gnn(x)
-    if isinstance(gnn, GCNConv | GraphConv):
+    if isinstance(gnn, GCNConv | GraphConv | LEConv):
         return gnn(x, edge_index, weight, node_mask=batch.node_mask, key=key)
     if isinstance(gnn, AbstractConv):
         return gnn(x, edge_index, node_mask=batch.node_mask, key=key)

@@ -1,0 +1,100 @@
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ..data import Batch, BatchVector, Data
+from ..data._collate import EDGE_INDEX, check_alike
+from ..data._fields import Path, columns, from_columns, label, unchecked
+from ._budget import Budget
+
+
+class Row(NamedTuple):
+    """A graph of NumPy arrays."""
+
+    num_nodes: int
+    num_edges: int
+    edge_index: np.ndarray
+    fields: dict[Path, np.ndarray]
+
+
+class Form(NamedTuple):
+    """What all graphs of a data set have in common: the shape and the dtype of a row."""
+
+    edge_index: np.dtype
+    fields: dict[Path, tuple[tuple[int, ...], np.dtype]]
+
+
+def as_row(position: int, graph: Any) -> Row:
+    if not isinstance(graph, Data):
+        raise ValueError(f"graph {position} must be a Data, got {type(graph).__name__}")
+    fields = {path: np.asarray(array) for path, array in columns(graph).items()}
+    return Row(graph.num_nodes, graph.num_edges, np.asarray(graph.edge_index), fields)
+
+
+def form_of(row: Row) -> Form:
+    canonical = jax.dtypes.canonicalize_dtype
+    fields = {
+        path: (array.shape[path[0] != "graph" :], canonical(array.dtype))
+        for path, array in row.fields.items()
+    }
+    return Form(canonical(row.edge_index.dtype), fields)
+
+
+def check_row(position: int, row: Row, first: Row, finite: bool) -> None:
+    """Raises if a graph is unlike graph 0, or holds a number that is not finite."""
+    check_alike(position, *(r.fields | {EDGE_INDEX: r.edge_index.T} for r in (row, first)))
+    for path, array in row.fields.items() if finite else ():
+        if np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
+            raise ValueError(
+                f"{label(path)} of graph {position} must be finite, and holds NaN or infinity"
+            )
+
+
+def fill(
+    groups: Sequence[Sequence[Row]], form: Form, room: Budget, *, stack: int | None = None
+) -> Any:
+    """A padded `Batch` of NumPy arrays, of one group of graphs; or a stack of them."""
+    lead = len(groups)
+    sizes = {"node": room.num_nodes, "edge": room.num_edges, "graph": room.num_graphs}
+    found = {
+        path: np.empty((lead, sizes[path[0]], *shape), dtype)
+        for path, (shape, dtype) in form.fields.items()
+    }
+    edge_index = np.empty((lead, 2, room.num_edges), form.edge_index)
+    index = np.empty((lead, room.num_nodes), np.int32)
+    graph_mask = np.arange(room.num_graphs) < np.array([len(group) for group in groups])[:, None]
+    for number, group in enumerate(groups):
+        nodes = [row.num_nodes for row in group]
+        edges = [row.num_edges for row in group]
+        used = {"node": sum(nodes), "edge": sum(edges), "graph": len(group)}
+        for path, array in found.items():
+            join = np.stack if path[0] == "graph" else np.concatenate
+            _join(join, [row.fields[path] for row in group], array[number], used[path[0]])
+        _edges(edge_index[number], group, nodes, edges, room.num_nodes)
+        index[number, : used["node"]] = np.repeat(np.arange(len(group), dtype=np.int32), nodes)
+        index[number, used["node"] :] = room.num_graphs
+    fields = {"x": None, "pos": None, "edge_attr": None, "y": None} | from_columns(found)
+    vector = {"index": index, "num_graphs": room.num_graphs, "max_count": room.max_count}
+    batch = unchecked(BatchVector, vector)
+    fields |= {"edge_index": edge_index, "batch": batch, "graph_mask": graph_mask}
+    batch = unchecked(Batch, fields)
+    return batch if stack else jax.tree.map(lambda array: array[0], batch)
+
+
+def _join(join: Any, rows: list[np.ndarray], out: np.ndarray, used: int) -> None:
+    if rows:
+        join(rows, out=out[:used], casting="unsafe")
+    out[used:] = 0
+
+
+def _edges(
+    out: np.ndarray, group: Sequence[Row], nodes: list[int], edges: list[int], end: int
+) -> None:
+    used = sum(edges)
+    if group:
+        np.concatenate([row.edge_index for row in group], 1, out=out[:, :used], casting="unsafe")
+        first = np.cumsum([0, *nodes[:-1]])
+        out[:, :used] += np.repeat(first, edges).astype(out.dtype)
+    out[:, used:] = end
