@@ -14,7 +14,7 @@ from jraphx_eqx import nn, ops
 from parity_tests.catalogue import OPERATORS
 
 ROOT = pathlib.Path(__file__).parents[1]
-PACKAGES = (nn, nn.aggr, nn.conv, nn.models, nn.norm, nn.pool)
+PACKAGES = (nn, nn.aggr, nn.conv, nn.dense, nn.models, nn.norm, nn.pool)
 # Parts of other layers.
 PARTS = {"nn.models._lstm.LSTM", "nn._picklable.OfJax"}
 
@@ -32,6 +32,7 @@ def public(package):
 # Layers without an entry, by the test that compares them with PyG's or PyTorch's, or by hand.
 ELSEWHERE = {
     "parity_tests/test_aggregations.py": " ".join(public(nn.aggr)),
+    "parity_tests/test_dense_convs.py": " ".join(public(nn.dense)),
     "parity_tests/test_structure_pooling.py": "ASAPooling ClusterPooling PANPooling LEConv PANConv",
     "parity_tests/test_dense_losses.py": "DMoNPooling MemPooling MinCutPooling",
     "parity_tests/test_interop_modules.py": (

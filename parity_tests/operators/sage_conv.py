@@ -53,7 +53,7 @@ OPERATOR = Operator(
             "max is min",
         ),
         *edits(
-            "nn.conv._sage:_unit_rows",
+            "nn.conv._sage:unit_rows",
             (
                 "other eps of the norm",
                 "jnp.where(norm < eps, eps, norm)",
@@ -81,7 +81,7 @@ OPERATOR = Operator(
         ),
         *edits(
             "nn.conv._sage:SAGEConv.__call__",
-            ("not normalised", "_unit_rows(out) if self.normalize else out", "out", "normalize"),
+            ("not normalised", "unit_rows(out) if self.normalize else out", "out", "normalize"),
             ("no root", "out + apply_linear(self.lin_r, x, node_mask)", "out * 1"),
             (
                 "projection without relu",
