@@ -337,11 +337,17 @@ def test_options_without_a_twin_are_refused_with_the_reason(name):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: pyg.ASAPooling(4), r"nn\.pool\.asap\.ASAPooling; it converts .*TopKPooling"),
+        (
+            lambda: pyg.GATv2Conv(4, 4),
+            r"nn\.conv\.gatv2_conv\.GATv2Conv; it converts .*TopKPooling",
+        ),
         (lambda: torch.nn.Conv1d(4, 3, 1), r"conv\.Conv1d; .*load_state_dict\(network"),
         (lambda: MyConv(4, 3), r"MyConv \(a subclass of torch_geometric\.nn\.GCNConv, which may"),
         (normed, r"ParametrizedLinear"),
-        (lambda: pyg.SAGPooling(4, GNN=pyg.LEConv), r"le_conv\.LEConv; it converts"),
+        (
+            lambda: pyg.SAGPooling(4, GNN=pyg.TransformerConv),
+            r"transformer_conv\.TransformerConv; it converts",
+        ),
         (pyg_data.HeteroData, r"HeteroData \(it has nodes of several types; convert data\.to_h"),
         (lambda: 3, r"builtins\.int; it converts"),
     ],
