@@ -1,7 +1,9 @@
 """Every script in `examples` runs and prints what it should."""
 
 import importlib.util
+import os
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -67,16 +69,20 @@ def test_the_example_prints(name, example, capsys):
     assert capsys.readouterr().out == OUTPUT[name]
 
 
-def test_the_training_on_digits_compiles_once_and_its_loss_falls(example, capsys, monkeypatch):
-    train_digits = example("train_digits")
-    monkeypatch.setattr(sys, "argv", ["train_digits.py", "--epochs", "3"])
-    losses = train_digits.main()
-    assert train_digits.traces == 1
-    assert len(losses) == 3
-    assert losses[2] < losses[1] < losses[0]
-    assert "traces of the training step: 1" in capsys.readouterr().out
+def test_eight_devices_train_as_one():
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    # The number of devices is fixed when JAX starts.
+    environment = {"XLA_FLAGS": flags, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, EXAMPLES / "many_devices.py"]
+    done = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    said, difference = done.stdout.strip().rsplit(" ", 1)
+    assert said.startswith("devices: 8, steps: 6, the loss falls: True")
+    assert float(difference) < 1e-12
 
 
 def test_every_example_is_tested():
-    tested = {*OUTPUT, "train_digits"}
+    tested = {*OUTPUT, "many_devices", "train"}  # by test_training.py
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested

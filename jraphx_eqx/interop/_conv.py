@@ -1,6 +1,7 @@
 import equinox as eqx
 
 from ..nn.conv import GATConv, GCNConv, GINConv, GraphConv, LEConv, PANConv, SAGEConv
+from ..nn.dense import DenseGATConv, DenseGCNConv, DenseGINConv, DenseGraphConv, DenseSAGEConv
 from ._layer import register_layer
 from ._twins import part_from_pyg, qualified_name, resolve, to_pyg
 
@@ -169,6 +170,68 @@ def _ends(nn):
     ]
 
 
+def _dense_gcn_from_pyg(module, **kwargs):
+    sizes = (module.in_channels, module.out_channels)
+    return DenseGCNConv(*sizes, module.improved, module.bias is not None, **kwargs)
+
+
+def _dense_gcn_to_pyg(kind, layer):
+    sizes = (layer.in_features, layer.out_features)
+    return kind(*sizes, layer.improved, layer.bias is not None)
+
+
+def _dense_sage_from_pyg(module, **kwargs):
+    sizes = (module.in_channels, module.out_channels)
+    return DenseSAGEConv(*sizes, module.normalize, module.lin_root.bias is not None, **kwargs)
+
+
+def _dense_sage_to_pyg(kind, layer):
+    bias = layer.lin_root.bias is not None
+    return kind(layer.in_features, layer.out_features, layer.normalize, bias)
+
+
+def _dense_graph_from_pyg(module, **kwargs):
+    sizes = (module.in_channels, module.out_channels)
+    return DenseGraphConv(*sizes, module.aggr, module.lin_rel.bias is not None, **kwargs)
+
+
+def _dense_gat_from_pyg(module, **kwargs):
+    layer = DenseGATConv(
+        module.in_channels,
+        module.out_channels,
+        module.heads,
+        module.concat,
+        module.negative_slope,
+        module.dropout,
+        module.bias is not None,
+        **kwargs,
+    )
+    return eqx.nn.inference_mode(layer, value=not module.training)
+
+
+def _dense_gat_to_pyg(kind, layer):
+    module = kind(
+        layer.in_features,
+        layer.out_features,
+        layer.heads,
+        layer.concat,
+        layer.negative_slope,
+        layer.dropout.p,
+        layer.bias is not None,
+    )
+    return module.train(not layer.dropout.inference)
+
+
+def _dense_gin_from_pyg(module, dtype, key):
+    nn, (in_features, out_features) = part_from_pyg("nn", module.nn), _ends(module.nn)
+    train_eps = isinstance(module.eps, resolve("torch.nn.Parameter"))
+    return DenseGINConv(in_features, out_features, nn, module.initial_eps, train_eps, dtype=dtype)
+
+
+def _dense_gin_to_pyg(kind, layer):
+    return kind(to_pyg(layer.nn), train_eps=layer.train_eps)
+
+
 def _fill_value(module):
     value = module.fill_value
     if isinstance(value, str | int | float):
@@ -229,3 +292,18 @@ register_layer("torch_geometric.nn.SAGEConv", SAGEConv, _sage_from_pyg, _sage_to
 register_layer("torch_geometric.nn.GraphConv", GraphConv, _graph_from_pyg, _graph_to_pyg)
 register_layer("torch_geometric.nn.LEConv", LEConv, _le_from_pyg, _le_to_pyg)
 register_layer("torch_geometric.nn.PANConv", PANConv, _pan_from_pyg, _pan_to_pyg)
+register_layer(
+    "torch_geometric.nn.DenseGCNConv", DenseGCNConv, _dense_gcn_from_pyg, _dense_gcn_to_pyg
+)
+register_layer(
+    "torch_geometric.nn.DenseSAGEConv", DenseSAGEConv, _dense_sage_from_pyg, _dense_sage_to_pyg
+)
+register_layer(
+    "torch_geometric.nn.DenseGraphConv", DenseGraphConv, _dense_graph_from_pyg, _graph_to_pyg
+)
+register_layer(
+    "torch_geometric.nn.DenseGATConv", DenseGATConv, _dense_gat_from_pyg, _dense_gat_to_pyg
+)
+register_layer(
+    "torch_geometric.nn.DenseGINConv", DenseGINConv, _dense_gin_from_pyg, _dense_gin_to_pyg
+)

@@ -68,7 +68,8 @@ def from_pyg(obj: Any) -> Any:
         `global_add_pool`, `global_mean_pool`, `global_max_pool`;
         its aggregations, from `SumAggregation` to `Set2Set`, and `nn.glob.global_sort_pool`;
         its convolutions `GCNConv`, `GATConv`, `SAGEConv`, `GraphConv`, `GINConv`,
-        `LEConv`, `PANConv`;
+        `LEConv`, `PANConv`, `DenseGCNConv`, `DenseGraphConv`, `DenseSAGEConv`, `DenseGATConv`,
+        `DenseGINConv`;
         its norms `BatchNorm`, `LayerNorm`, `GraphNorm`;
         its models `GraphUNet`, `GCN`, `GAT`, `GraphSAGE`, `GIN`, `MLP`, `JumpingKnowledge`, and
         `Sequential`;

@@ -10,6 +10,9 @@ from ._jraph import from_jraph as from_jraph
 from ._jraph import to_jraph as to_jraph
 from ._loader import Loader as Loader
 from ._loader import LoaderState as LoaderState
+from ._means import accuracy as accuracy
+from ._means import graph_mean as graph_mean
+from ._means import mean_over as mean_over
 from ._networkx import from_networkx as from_networkx
 from ._networkx import to_networkx as to_networkx
 from ._tu import read_tu as read_tu

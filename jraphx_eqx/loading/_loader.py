@@ -109,6 +109,16 @@ class Loader:
             )
         self._state, self._restored = LoaderState(epoch, batch), True
 
+    def fill(self) -> tuple[np.ndarray, np.ndarray]:
+        """How much of the present epoch's batches is real: for each the nodes, edges and graphs in
+        it, and those that there is room for."""
+        used, room = [], []
+        for place, groups in self._plan(self._state.epoch):
+            for group in groups:
+                used.append((*self._sizes[group].sum(0), len(group)))
+                room.append((place.num_nodes, place.num_edges, place.num_graphs))
+        return np.array(used), np.array(room)
+
     def __len__(self) -> int:
         """The number of batches of the present epoch."""
         return len(self._plan(self._state.epoch))

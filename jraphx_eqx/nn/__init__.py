@@ -1,5 +1,6 @@
 from . import aggr as aggr
 from . import conv as conv
+from . import dense as dense
 from . import models as models
 from . import norm as norm
 from . import pool as pool

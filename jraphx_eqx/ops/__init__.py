@@ -19,6 +19,7 @@ from ._masked_matmul import masked_matmul as masked_matmul
 from ._matching import greedy_matching as greedy_matching
 from ._order import descending_order as descending_order
 from ._order import edge_order as edge_order
+from ._original import original_nodes as original_nodes
 from ._product import segment_mul as segment_mul
 from ._scale_rows import scale_rows as scale_rows
 from ._search import count_at_most as count_at_most

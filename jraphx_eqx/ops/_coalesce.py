@@ -4,14 +4,14 @@ from jaxtyping import Array, Int, Num
 from ._edges import edge_mask
 from ._gather import gather
 from ._order import edge_order
-from ._segment import Aggregation, aggregation
+from ._segment import aggregation
 
 
 def coalesce(
     edge_index: Int[Array, "2 edges"],
     edge_attr: Num[Array, "edges *edge_features"] | None,
     num_nodes: int,
-    aggr: Aggregation = "add",
+    aggr: str = "add",
 ) -> tuple[Int[Array, "2 edges"], Num[Array, "edges *edge_features"] | None]:
     """Sorts edges by source, then by target, and merges duplicate edges, as PyG's `coalesce`.
 

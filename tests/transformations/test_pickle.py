@@ -53,6 +53,11 @@ EVERY = {
     "ASAPooling": lambda cls: cls(3, 0.5, "gcn", 0.5, key=KEY),
     "PANPooling": lambda cls: cls(3, key=KEY),
     "ClusterPooling": lambda cls: cls(3, dropout=0.5, key=KEY),
+    "DenseGATConv": lambda cls: cls(3, 2, 2, dropout=0.5, key=KEY),
+    "DenseGCNConv": lambda cls: cls(3, 2, key=KEY),
+    "DenseGINConv": lambda cls: cls(3, 2, MLP([3, 4, 2], key=KEY), train_eps=True),
+    "DenseGraphConv": lambda cls: cls(3, 2, key=KEY),
+    "DenseSAGEConv": lambda cls: cls(3, 2, key=KEY),
     "DiffPooling": lambda cls: cls(3, 2, key=KEY),
     "DMoNPooling": lambda cls: cls([3, 4], 2, 0.5, key=KEY),
     "MemPooling": lambda cls: cls(3, 2, 2, 2, key=KEY),
@@ -60,7 +65,7 @@ EVERY = {
     "SelectTopK": lambda cls: cls(3, key=KEY),
     "TopKPooling": lambda cls: cls(3, min_score=0.1, key=KEY),
 }
-PACKAGES = [nn, nn.conv, nn.models, nn.norm, nn.pool]
+PACKAGES = [nn, nn.dense, nn.conv, nn.models, nn.norm, nn.pool]
 WAYS = {
     "pickle": lambda module: pickle.loads(pickle.dumps(module)),
     "cloudpickle": lambda module: _by("cloudpickle", module),

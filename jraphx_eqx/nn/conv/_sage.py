@@ -113,10 +113,11 @@ class SAGEConv(AbstractConv):
         )
         if self.lin_r is not None:
             out = out + apply_linear(self.lin_r, x, node_mask)
-        return _unit_rows(out) if self.normalize else out
+        return unit_rows(out) if self.normalize else out
 
 
-def _unit_rows(x, eps=1e-12):
+def unit_rows(x: Float[Array, "... features"], eps: float = 1e-12) -> Float[Array, "... features"]:
+    """Each row divided by its Euclidean norm, or by `eps` if that is larger."""
     # eps is 0 in float16.
     wide = x.astype(wide_dtype(x.dtype))
     square = jnp.sum(wide**2, axis=-1, keepdims=True)

@@ -1,5 +1,10 @@
 from ._asap import ASAPooling as ASAPooling
 from ._cluster import AbstractClusterPool as AbstractClusterPool
+from ._clusterings import decimation_indices as decimation_indices
+from ._clusterings import graclus as graclus
+from ._clusterings import normalized_cut as normalized_cut
+from ._clusterings import pool_edge as pool_edge
+from ._clusterings import voxel_grid as voxel_grid
 from ._dense import AbstractDensePool as AbstractDensePool
 from ._dense_selection import DenseSelectOutput as DenseSelectOutput
 from ._diff import DiffPooling as DiffPooling
@@ -7,7 +12,11 @@ from ._diff import dense_diff_pool as dense_diff_pool
 from ._dmon import DMoNPooling as DMoNPooling
 from ._edge import EdgePooling as EdgePooling
 from ._given import avg_pool as avg_pool
+from ._given import avg_pool_neighbor_x as avg_pool_neighbor_x
+from ._given import avg_pool_x as avg_pool_x
 from ._given import max_pool as max_pool
+from ._given import max_pool_neighbor_x as max_pool_neighbor_x
+from ._given import max_pool_x as max_pool_x
 from ._global import global_add_pool as global_add_pool
 from ._global import global_max_pool as global_max_pool
 from ._global import global_mean_pool as global_mean_pool
@@ -18,6 +27,13 @@ from ._keep import AbstractKeepPool as AbstractKeepPool
 from ._mem import MemPooling as MemPooling
 from ._mincut import MinCutPooling as MinCutPooling
 from ._mincut import dense_mincut_pool as dense_mincut_pool
+from ._neighbours import fps as fps
+from ._neighbours import knn as knn
+from ._neighbours import knn_graph as knn_graph
+from ._neighbours import knn_interpolate as knn_interpolate
+from ._neighbours import nearest as nearest
+from ._neighbours import radius as radius
+from ._neighbours import radius_graph as radius_graph
 from ._output import PoolOutput as PoolOutput
 from ._pan import PANPooling as PANPooling
 from ._pool import AbstractPool as AbstractPool

@@ -57,12 +57,26 @@ def connect_clusters(
 
     A node must be in one cluster at most.
     """
-    room = select.num_clusters
-    edges = gather(select.labels.astype(edge_index.dtype), edge_index, fill_value=room)
+    return pooled_edges(
+        select.labels, select.num_clusters, edge_index, edge_attr, keep_loops=keep_loops
+    )
+
+
+def pooled_edges(
+    label: Int[Array, " nodes"],
+    room: int,
+    edge_index: Int[Array, "2 edges"],
+    edge_attr: Num[Array, "edges ..."] | None,
+    *,
+    keep_loops: bool = False,
+    aggr: str = "add",
+) -> tuple[Int[Array, "2 edges"], Num[Array, "edges ..."] | None]:
+    """The same by the label of each node, of which there are `room`; from `room` on it has none."""
+    edges = gather(label.astype(edge_index.dtype), edge_index, fill_value=room)
     edges, edge_attr = masked_edges(edges, edge_attr, edge_mask(edges, room), room)
     if not keep_loops:
         edges, edge_attr = remove_self_loops(edges, edge_attr, room)
-    return coalesce(edges, edge_attr, room)
+    return coalesce(edges, edge_attr, room, aggr)
 
 
 def select_clusters(
