@@ -83,7 +83,7 @@ OPERATOR = Operator(
                 "self.eps",
                 "aggr=mean",
             ),
-            ("always the sum", "aggr=self.aggr", 'aggr="add"', "aggr=mean"),
+            ("always the sum", "aggr=self.aggr_module or self.aggr", 'aggr="add"', "aggr=mean"),
             (
                 "neighbours are detached",
                 "self.propagate(x,",

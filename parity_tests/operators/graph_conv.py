@@ -59,8 +59,8 @@ OPERATOR = Operator(
             "nn.conv._graph:GraphConv.__call__",
             (
                 "aggr is ignored",
-                "edge_weight, self.aggr, node_mask",
-                "edge_weight, node_mask=node_mask",
+                "self.aggr_module or self.aggr, node_mask",
+                "node_mask=node_mask",
                 "aggr=mean",
             ),
             (
@@ -78,8 +78,8 @@ OPERATOR = Operator(
             "nn.conv._graph:GraphConv.__init__",
             (
                 "no bias",
-                "linear(in_features, out_features, bias,",
-                "linear(in_features, out_features, False,",
+                "linear(width, out_features, bias,",
+                "linear(width, out_features, False,",
             ),
             (
                 "parameters of another shape",

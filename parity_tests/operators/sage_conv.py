@@ -90,14 +90,14 @@ OPERATOR = Operator(
                 "project",
             ),
             ("not projected", "self.lin is not None", "False", "project"),
-            ("aggr is ignored", "aggr=self.aggr", 'aggr="mean"', "aggr=max"),
+            ("aggr is ignored", "aggr=self.aggr_module or self.aggr", 'aggr="mean"', "aggr=max"),
         ),
         *edits(
             "nn.conv._sage:SAGEConv.__init__",
             (
                 "bias of the wrong map",
-                "linear(in_features, out_features, bias, dtype=dtype, key=l_key)",
-                "linear(in_features, out_features, False, dtype=dtype, key=l_key)",
+                "linear(width, out_features, bias, dtype=dtype, key=l_key)",
+                "linear(width, out_features, False, dtype=dtype, key=l_key)",
             ),
         ),
     ),
