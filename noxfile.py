@@ -22,7 +22,7 @@ BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
 # What sees a release of JAX that computes otherwise, in a few minutes. `nox -s newest -- tests`
 # runs all tests, and all operators against their references.
 ARITHMETIC = ("tests/ops", "tests/nn/pool")
-OPERATORS = ("TopKPooling", "SAGPooling", "EdgePooling", "global_max_pool")
+OPERATORS = ("TopKPooling", "EdgePooling", "global_max_pool")
 
 
 def newest_python() -> str:

@@ -25,7 +25,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "from-pyg.md"
 def test_what_the_docs_say_is_not_here_is_in_pyg_and_not_here():
     section = DOCS.read_text().split("## What is not here")[1].split("\n## ")[0]
     names = set(re.findall(r"`(\w+)`", section)) - {"from_pyg", "lambda", "GraphUNet", "PReLU"}
-    assert len(names) > 20
+    assert len(names) > 10
     for name in names - {"SAGEConv"}:
         theirs = (pyg, pyg.aggr, pyg.pool, torch.nn)
         assert any(hasattr(module, name) for module in theirs), name

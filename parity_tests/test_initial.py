@@ -13,79 +13,41 @@ from scipy.stats import ks_2samp
 from jraphx_eqx import nn
 from jraphx_eqx.interop import from_pyg
 
+from .catalogue import OPERATORS
+
 DRAWS = 200
 WIDTH, OUT = 12, 10
-ATTENTION = {"heads": 2, "edge_dim": 3, "residual": True}
 
 
-def mlp(cls, **options):
-    return cls([WIDTH, 8, OUT], norm="graph_norm", **options)
-
-
+MADE = {
+    operator.name: operator.made[0]
+    for operator in OPERATORS.values()
+    if operator.made and operator.made[0].pyg
+}
 # The same layer twice: PyG's, and ours for a key.
 LAYERS = {
-    "GCNConv": (
-        lambda: pyg.GCNConv(WIDTH, OUT),
-        lambda key: nn.conv.GCNConv(WIDTH, OUT, key=key),
-    ),
-    "GATConv": (
-        lambda: pyg.GATConv(WIDTH, OUT, **ATTENTION),
-        lambda key: nn.conv.GATConv(WIDTH, OUT, **ATTENTION, key=key),
-    ),
-    "SAGEConv": (
-        lambda: pyg.SAGEConv(WIDTH, OUT, project=True),
-        lambda key: nn.conv.SAGEConv(WIDTH, OUT, project=True, key=key),
-    ),
-    "GraphConv": (
-        lambda: pyg.GraphConv(WIDTH, OUT),
-        lambda key: nn.conv.GraphConv(WIDTH, OUT, key=key),
-    ),
-    "GINConv": (
-        lambda: pyg.GINConv(mlp(pyg.MLP), eps=0.3, train_eps=True),
-        lambda key: nn.conv.GINConv(
-            WIDTH, OUT, mlp(nn.models.MLP, key=key), eps=0.3, train_eps=True
-        ),
-    ),
-    "TopKPooling": (
-        lambda: pyg.TopKPooling(WIDTH),
-        lambda key: nn.pool.TopKPooling(WIDTH, key=key),
-    ),
-    "SAGPooling": (
-        lambda: pyg.SAGPooling(WIDTH),
-        lambda key: nn.pool.SAGPooling(WIDTH, gnn="graph", key=key),
-    ),
-    "BatchNorm": (lambda: pyg.BatchNorm(WIDTH), lambda key: nn.norm.BatchNorm(WIDTH)),
-    "GraphNorm": (lambda: pyg.GraphNorm(WIDTH), lambda key: nn.norm.GraphNorm(WIDTH)),
-    "LayerNorm": (lambda: pyg.LayerNorm(WIDTH), lambda key: nn.norm.LayerNorm(WIDTH)),
-    "torch LayerNorm": (lambda: torch.nn.LayerNorm(WIDTH), lambda key: nn.LayerNorm(WIDTH)),
+    **{name: (made.pyg, made.ours) for name, made in MADE.items()},
+    "torch LayerNorm": (torch.nn.LayerNorm, lambda width, key: nn.LayerNorm(width)),
     "Linear": (
-        lambda: torch.nn.Linear(WIDTH, OUT),
-        lambda key: nn.Linear(WIDTH, OUT, key=key),
+        lambda width: torch.nn.Linear(width, OUT),
+        lambda width, key: nn.Linear(width, OUT, key=key),
     ),
     "Embedding": (
-        lambda: torch.nn.Embedding(WIDTH, OUT, padding_idx=1),
-        lambda key: nn.Embedding(WIDTH, OUT, padding_idx=1, key=key),
+        lambda width: torch.nn.Embedding(width, OUT, padding_idx=1),
+        lambda width, key: nn.Embedding(width, OUT, padding_idx=1, key=key),
     ),
     "GRUCell": (
-        lambda: torch.nn.GRUCell(WIDTH, OUT),
-        lambda key: nn.GRUCell(WIDTH, OUT, key=key),
+        lambda width: torch.nn.GRUCell(width, OUT),
+        lambda width, key: nn.GRUCell(width, OUT, key=key),
     ),
     "LSTMCell": (
-        lambda: torch.nn.LSTMCell(WIDTH, OUT),
-        lambda key: nn.LSTMCell(WIDTH, OUT, key=key),
+        lambda width: torch.nn.LSTMCell(width, OUT),
+        lambda width, key: nn.LSTMCell(width, OUT, key=key),
     ),
-    "PReLU": (lambda: torch.nn.PReLU(WIDTH), lambda key: nn.PReLU(WIDTH)),
-    "GraphUNet": (
-        lambda: pyg.GraphUNet(WIDTH, 8, OUT, depth=2),
-        lambda key: nn.models.GraphUNet(WIDTH, 8, OUT, depth=2, key=key),
-    ),
+    "PReLU": (lambda width: torch.nn.PReLU(width), lambda width, key: nn.PReLU(width)),
     "JumpingKnowledge": (
-        lambda: pyg.JumpingKnowledge("lstm", WIDTH, 3),
-        lambda key: nn.models.JumpingKnowledge("lstm", WIDTH, 3, key=key),
-    ),
-    "GCN": (
-        lambda: pyg.GCN(WIDTH, 8, 2, OUT, norm="batch_norm", jk="cat"),
-        lambda key: nn.models.GCN(WIDTH, 8, 2, OUT, norm="batch_norm", jk="cat", key=key),
+        lambda width: pyg.JumpingKnowledge("lstm", width, 3),
+        lambda width, key: nn.models.JumpingKnowledge("lstm", width, 3, key=key),
     ),
 }
 # What is not drawn as PyG does, by choice; the page "From PyG" has the reason.
@@ -101,10 +63,10 @@ def drawn(name):
     """Each parameter by its path: all draws of PyG's, and all of ours."""
     theirs, ours = LAYERS[name]
     torch.manual_seed(0)
-    made = [parameters(from_pyg(theirs())) for _ in range(DRAWS)]
+    made = [parameters(from_pyg(theirs(WIDTH))) for _ in range(DRAWS)]
     theirs = jax.tree.map(lambda *leaves: np.stack(leaves), *made)
     keys = jax.random.split(jax.random.key(0), DRAWS)
-    ours = eqx.filter_vmap(lambda key: parameters(ours(key)), axis_size=DRAWS)(keys)
+    ours = eqx.filter_vmap(lambda key: parameters(ours(WIDTH, key=key)), axis_size=DRAWS)(keys)
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     pairs = zip(jax.tree.leaves(theirs), jax.tree_util.tree_leaves_with_path(ours), strict=True)
     return {jax.tree_util.keystr(path): (one, np.asarray(other)) for one, (path, other) in pairs}

@@ -12,8 +12,9 @@ import torch_geometric.nn as pyg
 from torch_geometric.nn.models.mlp import MLP
 from torch_geometric.nn.resolver import swish
 
+from jraphx_eqx import nn
 from jraphx_eqx.data import BatchVector
-from jraphx_eqx.interop import from_pyg, state_dict, to_pyg
+from jraphx_eqx.interop import from_pyg, load_state_dict, state_dict, to_pyg
 
 from .test_interop import assert_same_state
 
@@ -497,3 +498,14 @@ def test_padding_changes_nothing_in_a_model_with_norms(make):
     out = np.asarray(from_pyg(theirs)(x, edges, batch=batch))
     assert np.abs(out[:7] - expected).max() <= 1e-12 * np.abs(expected).max()
     assert not out[7:].any()
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_recurrent_layers_are_those_of_torch(kind):
+    options = {"num_layers": 2, "bidirectional": True}
+    theirs = getattr(torch.nn, kind)(3, 4, batch_first=True, **options).double()
+    ours = getattr(nn, kind)(3, 4, **options, key=jax.random.key(0))
+    ours = load_state_dict(ours, theirs.state_dict())
+    x = np.random.default_rng(0).normal(size=(2, 5, 3))
+    expected = theirs(torch.tensor(x))[0].detach()
+    np.testing.assert_allclose(ours(jnp.asarray(x)), expected, rtol=1e-12, atol=1e-12)

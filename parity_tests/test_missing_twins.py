@@ -7,14 +7,8 @@ import torch_geometric.nn as pyg
 from jraphx_eqx.interop import from_pyg, load_state_dict
 
 LAYERS = {
-    "torch_geometric.nn.LSTMAggregation": lambda: pyg.aggr.LSTMAggregation(4, 4),
-    "torch_geometric.nn.GRUAggregation": lambda: pyg.aggr.GRUAggregation(4, 4),
-    "torch_geometric.nn.SetTransformerAggregation": lambda: pyg.aggr.SetTransformerAggregation(4),
     "torch_geometric.nn.GATv2Conv": lambda: pyg.GATv2Conv(4, 4),
     "torch_geometric.nn.TransformerConv": lambda: pyg.TransformerConv(4, 4),
-    "torch.nn.MultiheadAttention": lambda: torch.nn.MultiheadAttention(4, 2),
-    "torch.nn.LSTM": lambda: torch.nn.LSTM(4, 4),
-    "torch.nn.GRU": lambda: torch.nn.GRU(4, 4),
 }
 
 
@@ -43,6 +37,8 @@ WITH_TWINS = [
     pyg.PANPooling(4),
     pyg.GraphUNet(4, 4, 4, depth=2),
     pyg.MLP([4, 4, 4]),
+    pyg.aggr.GraphMultisetTransformer(4, 2),
+    pyg.Set2Set(4, 2),
     pyg.aggr.AttentionalAggregation(torch.nn.Sequential(torch.nn.Linear(4, 1))),
     torch.nn.GRUCell(4, 4),
     torch.nn.LSTMCell(4, 4),

@@ -85,8 +85,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_same_bytes_in_another_process(tmp_path):
-    names = ("global_max_pool", "SAGPooling")
+@pytest.mark.parametrize(
+    "names", [["global_max_pool"], pytest.param(["SAGPooling"], marks=pytest.mark.full)]
+)
+def test_the_same_bytes_in_another_process(tmp_path, names):
     program = f"""
 import sys, warnings
 warnings.simplefilter("ignore")
@@ -110,7 +112,15 @@ def test_recording_again_changes_nothing(folder):
     assert recorded(folder) == before
 
 
-@pytest.mark.parametrize("name", ["TopKPooling", "SAGPooling", "GATConv", "global_max_pool"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TopKPooling",
+        "global_max_pool",
+        pytest.param("SAGPooling", marks=pytest.mark.full),
+        pytest.param("GATConv", marks=pytest.mark.full),
+    ],
+)
 def test_a_check_finds_exactly_what_a_run_finds(tmp_path, name):
     spec = dataclasses.replace(SPECS[name], grid=SPECS[name].grid[:3])
     cases = [graphs.random(5, features=FEATURES), graphs.near_ties(5, features=FEATURES)]
@@ -132,6 +142,7 @@ def test_a_failure_is_judged_by_the_noise_of_more_runs_in_both(tmp_path):
     assert {record.tensor for record in live.of("FAIL")} == {"out.y", "d.x"}
 
 
+@pytest.mark.full
 def test_what_pytorch_gives_now_is_what_is_committed(tmp_path):
     """Within the references' own tolerance, so on any machine and with any release of PyG."""
     for name in SPECS:

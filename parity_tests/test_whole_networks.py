@@ -17,7 +17,11 @@ from jraphx_eqx.parity._tolerance import JITTERED_RUNS
 from .networks.whole import FEATURES, PAIRS
 from .networks.whole_faults import FAULTS
 
-PLANTED = [(fault, name) for fault, planted in FAULTS.items() for name in planted.networks]
+PLANTED = [
+    pytest.param(fault, name, marks=pytest.mark.full if number else ())
+    for fault, planted in FAULTS.items()
+    for number, name in enumerate(planted.networks)
+]
 
 
 @functools.cache
@@ -100,5 +104,5 @@ def test_a_planted_fault_is_refused(fault, name):
 
 def test_at_least_twenty_faults_are_planted_into_six_networks():
     assert len(FAULTS) >= 20 and len(PAIRS) >= 6
-    assert {name for _, name in PLANTED} == set(PAIRS)
+    assert {name for planted in FAULTS.values() for name in planted.networks} == set(PAIRS)
     assert np.median([len(planted.networks) for planted in FAULTS.values()]) >= 2

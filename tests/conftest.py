@@ -1,8 +1,11 @@
 import os
+import sys
 from pathlib import Path
 
 import jax
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1]))  # where the catalogue is
 
 
 @pytest.fixture

@@ -1,12 +1,9 @@
-"""The registry of operators, the graphs they are tried on, and what is compared.
+"""What `tests/transformations` try: the operators, the graphs, and what is compared.
 
-An operator that is entered in `OPERATORS` gets every test of `tests/transformations`.
+An operator with `variants` in its entry, in `parity_tests/operators`, gets every test of them.
 """
 
-import dataclasses
 import functools
-import zlib
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -15,21 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jraphx_eqx.data import BatchVector
-from jraphx_eqx.nn.conv import GATConv, GCNConv, GINConv, GraphConv, SAGEConv
-from jraphx_eqx.nn.models import GCN, GIN, MLP, GraphUNet
-from jraphx_eqx.nn.norm import BatchNorm, GraphNorm, LayerNorm
-from jraphx_eqx.nn.pool import (
-    PoolOutput,
-    SAGPooling,
-    TopKPooling,
-    global_add_pool,
-    global_max_pool,
-    global_mean_pool,
-    global_min_pool,
-)
-
-FEATURES = 3
-EDGE_FEATURES = 2
+from parity_tests._operator import Variant
+from parity_tests.catalogue import OPERATORS as ENTRIES
+from parity_tests.families.common import EDGE_WIDTH as EDGE_FEATURES
+from parity_tests.families.common import WIDTH as FEATURES
 
 # One table for all tests: (relative to the largest entry of an array, absolute). Two programs for
 # the same formula differ by a few roundings; the largest sums here have about 30 terms.
@@ -48,211 +34,17 @@ class Inputs(NamedTuple):
     batch: Any
 
 
-@dataclasses.dataclass(frozen=True)
-class Operator:
-    """One operator with one set of options.
-
-    `build` makes the module, given its dtype and a key; `call` applies it to `Inputs`. An operator
-    that differs from another in options only is a `variant`, and is left out of the tests that
-    compile a program of their own. `per_node` is for one that takes a batch, pools nothing in the
-    end, and returns a row for each node. One that `mixes` has statistics of the whole batch, so
-    that one graph changes another.
-    """
-
-    name: str
-    build: Callable
-    call: Callable
-    takes_batch: bool
-    variant: bool = False
-    per_node: bool = False
-    mixes: bool = False
-
-    def __str__(self) -> str:
-        return self.name
-
-    def module(self, dtype: Any = jnp.float32) -> Any:
-        return _build(self, jnp.dtype(dtype))
-
-    def __call__(self, module: Any, inputs: Inputs) -> Any:
-        return self.call(module, inputs)
-
-
-@functools.cache
-def _build(operator, dtype):
-    seed = zlib.crc32(operator.name.encode())
-    with jax.ensure_compile_time_eval():
-        return operator.build(dtype=dtype, key=jax.random.key(seed))
-
-
-def _readout(function, variant=False):
-    return Operator(
-        function.__name__,
-        lambda dtype, key: function,
-        lambda function, inputs: function(inputs.x, inputs.batch),
-        takes_batch=True,
-        variant=variant,
-    )
-
-
-def _pool(name, cls, variant=False, **options):
-    def build(dtype, key):
-        return cls(FEATURES, dtype=dtype, key=key, **options)
-
-    return Operator(name, build, lambda pool, inputs: pool(*inputs), True, variant)
-
-
-def _with_attn(pool, inputs):
-    return pool(*inputs, attn=inputs.x[:, ::-1])
-
-
-def _multi_head_scorer(dtype, key):
-    gnn = GATConv(FEATURES, 1, heads=2, dtype=dtype, key=key)
-    return SAGPooling(FEATURES, gnn=gnn, dtype=dtype, key=key)
-
-
-def _conv(name, cls, variant=False, edges=None, **options):
-    """`edges` picks what the layer takes of the edge attributes."""
-
-    def build(dtype, key):
-        return cls(FEATURES, 2, dtype=dtype, key=key, **options)
-
-    def call(conv, inputs):
-        x, edge_index, edge_attr, _ = inputs
-        return conv(x, edge_index) if edges is None else conv(x, edge_index, edges(edge_attr))
-
-    return Operator(name, build, call, False, variant)
-
-
-def _weight(edge_attr):
-    return edge_attr[:, 0]
-
-
-def _unet(name, variant=False, **options):
-    def build(dtype, key):
-        # Of tanh, because a step of finite differences may cross the kink of ReLU.
-        return GraphUNet(FEATURES, 4, 2, act="tanh", dtype=dtype, key=key, **options)
-
-    def call(unet, inputs):
-        x, edge_index, edge_attr, batch = inputs
-        return unet(x, edge_index, batch, _weight(edge_attr))
-
-    return Operator(name, build, call, True, variant, per_node=True)
-
-
-def _norm(name, cls, variant=True, inference=False, mixes=False, **options):
-    def build(dtype, key):
-        norm = eqx.nn.inference_mode(cls(FEATURES, dtype=dtype, **options), inference)
-        leaves, structure = jax.tree.flatten(norm)
-        # Other numbers than 0 and 1.
-        return jax.tree.unflatten(structure, [(i + 2) * leaf for i, leaf in enumerate(leaves)])
-
-    def call(norm, inputs):
-        return norm(inputs.x, inputs.batch)
-
-    return Operator(name, build, call, True, variant, per_node=True, mixes=mixes)
-
-
-def _gin(name, variant=False, **options):
-    def build(dtype, key):
-        mlp = MLP([FEATURES, 4, 2], norm=None, act="tanh", dtype=dtype, key=key)
-        return GINConv(FEATURES, 2, mlp, dtype=dtype, **options)
-
-    return Operator(
-        name, build, lambda conv, inputs: conv(inputs.x, inputs.edge_index), False, variant
-    )
-
-
-def _model(name, cls, call, mixes=False, **options):
-    def build(dtype, key):
-        return cls(**{"act": "tanh", "norm": "graph_norm", **options}, dtype=dtype, key=key)
-
-    return Operator(name, build, call, True, variant=True, per_node=True, mixes=mixes)
-
-
-def _with_edges(model, inputs):
-    return model(inputs.x, inputs.edge_index, batch=inputs.batch)
-
-
-def _attributes(edge_attr):
-    return edge_attr
-
-
-topk = _pool("topk", TopKPooling, ratio=0.5)
-gat_options = {"edges": _attributes, "heads": 2, "edge_dim": EDGE_FEATURES}
-
-OPERATORS = [
-    _readout(global_add_pool),
-    _readout(global_mean_pool, variant=True),
-    _readout(global_max_pool),
-    _readout(global_min_pool, variant=True),
-    topk,
-    _pool("topk_count", TopKPooling, variant=True, ratio=2),
-    _pool("topk_options", TopKPooling, variant=True, nonlinearity="sigmoid", multiplier=-2),
-    _pool("topk_min_score", TopKPooling, min_score=0.2),
-    Operator("topk_attn", topk.build, _with_attn, takes_batch=True, variant=True),
-    _pool("sag_gcn", SAGPooling, gnn="gcn", variant=True),
-    _pool("sag_gat", SAGPooling, gnn="gat", ratio=0.7),
-    _pool("sag_sage", SAGPooling, gnn="sage", variant=True, nonlinearity="identity"),
-    _pool("sag_graph", SAGPooling, gnn="graph", variant=True, ratio=3),
-    _pool("sag_min_score", SAGPooling, gnn="graph", variant=True, min_score=0.2, multiplier=1.5),
-    Operator("sag_heads", _multi_head_scorer, lambda pool, inputs: pool(*inputs), True, True),
-    _conv("gcn", GCNConv, variant=True),
-    _conv("gcn_weighted", GCNConv, edges=_weight, improved=True),
-    _conv("gcn_plain", GCNConv, variant=True, edges=_weight, normalize=False, bias=False),
-    _conv("graph", GraphConv, edges=_weight),
-    _conv("graph_max", GraphConv, variant=True, aggr="max"),
-    _conv("sage", SAGEConv),
-    _conv("sage_options", SAGEConv, variant=True, aggr="min", normalize=True, project=True),
-    _conv("gat", GATConv, variant=True),
-    _conv("gat_edges", GATConv, **gat_options),
-    _conv(
-        "gat_options",
-        GATConv,
-        variant=True,
-        concat=False,
-        residual=True,
-        add_self_loops=False,
-        **gat_options,
-    ),
-    _gin("gin", train_eps=True, eps=0.5),
-    _gin("gin_max", variant=True, aggr="max"),
-    _norm("batch_norm", BatchNorm, variant=False, mixes=True),
-    _norm("batch_norm_running", BatchNorm, inference=True),
-    _norm("graph_norm", GraphNorm, variant=False),
-    _norm("layer_norm", LayerNorm),
-    _norm("layer_norm_node", LayerNorm, mode="node"),
-    _model("mlp", MLP, lambda mlp, inputs: mlp(inputs.x, inputs.batch), features=[FEATURES, 4, 2]),
-    _model(
-        "gcn_model",
-        GCN,
-        _with_edges,
-        in_features=FEATURES,
-        hidden_features=4,
-        num_layers=2,
-        norm=None,  # after which the gradient of a bias is nothing but rounding
-        jk="cat",
-    ),
-    _model(
-        "gin_model",
-        GIN,
-        _with_edges,
-        mixes=True,  # the norms inside the convolutions take all nodes for one graph
-        in_features=FEATURES,
-        hidden_features=2,
-        num_layers=2,
-        jk="lstm",
-    ),
-    _unet("unet", depth=2),
-    _unet("unet_concat", variant=True, depth=1, pool_ratios=2, sum_res=False),
-]
-DISTINCT = [operator for operator in OPERATORS if not operator.variant]
-BATCHED = [operator for operator in OPERATORS if operator.takes_batch]
+OPERATORS = [variant for entry in ENTRIES.values() for variant in entry.variants]
+DISTINCT = [operator for operator in OPERATORS if not operator.minor]
+CONVS = [operator for operator in OPERATORS if operator.kind == "conv"]
+BATCHED = [operator for operator in OPERATORS if operator.kind != "conv"]
 ISOLATED = [operator for operator in OPERATORS if not operator.mixes]
-CONVS = [operator for operator in OPERATORS if not operator.takes_batch]
-POOLS = [op for op in BATCHED if not op.per_node and not op.name.startswith("global")]
+# Poolings that keep nodes, and all poolings.
+KEEPING = [operator for operator in OPERATORS if operator.kind == "keep"]
+POOLS = [operator for operator in OPERATORS if operator.kind in ("keep", "pool")]
 
 
-def named(operators: list[Operator]) -> dict[str, Any]:
+def named(operators: list[Variant]) -> dict[str, Any]:
     """Arguments of `pytest.mark.parametrize`."""
     return {"argnames": "operator", "argvalues": operators, "ids": str}
 
@@ -322,12 +114,12 @@ class Run(NamedTuple):
     edge_attr: Any
 
 
-def loss_of(operator: Operator, out: Any, inputs: Inputs) -> jax.Array:
+def loss_of(operator: Variant, out: Any, inputs: Inputs) -> jax.Array:
     """A scalar that uses every float of the result, padding too, and no order of rows.
 
     Rows of padded nodes mean nothing after a convolution, so there they are left out.
     """
-    if not operator.takes_batch:
+    if operator.kind == "conv":
         out = jnp.where(inputs.batch.node_mask[:, None], out, 0)
     floats, _ = eqx.partition(out, eqx.is_inexact_array)
     total = jnp.zeros((), inputs.x.dtype)
@@ -338,7 +130,7 @@ def loss_of(operator: Operator, out: Any, inputs: Inputs) -> jax.Array:
     return total
 
 
-def differentiate(operator: Operator, module: Any, inputs: Inputs, call: Any = None) -> Run:
+def differentiate(operator: Variant, module: Any, inputs: Inputs, call: Any = None) -> Run:
     """Runs `operator`, or `call` in its place, and differentiates."""
     call = operator if call is None else call
     parameters, static = eqx.partition(module, eqx.is_inexact_array)
@@ -366,7 +158,7 @@ def _program(operator, dtype):
     return run, traces
 
 
-def run(operator: Operator, inputs: Inputs, module: Any = None) -> Run:
+def run(operator: Variant, inputs: Inputs, module: Any = None) -> Run:
     """One compiled program for each operator, dtype and shape, shared by all tests.
 
     It is traced under strict dtype promotion and without rank promotion.
@@ -378,11 +170,11 @@ def run(operator: Operator, inputs: Inputs, module: Any = None) -> Run:
         return program(parameters, inputs)
 
 
-def num_traces(operator: Operator) -> int:
+def num_traces(operator: Variant) -> int:
     return len(_program(operator, jnp.dtype(np.float32))[1])
 
 
-def traced_program(operator: Operator, inputs: Inputs) -> Any:
+def traced_program(operator: Variant, inputs: Inputs) -> Any:
     program, _ = _program(operator, inputs.x.dtype)
     parameters = eqx.filter(operator.module(inputs.x.dtype), eqx.is_inexact_array)
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
@@ -392,7 +184,7 @@ def traced_program(operator: Operator, inputs: Inputs) -> Any:
 # Comparisons
 
 
-def describe(operator: Operator, run: Run, inputs: Inputs) -> dict[str, dict[str, np.ndarray]]:
+def describe(operator: Variant, run: Run, inputs: Inputs) -> dict[str, dict[str, np.ndarray]]:
     """Results and gradients as arrays by node, edge and graph of the *input*, without padding.
 
     So the results of one batch in two orders or two paddings can be compared.
@@ -402,7 +194,7 @@ def describe(operator: Operator, run: Run, inputs: Inputs) -> dict[str, dict[str
     node = {"x gradient": np.asarray(run.x)}
     edge = {"edge_attr gradient": np.asarray(run.edge_attr)}
     graph = {}
-    if isinstance(out, PoolOutput):
+    if operator.kind == "keep":
         perm, kept = np.asarray(out.perm), int(out.num_kept)
         perm = perm[:kept]
         index = np.asarray(out.batch.index)
@@ -415,7 +207,16 @@ def describe(operator: Operator, run: Run, inputs: Inputs) -> dict[str, dict[str
         edge["attributes"] = np.asarray(out.edge_attr)
         same_ends = (ends == np.asarray(inputs.edge_index)).all(axis=0)
         np.testing.assert_array_equal(same_ends, edge["kept"])
-    elif operator.takes_batch and not operator.per_node:
+    elif operator.kind == "pool":
+        index, attr = np.asarray(out.batch.index), np.asarray(out.edge_attr)
+        attr = attr.reshape(len(attr), -1)
+        strength = _summed(attr, np.asarray(out.edge_index)[0], len(index))
+        node["features"] = np.asarray(out.select.lift(out.x))
+        node["strength"] = np.asarray(out.select.lift(jnp.asarray(strength)))
+        rows = {"features": out.x, "strength": strength, "size": np.ones((len(index), 1))}
+        for name, of in rows.items():
+            graph[name] = _summed(np.asarray(of), index, inputs.batch.num_graphs)
+    elif operator.kind == "graph":
         graph["features"] = np.asarray(out)
     else:
         node["features"] = np.asarray(out)
@@ -429,6 +230,12 @@ def describe(operator: Operator, run: Run, inputs: Inputs) -> dict[str, dict[str
 def kept_ranks(index: np.ndarray) -> np.ndarray:
     """The place of each row among those of its graph."""
     return np.tril(index[:, None] == index).sum(axis=1) - 1
+
+
+def _summed(rows, group, number):
+    total = np.zeros((number + 1, rows.shape[1]), rows.dtype)
+    np.add.at(total, np.minimum(group, number), rows)
+    return total[:number]
 
 
 def _at(perm, rows, num_nodes, fill):

@@ -1,11 +1,6 @@
 """Every operator beside PyG's recorded results: all configurations, random and corner graphs."""
 
-import pathlib
-import sys
-
 import pytest
-
-sys.path.append(str(pathlib.Path(__file__).parents[1]))
 
 from jraphx_eqx.parity import describe
 from parity_tests.catalogue import SPECS

@@ -1,7 +1,9 @@
 """Every script in `examples` runs and prints what it should."""
 
 import importlib.util
+import os
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -67,6 +69,20 @@ def test_the_example_prints(name, example, capsys):
     assert capsys.readouterr().out == OUTPUT[name]
 
 
+def test_eight_devices_train_as_one():
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    # The number of devices is fixed when JAX starts.
+    environment = {"XLA_FLAGS": flags, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, EXAMPLES / "many_devices.py"]
+    done = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    said, difference = done.stdout.strip().rsplit(" ", 1)
+    assert said.startswith("devices: 8, steps: 6, the loss falls: True")
+    assert float(difference) < 1e-12
+
+
 def test_every_example_is_tested():
-    tested = {*OUTPUT, "train"}  # by test_training.py
+    tested = {*OUTPUT, "many_devices", "train"}  # by test_training.py
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested

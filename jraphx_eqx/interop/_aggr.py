@@ -1,16 +1,30 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import equinox as eqx
+import numpy as np
+
 from ..nn.aggr import (
     AttentionalAggregation,
+    DeepSetsAggregation,
+    DegreeScalerAggregation,
+    EquilibriumAggregation,
+    GraphMultisetTransformer,
+    GRUAggregation,
+    LCMAggregation,
+    LSTMAggregation,
     MaxAggregation,
     MeanAggregation,
     MedianAggregation,
     MinAggregation,
+    MLPAggregation,
     MulAggregation,
+    MultiAggregation,
+    PatchTransformerAggregation,
     PowerMeanAggregation,
     QuantileAggregation,
     Set2Set,
+    SetTransformerAggregation,
     SoftmaxAggregation,
     SortAggregation,
     StdAggregation,
@@ -20,7 +34,7 @@ from ..nn.aggr import (
 )
 from ..nn.pool import global_sort_pool
 from ._layer import register_layer
-from ._twins import part_from_pyg, qualified_name, register_function, to_pyg
+from ._twins import part_from_pyg, qualified_name, register_function, resolve, to_pyg
 
 
 def _register(
@@ -158,3 +172,208 @@ for _name in ("aggr.AttentionalAggregation", "glob.GlobalAttention"):
         _attentional_to_pyg,
     )
 register_function("torch_geometric.nn.glob.global_sort_pool", global_sort_pool)
+
+
+def _recurrent_from_pyg(ours, name):
+    def convert(module, **kwargs):
+        unit = getattr(module, name)
+        check_recurrent(module, unit)
+        options = unit.num_layers, unit.bias, unit.bidirectional
+        return ours(module.in_channels, module.out_channels, *options, **kwargs)
+
+    return convert
+
+
+def _recurrent_to_pyg(name):
+    def convert(kind, layer):
+        unit = getattr(layer, name)
+        return kind(unit.in_features, unit.hidden_features, **recurrent_options(unit))
+
+    return convert
+
+
+def _mlp_from_pyg(module, **kwargs):
+    sizes = module.in_channels, module.out_channels, module.max_num_elements
+    mlp = part_from_pyg("mlp", module.mlp)
+    return eqx.tree_at(lambda layer: layer.mlp, MLPAggregation(*sizes, **kwargs), mlp)
+
+
+def _mlp_to_pyg(kind, layer):
+    sizes = layer.in_features, layer.mlp.features[-1], layer.max_num_elements
+    module = kind(*sizes, num_layers=1)
+    module.mlp = to_pyg(layer.mlp)
+    return module
+
+
+def _deep_sets_from_pyg(module, dtype, key):
+    local = network_from_pyg(module, "local_nn", "local_mlp")
+    return DeepSetsAggregation(local, network_from_pyg(module, "global_nn", "global_mlp"))
+
+
+def _deep_sets_to_pyg(kind, layer):
+    local = network_to_pyg(layer.local_nn, layer.local_mlp)
+    return kind(local, network_to_pyg(layer.global_nn, layer.global_mlp))
+
+
+def _lcm_from_pyg(module, **kwargs):
+    return LCMAggregation(module.in_channels, module.out_channels, module.project, **kwargs)
+
+
+def _lcm_to_pyg(kind, layer):
+    return kind(layer.in_features, layer.out_features, layer.lin is not None)
+
+
+def _set_transformer_from_pyg(module, **kwargs):
+    layer = SetTransformerAggregation(
+        module.channels,
+        module.num_seed_points,
+        len(module.encoders),
+        len(module.decoders),
+        module.heads,
+        module.concat,
+        module.layer_norm,
+        module.dropout,
+        **kwargs,
+    )
+    return eqx.nn.inference_mode(layer, value=not module.training)
+
+
+def _set_transformer_to_pyg(kind, layer):
+    blocks = len(layer.encoders), len(layer.decoders)
+    options = _block_options(layer.pma.mab)
+    seeds = layer.pma.seed.shape[1]
+    module = kind(layer.features, seeds, *blocks, concat=layer.concat, **options)
+    return module.train(not layer.pma.mab.attn.dropout.inference)
+
+
+def _gmt_from_pyg(module, **kwargs):
+    options = module.heads, module.layer_norm, module.dropout
+    blocks = len(module.encoders)
+    layer = GraphMultisetTransformer(module.channels, module.k, blocks, *options, **kwargs)
+    return eqx.nn.inference_mode(layer, value=not module.training)
+
+
+def _gmt_to_pyg(kind, layer):
+    block = layer.pma1.mab
+    blocks, seeds = len(layer.encoders), layer.pma1.seed.shape[1]
+    module = kind(layer.features, seeds, blocks, **_block_options(block))
+    return module.train(not block.attn.dropout.inference)
+
+
+def _block_options(block):
+    return {
+        "heads": block.attn.heads,
+        "layer_norm": block.layer_norm1 is not None,
+        "dropout": block.attn.dropout.p,
+    }
+
+
+def _multi_from_pyg(module, **kwargs):
+    aggrs = [part_from_pyg(f"aggrs.{i}", aggr) for i, aggr in enumerate(module.aggrs)]
+    options = {"in_features": module.in_channels, "out_features": module.out_channels}
+    if module.mode == "proj":
+        options["bias"] = module.lin.bias is not None
+    elif module.mode == "attn":
+        attention = module.multihead_attn
+        options |= {"num_heads": attention.num_heads, "dropout": attention.dropout}
+        options["bias"] = attention.in_proj_bias is not None
+    layer = MultiAggregation(aggrs, mode=module.mode, mode_kwargs=options, **kwargs)
+    return eqx.nn.inference_mode(layer, value=not module.training)
+
+
+def _multi_to_pyg(kind, layer):
+    options = {}
+    if layer.lin is not None:
+        # PyG needs to know their sum only.
+        others = [1] * (len(layer.aggrs) - 1)
+        widths = [layer.lin.in_features - len(others), *others]
+        options = {"in_channels": widths, "out_channels": layer.lin.out_features}
+        options["bias"] = layer.lin.bias is not None
+    elif layer.lin_heads is not None:
+        attention = layer.multihead_attn
+        options = {
+            "in_channels": [lin.in_features for lin in layer.lin_heads.lins],
+            "out_channels": attention.features,
+            "num_heads": attention.heads,
+            "dropout": attention.dropout.p,
+            "bias": attention.in_proj_bias is not None,
+        }
+    module = kind([to_pyg(aggr) for aggr in layer.aggrs], mode=layer.mode, mode_kwargs=options)
+    if layer.multihead_attn is not None:
+        module.train(not layer.multihead_attn.dropout.inference)
+    return module
+
+
+# The means of degrees come with the weights.
+_ONE_NODE = (0, 1)
+
+
+def _scaler_from_pyg(module, dtype, key):
+    train_norm = isinstance(module.avg_deg_lin, resolve("torch.nn.Parameter"))
+    aggr = part_from_pyg("aggr", module.aggr)
+    degrees = np.asarray(_ONE_NODE)
+    return DegreeScalerAggregation(aggr, module.scaler, degrees, train_norm, dtype=dtype)
+
+
+def _scaler_to_pyg(kind, layer):
+    degrees = resolve("torch.tensor")(_ONE_NODE)
+    return kind(to_pyg(layer.aggr), list(layer.scaler), degrees, layer.train_norm)
+
+
+def _equilibrium_from_pyg(module, **kwargs):
+    *hidden, _ = module.potential.layers
+    in_features = module.potential.res_trans[0].in_features - module.output_dim
+    sizes = in_features, module.output_dim, [layer[0].out_features for layer in hidden]
+    options = module.grad_iter, module.initial_lamb
+    return EquilibriumAggregation(*sizes, *options, batch_mean=True, **kwargs)
+
+
+def _equilibrium_to_pyg(kind, layer):
+    if not layer.batch_mean:
+        raise ValueError("EquilibriumAggregation with batch_mean=False has no twin")
+    hidden = [residual.out_features for residual in layer.potential.res_trans[:-1]]
+    return kind(layer.in_features, layer.out_features, hidden, layer.grad_iter)
+
+
+def _patches_from_pyg(module, **kwargs):
+    block = module.blocks[0]
+    layer = PatchTransformerAggregation(
+        module.in_channels,
+        module.out_channels,
+        module.patch_size,
+        module.lin.out_features,
+        len(module.blocks),
+        block.heads,
+        block.dropout,
+        module.aggrs,
+        **kwargs,
+    )
+    return eqx.nn.inference_mode(layer, value=not module.training)
+
+
+def _patches_to_pyg(kind, layer):
+    attention = layer.blocks[0].attn
+    sizes = layer.in_features, layer.fc.out_features, layer.patch_size, layer.lin.out_features
+    options = len(layer.blocks), attention.heads, attention.dropout.p, list(layer.aggrs)
+    return kind(*sizes, *options).train(not attention.dropout.inference)
+
+
+for _ours, _unit in ((LSTMAggregation, "lstm"), (GRUAggregation, "gru")):
+    register_layer(
+        f"torch_geometric.nn.aggr.{_ours.__name__}",
+        _ours,
+        _recurrent_from_pyg(_ours, _unit),
+        _recurrent_to_pyg(_unit),
+    )
+for _ours, _from, _to in (
+    (MLPAggregation, _mlp_from_pyg, _mlp_to_pyg),
+    (DeepSetsAggregation, _deep_sets_from_pyg, _deep_sets_to_pyg),
+    (LCMAggregation, _lcm_from_pyg, _lcm_to_pyg),
+    (SetTransformerAggregation, _set_transformer_from_pyg, _set_transformer_to_pyg),
+    (GraphMultisetTransformer, _gmt_from_pyg, _gmt_to_pyg),
+    (MultiAggregation, _multi_from_pyg, _multi_to_pyg),
+    (DegreeScalerAggregation, _scaler_from_pyg, _scaler_to_pyg),
+    (EquilibriumAggregation, _equilibrium_from_pyg, _equilibrium_to_pyg),
+    (PatchTransformerAggregation, _patches_from_pyg, _patches_to_pyg),
+):
+    register_layer(f"torch_geometric.nn.aggr.{_ours.__name__}", _ours, _from, _to)

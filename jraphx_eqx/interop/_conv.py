@@ -77,9 +77,12 @@ def _gat_to_pyg(kind, layer):
 
 
 def _sage_from_pyg(module, **kwargs):
+    aggr = _check(module)
+    # Several aggregations make wider rows for `lin_l`.
+    in_features = module.lin_l.in_channels if isinstance(aggr, str) else module.in_channels
     return SAGEConv(
-        aggr=_check(module),
-        in_features=module.lin_l.in_channels,
+        aggr=aggr,
+        in_features=in_features,
         out_features=module.out_channels,
         normalize=module.normalize,
         root_weight=module.root_weight,
@@ -93,7 +96,7 @@ def _sage_to_pyg(kind, layer):
     return kind(
         layer.in_features,
         layer.out_features,
-        aggr=layer.aggr,
+        aggr=_aggregation_to_pyg(layer),
         normalize=layer.normalize,
         root_weight=layer.lin_r is not None,
         project=layer.lin is not None,
@@ -104,7 +107,7 @@ def _sage_to_pyg(kind, layer):
 def _graph_from_pyg(module, **kwargs):
     return GraphConv(
         aggr=_check(module),
-        in_features=module.lin_rel.in_channels,
+        in_features=module.lin_root.in_channels,
         out_features=module.out_channels,
         bias=module.lin_rel.bias is not None,
         **kwargs,
@@ -113,7 +116,7 @@ def _graph_from_pyg(module, **kwargs):
 
 def _graph_to_pyg(kind, layer):
     bias = layer.lin_rel.bias is not None
-    return kind(layer.in_features, layer.out_features, layer.aggr, bias)
+    return kind(layer.in_features, layer.out_features, _aggregation_to_pyg(layer), bias)
 
 
 def _le_from_pyg(module, **kwargs):
@@ -151,7 +154,7 @@ def _gin_from_pyg(module, dtype, key):
 
 
 def _gin_to_pyg(kind, layer):
-    return kind(to_pyg(layer.nn), train_eps=layer.train_eps, aggr=layer.aggr)
+    return kind(to_pyg(layer.nn), train_eps=layer.train_eps, aggr=_aggregation_to_pyg(layer))
 
 
 def _ends(nn):
@@ -247,8 +250,8 @@ def _fill_value(module):
 def _check(module, aggr=None, nn=False):
     """Raises for options that every convolution of PyG has and ours do not.
 
-    Returns the name of the aggregation, which must be `aggr` where that is given. With `nn` the
-    layer has a network of any kind, and no widths of its own.
+    Returns the aggregation, by name where it has one, which must be `aggr` where that is given.
+    With `nn` the layer has a network of any kind, and no widths of its own.
     """
     for option, allowed in {
         "flow": ("source_to_target",),
@@ -262,10 +265,8 @@ def _check(module, aggr=None, nn=False):
         reason = "it is for bipartite graphs; in_channels must be one number"
         raise _no_twin(module, f"in_channels={module.in_channels}", reason)
     found = _aggregation(module)
-    if found is None or aggr not in (None, found):
-        known = [aggr] if aggr else _AGGREGATIONS.values()
-        reason = f"it must be {', '.join(map(repr, known))}"
-        raise _no_twin(module, f"aggr={module.aggr!r}", reason)
+    if aggr not in (None, found):
+        raise _no_twin(module, f"aggr={module.aggr!r}", f"it must be {aggr!r}")
     linear = resolve("torch_geometric.nn.Linear")
     for name, child in module.named_children():
         if name != "aggr_module" and not nn and type(child) is not linear:
@@ -278,7 +279,11 @@ def _aggregation(module):
     for class_name, name in _AGGREGATIONS.items():
         if type(module.aggr_module) is resolve(f"torch_geometric.nn.aggr.{class_name}"):
             return name
-    return None
+    return part_from_pyg("aggr_module", module.aggr_module)
+
+
+def _aggregation_to_pyg(layer):
+    return layer.aggr if layer.aggr_module is None else to_pyg(layer.aggr_module)
 
 
 def _no_twin(module, option, reason):

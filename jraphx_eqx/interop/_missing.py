@@ -5,13 +5,8 @@ from collections.abc import Iterable
 # What a checkpoint has of each, below the name of the layer. A name that ends in a dot stands for
 # all that begin so.
 _LAYERS: dict[str, tuple[str, ...]] = {
-    "torch_geometric.nn.LSTMAggregation": ("lstm.weight_ih_l0", "lstm.weight_hh_l0"),
-    "torch_geometric.nn.GRUAggregation": ("gru.weight_ih_l0", "gru.weight_hh_l0"),
-    "torch_geometric.nn.SetTransformerAggregation": ("pma.seed", "encoders.", "decoders."),
     "torch_geometric.nn.GATv2Conv": ("att", "lin_l.weight", "lin_r.weight"),
     "torch_geometric.nn.TransformerConv": ("lin_key.weight", "lin_query.weight"),
-    "torch.nn.MultiheadAttention": ("in_proj_weight", "out_proj.weight"),
-    "torch.nn.LSTM or torch.nn.GRU": ("weight_ih_l0", "weight_hh_l0"),
 }
 
 

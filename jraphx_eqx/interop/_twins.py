@@ -66,7 +66,7 @@ def from_pyg(obj: Any) -> Any:
         `ClusterPooling`, `DMoNPooling`, `MemPooling`, `SelectTopK`, and the functions
         `dense_diff_pool`, `dense_mincut_pool`,
         `global_add_pool`, `global_mean_pool`, `global_max_pool`;
-        its aggregations, from `SumAggregation` to `Set2Set`, and `nn.glob.global_sort_pool`;
+        its 26 aggregations, and `nn.glob.global_sort_pool`;
         its convolutions `GCNConv`, `GATConv`, `SAGEConv`, `GraphConv`, `GINConv`,
         `LEConv`, `PANConv`, `DenseGCNConv`, `DenseGraphConv`, `DenseSAGEConv`, `DenseGATConv`,
         `DenseGINConv`;

@@ -10,6 +10,7 @@ from ._embedding import Embedding as Embedding
 from ._layer import AbstractBatchLayer as AbstractBatchLayer
 from ._layer_norm import LayerNorm as LayerNorm
 from ._linear import Linear as Linear
+from ._multihead_attention import MultiheadAttention as MultiheadAttention
 from ._recurrent import GRUCell as GRUCell
 from ._recurrent import LSTMCell as LSTMCell
 from ._sequences import GRU as GRU

@@ -15,6 +15,7 @@ from jraphx_eqx.ops import _by_block, _masked_matmul
 from jraphx_eqx.parity import Case, Rows
 
 WIDTH = 3  # of the features of all cases
+EDGE_WIDTH = 2
 NODE, EDGE = ("x", "attn"), ("edge_attr", "edge_weight")
 ROWS = {
     "x": Rows("node"),
@@ -193,3 +194,19 @@ def _in_bfloat16(leaf):
         return leaf
     kinds = {"f": jnp.bfloat16, "b": bool}
     return jax.ShapeDtypeStruct(leaf.shape, kinds.get(leaf.dtype.kind, jnp.int32))
+
+
+def pyg_layer(name: str, *options: Any, **more: Any) -> Callable[[int], Any]:
+    """What makes PyG's layer of that name, given the number of features."""
+
+    def make(width: int) -> Any:
+        import torch_geometric.nn
+
+        return getattr(torch_geometric.nn, name)(width, *options, **more)
+
+    return make
+
+
+def our_layer(layer: Callable[..., Any], *options: Any, **more: Any) -> Callable[..., Any]:
+    """What makes our layer, given the number of features, `key=` and `dtype=`."""
+    return lambda width, **given: layer(width, *options, **more, **given)

@@ -4,14 +4,16 @@ import jax
 
 from jraphx_eqx.parity import Rows, Spec
 
-from .._operator import edits
+from .._operator import Made, Variant, edits
 from .common import (
     EDGE_CLASSES,
     ROWS,
     WIDTH,
     keeps_dtypes,
     one_graph,
+    our_layer,
     pad_with,
+    pyg_layer,
     row_groups,
     small_blocks,
     undrawn,
@@ -96,6 +98,32 @@ def conv_spec(layer, grid, exact=lambda config: ()):
         properties={"dtypes": keeps_dtypes(_call)},
         input_classes=EDGE_CLASSES,
     )
+
+
+def conv_variant(name, layer, minor=False, edges=None, **options):
+    """`edges` picks what the layer takes of the edge attributes."""
+
+    def build(dtype, key):
+        return layer(WIDTH, 2, dtype=dtype, key=key, **options)
+
+    def call(conv, inputs):
+        x, edge_index, edge_attr, _ = inputs
+        return conv(x, edge_index) if edges is None else conv(x, edge_index, edges(edge_attr))
+
+    return Variant(name, build, call, "conv", minor)
+
+
+def first_attribute(edge_attr):
+    return edge_attr[:, 0]
+
+
+def all_attributes(edge_attr):
+    return edge_attr
+
+
+def conv_made(layer, **options):
+    ours, pyg = our_layer(layer, 10, **options), pyg_layer(layer.__name__, 10, **options)
+    return Made(layer.__name__, ours, pyg)
 
 
 FAULTS = (

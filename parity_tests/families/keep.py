@@ -13,10 +13,11 @@ from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.pool import PoolOutput, SelectOutput, SelectTopK, select_nodes
 from jraphx_eqx.parity import Decision, Divergence, Rows, Spec, Stage
 
-from .._operator import edits
+from .._operator import Variant, edits
 from .common import (
     EDGE_CLASSES,
     ROWS,
+    WIDTH,
     edge_groups,
     keeps_dtypes,
     one_graph,
@@ -309,6 +310,13 @@ def keep_spec(layer, pyg, ours, grid, classes=EDGE_CLASSES):
     )
 
 
+def keep_variant(name, layer, minor=False, call=lambda pool, inputs: pool(*inputs), **options):
+    def build(dtype, key):
+        return layer(WIDTH, dtype=dtype, key=key, **options)
+
+    return Variant(name, build, call, "keep", minor)
+
+
 FAULTS = (
     *edits(
         "ops._topk:top_k_counts",
@@ -395,7 +403,7 @@ FAULTS = (
         ),
     ),
     *edits(
-        "ops._order:descending_order",
+        "ops._order:_order_by_graph",
         (
             "graphs are not kept apart",
             "[*fields, (graph, batch.num_graphs.bit_length())]",

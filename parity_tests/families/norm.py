@@ -1,13 +1,23 @@
 """What the specs of norms share: padded batches, and one graph without a batch vector."""
 
+import equinox as eqx
 import jax
 import numpy as np
 
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.parity import Rows, Spec
 
-from .._operator import edits
-from .common import INPUT_CLASSES, ROWS, WIDTH, keeps_dtypes, pad_with, row_groups
+from .._operator import Made, Variant, edits
+from .common import (
+    INPUT_CLASSES,
+    ROWS,
+    WIDTH,
+    keeps_dtypes,
+    our_layer,
+    pad_with,
+    pyg_layer,
+    row_groups,
+)
 
 # Several graphs of one node each would otherwise have a variance of 0, and a slope of 1/√eps.
 LARGE_EPS = {"eps": 0.1}
@@ -32,8 +42,6 @@ def _call_pyg(mixes):
 
 
 def _call(module, inputs):
-    import equinox as eqx
-
     module = eqx.nn.inference_mode(module, not inputs["training"])
     if not inputs["batched"]:
         return {"x": module(inputs["x"])}
@@ -86,6 +94,22 @@ def norm_spec(layer, grid, mixes=False):
         properties={"dtypes": keeps_dtypes(_call)},
         input_classes=INPUT_CLASSES,
     )
+
+
+def norm_variant(name, layer, minor=True, inference=False, mixes=False, **options):
+    def build(dtype, key):
+        norm = eqx.nn.inference_mode(layer(WIDTH, dtype=dtype, **options), inference)
+        leaves, structure = jax.tree.flatten(norm)
+        # Other numbers than 0 and 1.
+        return jax.tree.unflatten(structure, [(i + 2) * leaf for i, leaf in enumerate(leaves)])
+
+    return Variant(
+        name, build, lambda norm, inputs: norm(inputs.x, inputs.batch), "node", minor, mixes
+    )
+
+
+def norm_made(layer):
+    return Made(layer.__name__, our_layer(layer), pyg_layer(layer.__name__))
 
 
 FAULTS = (

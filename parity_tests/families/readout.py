@@ -5,7 +5,7 @@ import numpy as np
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.parity import Config, Rows, Spec
 
-from .._operator import edits
+from .._operator import Made, Variant, edits
 from .common import INPUT_CLASSES, ROWS, keeps_dtypes, pad_with
 
 PLAIN, COLUMN, SETS = {"rank": 2}, {"rank": 1}, {"rank": 3}
@@ -116,6 +116,21 @@ def readout_spec(readout, pyg, grid, exact=exact):
         properties={"dtypes": keeps_dtypes(_call)},
         input_classes=INPUT_CLASSES,
     )
+
+
+def readout_variant(readout, minor=False):
+    return Variant(
+        readout.__name__,
+        lambda dtype, key: readout,
+        lambda readout, inputs: readout(inputs.x, inputs.batch),
+        "graph",
+        minor,
+    )
+
+
+def readout_made(readout, most, traffic):
+    """Of any width: it has no parameters."""
+    return Made(readout.__name__, lambda width, **more: readout, None, most, traffic)
 
 
 FAULTS = (

@@ -31,7 +31,15 @@ OPTIMIZERS = {
 }
 
 
-@pytest.fixture(params=NETWORKS, ids=lambda network: network.name)
+BRIEFLY = ("topk", "gat-scores", "unet")
+
+
+def _marked(network):
+    marks = () if network.name in BRIEFLY else pytest.mark.full
+    return pytest.param(network, id=network.name, marks=marks)
+
+
+@pytest.fixture(params=map(_marked, NETWORKS))
 def network(request):
     if request.param.data != "digits" and TU not in os.environ:
         pytest.skip(f"needs {request.param.data}.npz; set {TU} to its folder")

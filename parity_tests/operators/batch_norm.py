@@ -3,7 +3,7 @@ from jraphx_eqx.parity import Config
 
 from .._operator import Operator, edits
 from ..families import norm
-from ..families.norm import LARGE_EPS, norm_spec
+from ..families.norm import LARGE_EPS, norm_made, norm_spec, norm_variant
 
 GRID = (
     Config({**LARGE_EPS}),
@@ -72,5 +72,10 @@ OPERATOR = Operator(
             ),
         ),
     ),
+    variants=(
+        norm_variant("batch_norm", BatchNorm, minor=False, mixes=True),
+        norm_variant("batch_norm_running", BatchNorm, inference=True),
+    ),
+    made=(norm_made(BatchNorm),),
     cost=18,
 )

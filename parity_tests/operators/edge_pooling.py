@@ -6,8 +6,17 @@ from jraphx_eqx.nn.pool import EdgePooling
 from jraphx_eqx.ops import greedy_matching
 from jraphx_eqx.parity import Config, Decision, Spec
 
-from .._operator import Operator, edits
-from ..families.common import EDGE_CLASSES, WIDTH, keeps_dtypes, pad_with, row_groups, undrawn
+from .._operator import Made, Operator, Variant, edits
+from ..families.common import (
+    EDGE_CLASSES,
+    WIDTH,
+    keeps_dtypes,
+    our_layer,
+    pad_with,
+    pyg_layer,
+    row_groups,
+    undrawn,
+)
 from ..families.keep import harder_scores
 
 GRID = (
@@ -101,6 +110,15 @@ SPEC = Spec(
     input_classes=EDGE_CLASSES,
 )
 
+
+def _build(dtype, key):
+    return EdgePooling(WIDTH, dtype=dtype, key=key)
+
+
+def _call_with_weights(pool, inputs):
+    return pool(inputs.x, inputs.edge_index, inputs.edge_attr, inputs.batch)
+
+
 OPERATOR = Operator(
     EdgePooling,
     spec=SPEC,
@@ -156,5 +174,14 @@ OPERATOR = Operator(
         ),
     ),
     live=False,
+    variants=(Variant("edge", _build, _call_with_weights, "pool"),),
+    made=(
+        Made(
+            "EdgePooling",
+            our_layer(EdgePooling),
+            pyg_layer("EdgePooling"),
+            {"sort": 2, "scatter": 4, "scatter-add": 4, "gather": 16},
+        ),
+    ),
     cost=75,
 )

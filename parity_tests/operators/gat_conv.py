@@ -3,11 +3,15 @@ from jraphx_eqx.parity import Config
 
 from .._operator import Operator, edits, pick
 from ..families import conv, segment
+from ..families.common import EDGE_WIDTH
 from ..families.conv import (
     ATTR,
     BY_BLOCK,
     NUMBER,
+    all_attributes,
+    conv_made,
     conv_spec,
+    conv_variant,
 )
 
 GRID = (
@@ -24,6 +28,8 @@ GRID = (
     Config({"heads": 2, "concat": False, "residual": True}),
     Config({"edge_dim": 1}, {"attr": "column"}),
 )
+
+WITH_EDGES = {"edges": all_attributes, "heads": 2, "edge_dim": EDGE_WIDTH}
 
 OPERATOR = Operator(
     GATConv,
@@ -116,5 +122,19 @@ OPERATOR = Operator(
         "slope at 0 is 1": "It takes attention logits of exactly 0, which no recorded case "
         "has. `tests/nn/test_activation.py` notices it."
     },
+    variants=(
+        conv_variant("gat", GATConv, minor=True),
+        conv_variant("gat_edges", GATConv, **WITH_EDGES),
+        conv_variant(
+            "gat_options",
+            GATConv,
+            minor=True,
+            concat=False,
+            residual=True,
+            add_self_loops=False,
+            **WITH_EDGES,
+        ),
+    ),
+    made=(conv_made(GATConv, heads=2, edge_dim=3, residual=True),),
     cost=72,
 )

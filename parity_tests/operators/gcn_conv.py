@@ -11,8 +11,11 @@ from ..families.conv import (
     COLUMN,
     REST_BY_BLOCK,
     WEIGHT,
+    conv_made,
     conv_spec,
+    conv_variant,
     exact_sums,
+    first_attribute,
 )
 
 GRID = (
@@ -189,5 +192,13 @@ OPERATOR = Operator(
         "`test_initial.py` compares the initial ones.",
     },
     divergences=(OVERWRITTEN_LOOP, ZERO_WEIGHT),
+    variants=(
+        conv_variant("gcn", GCNConv, minor=True),
+        conv_variant("gcn_weighted", GCNConv, edges=first_attribute, improved=True),
+        conv_variant(
+            "gcn_plain", GCNConv, minor=True, edges=first_attribute, normalize=False, bias=False
+        ),
+    ),
+    made=(conv_made(GCNConv),),
     cost=41,
 )

@@ -6,7 +6,7 @@ from jraphx_eqx.nn.conv import GINConv
 from jraphx_eqx.nn.models import MLP
 from jraphx_eqx.parity import Config
 
-from .._operator import Operator, edits, pick
+from .._operator import Made, Operator, Variant, edits, pick
 from ..families import segment
 from ..families.common import WIDTH, undrawn
 from ..families.conv import (
@@ -36,6 +36,27 @@ def _ours(act="relu", **options):
         return GINConv(WIDTH, OUT, mlp, **options)
 
     return undrawn(make)
+
+
+def _variant(name, minor=False, **options):
+    def build(dtype, key):
+        mlp = MLP([WIDTH, 4, 2], norm=None, act="tanh", dtype=dtype, key=key)
+        return GINConv(WIDTH, 2, mlp, dtype=dtype, **options)
+
+    return Variant(
+        name, build, lambda conv, inputs: conv(inputs.x, inputs.edge_index), "conv", minor
+    )
+
+
+def _made_ours(width, **more):
+    mlp = MLP([width, 8, 10], norm="graph_norm", **more)
+    return GINConv(width, 10, mlp, eps=0.3, train_eps=True)
+
+
+def _made_pyg(width):
+    from torch_geometric.nn import MLP, GINConv
+
+    return GINConv(MLP([width, 8, 10], norm="graph_norm"), eps=0.3, train_eps=True)
 
 
 OPERATOR = Operator(
@@ -75,5 +96,10 @@ OPERATOR = Operator(
         ),
     ),
     divergences=(HIDDEN_ZERO,),
+    variants=(
+        _variant("gin", train_eps=True, eps=0.5),
+        _variant("gin_max", minor=True, aggr="max"),
+    ),
+    made=(Made("GINConv", _made_ours, _made_pyg),),
     cost=45,
 )

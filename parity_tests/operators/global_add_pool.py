@@ -2,7 +2,7 @@ from jraphx_eqx.nn.pool import global_add_pool
 
 from .._operator import Operator, edits, pick
 from ..families import readout, segment
-from ..families.readout import INTEGERS, SUMS, readout_spec
+from ..families.readout import INTEGERS, SUMS, readout_spec, readout_variant
 
 
 def _pyg():
@@ -41,5 +41,6 @@ OPERATOR = Operator(
             ("sum of half precision in float32", "total.astype(data.dtype)", "total"),
         ),
     ),
+    variants=(readout_variant(global_add_pool),),
     cost=26,
 )

@@ -7,7 +7,15 @@ from jraphx_eqx.parity import Divergence
 
 from .._operator import Operator, edits, pick
 from ..families import readout, segment
-from ..families.readout import EXTREMES, INTEGERS, exact, nothing, readout_spec
+from ..families.readout import (
+    EXTREMES,
+    INTEGERS,
+    exact,
+    nothing,
+    readout_made,
+    readout_spec,
+    readout_variant,
+)
 from ..families.segment import HIDDEN_ZERO
 
 
@@ -76,5 +84,13 @@ OPERATOR = Operator(
         ),
     ),
     divergences=(HIDDEN_ZERO, EXTREMUM_OF_NOTHING),
+    variants=(readout_variant(global_max_pool),),
+    made=(
+        readout_made(
+            global_max_pool,
+            {"sort": 0, "scatter-max": 1, "scatter-add": 1, "gather": 0},
+            (1.22, 6.14),
+        ),
+    ),
     cost=30,
 )

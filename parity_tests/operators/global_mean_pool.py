@@ -6,7 +6,7 @@ from jraphx_eqx.parity import Divergence
 
 from .._operator import Operator, edits, pick
 from ..families import readout, segment
-from ..families.readout import SUMS, nothing, readout_spec
+from ..families.readout import SUMS, nothing, readout_made, readout_spec, readout_variant
 
 
 def _pyg():
@@ -75,5 +75,9 @@ OPERATOR = Operator(
         ),
     ),
     divergences=(MEAN_OF_NOTHING,),
+    variants=(readout_variant(global_mean_pool, minor=True),),
+    made=(
+        readout_made(global_mean_pool, {"sort": 0, "scatter-add": 2, "gather": 0}, (1.22, 2.21)),
+    ),
     cost=30,
 )

@@ -4,7 +4,7 @@ from jraphx_eqx.nn.pool import global_min_pool
 
 from .._operator import Operator, edits, pick
 from ..families import readout, segment
-from ..families.readout import EXTREMES, INTEGERS, exact, readout_spec
+from ..families.readout import EXTREMES, INTEGERS, exact, readout_spec, readout_variant
 from ..families.segment import HIDDEN_ZERO
 from .global_max_pool import EXTREMUM_OF_NOTHING
 
@@ -55,5 +55,6 @@ OPERATOR = Operator(
         ),
     ),
     divergences=(HIDDEN_ZERO, EXTREMUM_OF_NOTHING),
+    variants=(readout_variant(global_min_pool, minor=True),),
     cost=37,
 )

@@ -7,8 +7,11 @@ from ..families.conv import (
     COLUMN,
     REST_BY_BLOCK,
     WEIGHT,
+    conv_made,
     conv_spec,
+    conv_variant,
     exact_sums,
+    first_attribute,
 )
 from ..families.segment import HIDDEN_ZERO
 
@@ -87,5 +90,10 @@ OPERATOR = Operator(
     ),
     equivalent={"padding edges keep their attributes": conv.PAST_THE_END},
     divergences=(HIDDEN_ZERO,),
+    variants=(
+        conv_variant("graph", GraphConv, edges=first_attribute),
+        conv_variant("graph_max", GraphConv, minor=True, aggr="max"),
+    ),
+    made=(conv_made(GraphConv),),
     cost=48,
 )

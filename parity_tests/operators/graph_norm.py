@@ -3,7 +3,7 @@ from jraphx_eqx.parity import Config
 
 from .._operator import Operator, edits
 from ..families import norm
-from ..families.norm import LARGE_EPS, norm_spec
+from ..families.norm import LARGE_EPS, norm_made, norm_spec, norm_variant
 
 GRID = (Config({**LARGE_EPS}), Config({**LARGE_EPS}, {"batched": False}))
 
@@ -25,5 +25,7 @@ OPERATOR = Operator(
             ),
         ),
     ),
+    variants=(norm_variant("graph_norm", GraphNorm, minor=False),),
+    made=(norm_made(GraphNorm),),
     cost=28,
 )

@@ -7,8 +7,8 @@ from jraphx_eqx.data._batch_vector import bounded_batch
 from jraphx_eqx.nn.models import GraphUNet
 from jraphx_eqx.parity import Config, Decision, Rows, Spec
 
-from .._operator import Operator, edits
-from ..families.common import ROWS, WIDTH, pad_with, row_groups
+from .._operator import Made, Operator, Variant, edits
+from ..families.common import ROWS, WIDTH, our_layer, pad_with, pyg_layer, row_groups
 from .gcn_conv import OVERWRITTEN_LOOP
 
 HIDDEN, OUT = 4, 2
@@ -62,6 +62,19 @@ SPEC = Spec(
     rows=lambda inputs: {**ROWS, "out.x": Rows("node")},
 )
 
+
+def _variant(name, minor=False, **options):
+    def build(dtype, key):
+        # Of tanh, because a step of finite differences may cross the kink of ReLU.
+        return GraphUNet(WIDTH, 4, 2, act="tanh", dtype=dtype, key=key, **options)
+
+    def call(unet, inputs):
+        x, edge_index, edge_attr, batch = inputs
+        return unet(x, edge_index, batch, edge_attr[:, 0])
+
+    return Variant(name, build, call, "node", minor)
+
+
 OPERATOR = Operator(
     GraphUNet,
     spec=SPEC,
@@ -85,5 +98,16 @@ OPERATOR = Operator(
     ),
     live=False,
     divergences=(OVERWRITTEN_LOOP,),
+    variants=(
+        _variant("unet", depth=2),
+        _variant("unet_concat", minor=True, depth=1, pool_ratios=2, sum_res=False),
+    ),
+    made=(
+        Made(
+            "GraphUNet",
+            our_layer(GraphUNet, 8, 10, depth=2),
+            pyg_layer("GraphUNet", 8, 10, depth=2),
+        ),
+    ),
     cost=120,
 )

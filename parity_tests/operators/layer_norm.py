@@ -9,7 +9,7 @@ from jraphx_eqx.parity import Config, Divergence
 
 from .._operator import Operator, edits
 from ..families import norm
-from ..families.norm import LARGE_EPS, norm_spec
+from ..families.norm import LARGE_EPS, norm_made, norm_spec, norm_variant
 
 GRID = (
     Config({**LARGE_EPS}),
@@ -95,5 +95,10 @@ OPERATOR = Operator(
         ),
     ),
     divergences=(DEVIATION,),
+    variants=(
+        norm_variant("layer_norm", LayerNorm),
+        norm_variant("layer_norm_node", LayerNorm, mode="node"),
+    ),
+    made=(norm_made(LayerNorm),),
     cost=25,
 )

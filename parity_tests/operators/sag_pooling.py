@@ -5,10 +5,10 @@ from jraphx_eqx.nn.conv import GATConv
 from jraphx_eqx.nn.pool import SAGPooling
 from jraphx_eqx.parity import Config
 
-from .._operator import Operator, edits, entry, pick
+from .._operator import Made, Operator, Variant, edits, entry, pick
 from ..families import conv, keep, segment
-from ..families.common import WIDTH, undrawn
-from ..families.keep import keep_spec, our_options, pyg_options
+from ..families.common import WIDTH, our_layer, undrawn
+from ..families.keep import keep_spec, keep_variant, our_options, pyg_options
 
 GRID = (
     Config({"gnn": "graph"}),
@@ -26,6 +26,9 @@ GRID = (
     Config({"gnn": "graph", "ratio": 0.5, "nonlinearity": "identity", "multiplier": 2.0}),
     Config({"gnn": "linear", "ratio": 0.6}),
 )
+
+
+PYG_SCORERS = {"graph": "GraphConv", "gcn": "GCNConv", "gat": "GATConv", "sage": "SAGEConv"}
 
 
 class _Linear(eqx.Module):
@@ -58,8 +61,7 @@ def _pyg(gnn, **options):
     import torch_geometric.nn as pyg
 
     name, *heads = gnn.split(", ")
-    names = {"graph": "GraphConv", "gcn": "GCNConv", "gat": "GATConv", "sage": "SAGEConv"}
-    scorer = _pyg_linear if name == "linear" else getattr(pyg, names[name])
+    scorer = _pyg_linear if name == "linear" else getattr(pyg, PYG_SCORERS[name])
     options.update({"heads": 2} if heads else {})
     return pyg.SAGPooling(WIDTH, GNN=scorer, **pyg_options(options))
 
@@ -74,6 +76,22 @@ def _drawn_sag(gnn, key, **options):
     elif gnn == "linear":
         gnn = _Linear(eqx.nn.Linear(WIDTH, 1, key=key))
     return SAGPooling(WIDTH, gnn=gnn, **options, key=key)
+
+
+def _multi_head_scorer(dtype, key):
+    gnn = GATConv(WIDTH, 1, heads=2, dtype=dtype, key=key)
+    return SAGPooling(WIDTH, gnn=gnn, dtype=dtype, key=key)
+
+
+def _made(gnn, most, traffic):
+    def pyg(width):
+        import torch_geometric.nn
+
+        scorer = getattr(torch_geometric.nn, PYG_SCORERS[gnn])
+        return torch_geometric.nn.SAGPooling(width, GNN=scorer)
+
+    ours = our_layer(SAGPooling, gnn=gnn)
+    return Made(f"SAGPooling ({gnn})", ours, pyg, most, traffic)
 
 
 OPERATOR = Operator(
@@ -123,5 +141,23 @@ OPERATOR = Operator(
         entry("another scorer", "nn.pool._sag._SCORERS", "sage", "graph", likely="gnn=sage"),
     ),
     divergences=keep.DIVERGENCES,
+    variants=(
+        keep_variant("sag_gcn", SAGPooling, minor=True, gnn="gcn"),
+        keep_variant("sag_gat", SAGPooling, gnn="gat", ratio=0.7),
+        keep_variant("sag_sage", SAGPooling, minor=True, gnn="sage", nonlinearity="identity"),
+        keep_variant("sag_graph", SAGPooling, minor=True, gnn="graph", ratio=3),
+        keep_variant(
+            "sag_min_score", SAGPooling, minor=True, gnn="graph", min_score=0.2, multiplier=1.5
+        ),
+        Variant(
+            "sag_heads", _multi_head_scorer, lambda pool, inputs: pool(*inputs), "keep", minor=True
+        ),
+    ),
+    made=(
+        _made("graph", {"sort": 1, "scatter": 1, "scatter-add": 2, "gather": 8}, (5.83, 9.28)),
+        _made("gcn", {"sort": 1, "scatter": 1, "scatter-add": 3, "gather": 9}, (5.73, 8.87)),
+        _made("gat", {"sort": 1, "scatter": 1, "scatter-add": 4, "gather": 12}, (7.59, 14.94)),
+        _made("sage", {"sort": 1, "scatter": 1, "scatter-add": 3, "gather": 8}, (6.06, 9.59)),
+    ),
     cost=100,
 )

@@ -5,7 +5,9 @@ from .._operator import Operator, edits, pick
 from ..families import conv, segment
 from ..families.conv import (
     REST_BY_BLOCK,
+    conv_made,
     conv_spec,
+    conv_variant,
     exact_sums,
 )
 from ..families.segment import HIDDEN_ZERO
@@ -51,7 +53,7 @@ OPERATOR = Operator(
             "max is min",
         ),
         *edits(
-            "nn.conv._sage:_unit_rows",
+            "nn.conv._sage:unit_rows",
             (
                 "other eps of the norm",
                 "jnp.where(norm < eps, eps, norm)",
@@ -79,7 +81,7 @@ OPERATOR = Operator(
         ),
         *edits(
             "nn.conv._sage:SAGEConv.__call__",
-            ("not normalised", "_unit_rows(out) if self.normalize else out", "out", "normalize"),
+            ("not normalised", "unit_rows(out) if self.normalize else out", "out", "normalize"),
             ("no root", "out + apply_linear(self.lin_r, x, node_mask)", "out * 1"),
             (
                 "projection without relu",
@@ -100,5 +102,12 @@ OPERATOR = Operator(
         ),
     ),
     divergences=(HIDDEN_ZERO,),
+    variants=(
+        conv_variant("sage", SAGEConv),
+        conv_variant(
+            "sage_options", SAGEConv, minor=True, aggr="min", normalize=True, project=True
+        ),
+    ),
+    made=(conv_made(SAGEConv, project=True),),
     cost=45,
 )

@@ -1,12 +1,14 @@
+import dataclasses
+
 import jax
 
 from jraphx_eqx.nn.pool import TopKPooling
 from jraphx_eqx.parity import Config
 
-from .._operator import Operator, edits, pick
+from .._operator import Made, Operator, edits, pick
 from ..families import keep, segment
-from ..families.common import EDGE_CLASSES, WIDTH, undrawn
-from ..families.keep import keep_spec, our_options, pyg_options
+from ..families.common import EDGE_CLASSES, WIDTH, our_layer, pyg_layer, undrawn
+from ..families.keep import keep_spec, keep_variant, our_options, pyg_options
 
 GRID = (
     Config(),
@@ -42,6 +44,12 @@ def _pyg(**options):
 def _ours(**options):
     return undrawn(lambda: TopKPooling(WIDTH, **our_options(options), key=jax.random.key(0)))
 
+
+def _with_attn(pool, inputs):
+    return pool(*inputs, attn=inputs.x[:, ::-1])
+
+
+TOPK = keep_variant("topk", TopKPooling, ratio=0.5)
 
 OPERATOR = Operator(
     TopKPooling,
@@ -107,5 +115,30 @@ OPERATOR = Operator(
         ),
     ),
     divergences=keep.DIVERGENCES,
+    variants=(
+        TOPK,
+        keep_variant("topk_count", TopKPooling, minor=True, ratio=2),
+        keep_variant(
+            "topk_options", TopKPooling, minor=True, nonlinearity="sigmoid", multiplier=-2
+        ),
+        keep_variant("topk_min_score", TopKPooling, min_score=0.2),
+        dataclasses.replace(TOPK, name="topk_attn", call=_with_attn, minor=True),
+    ),
+    made=(
+        Made(
+            "TopKPooling",
+            our_layer(TopKPooling),
+            pyg_layer("TopKPooling"),
+            {"sort": 1, "scatter": 1, "scatter-add": 1, "gather": 7},
+            (4.03, 7.2),
+        ),
+        Made(
+            "TopKPooling (min_score)",
+            our_layer(TopKPooling, min_score=0.1),
+            None,
+            {"sort": 0, "scatter": 1, "scatter-add": 4, "gather": 7},
+            (4.73, 9.03),
+        ),
+    ),
     cost=100,
 )

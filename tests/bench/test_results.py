@@ -2,11 +2,8 @@
 
 import json
 import pathlib
-import sys
 
 import pytest
-
-sys.path.append(str(pathlib.Path(__file__).parents[2]))
 
 from benchmarks import _machine, _page, _plots, _tables, _targets
 

@@ -1,6 +1,5 @@
 """Our side of the benchmark, at tiny sizes."""
 
-import pathlib
 import signal
 import sys
 
@@ -8,8 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-sys.path.append(str(pathlib.Path(__file__).parents[2]))
 
 from benchmarks import __main__, _inputs, _measure, _ours, _workloads
 from benchmarks._worker import Failed, Worker

@@ -1,13 +1,9 @@
 """What a comparison compiles, and how: its own programs, quickly where none is run by users."""
 
 import contextlib
-import pathlib
-import sys
 
 import jax
 import pytest
-
-sys.path.append(str(pathlib.Path(__file__).parents[2]))
 
 from jraphx_eqx.parity import _candidate as candidates
 from jraphx_eqx.parity import pairs, run

@@ -2,18 +2,13 @@
 
 import contextlib
 import dataclasses
-import pathlib
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
-sys.path.append(str(ROOT))
-
-from jraphx_eqx.parity import Edit, Fault, Kill, Result, UnreachedFault, mutate  # noqa: E402
-from parity_tests._work import explain_equivalents  # noqa: E402
-from parity_tests.catalogue import DIVERGENCES, EQUIVALENT, FAULTS, SPECS  # noqa: E402
-from parity_tests.recorded import FOLDER, cases  # noqa: E402
+from jraphx_eqx.parity import Edit, Fault, Kill, Result, UnreachedFault, mutate
+from parity_tests._work import explain_equivalents
+from parity_tests.catalogue import DIVERGENCES, EQUIVALENT, FAULTS, SPECS
+from parity_tests.recorded import FOLDER, cases
 
 SPEC = SPECS["global_mean_pool"]
 # A single configuration, so that it is quick.

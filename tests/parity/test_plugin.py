@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 from _pytest.mark.expression import Expression
 
-ROOT = pathlib.Path(__file__).parents[2]
-sys.path.append(str(ROOT))
+from jraphx_eqx.parity import Case, Config, Result, Spec, Suite
+from jraphx_eqx.parity._checks import checks_of
+from parity_tests.recorded import SPECS, cases
 
-from jraphx_eqx.parity import Case, Config, Result, Spec, Suite  # noqa: E402
-from jraphx_eqx.parity._checks import checks_of  # noqa: E402
-from parity_tests.recorded import SPECS, cases  # noqa: E402
+ROOT = pathlib.Path(__file__).parents[2]
 
 CASES, CONFIGS = len(cases()), len(SPECS["global_mean_pool"].grid)
 REFERENCES = ROOT / "parity_tests" / "references"

@@ -1,13 +1,9 @@
 """What has to be true of our side alone: room, padding, `trim`, other dtypes."""
 
 import dataclasses
-import pathlib
-import sys
 
 import numpy as np
 import pytest
-
-sys.path.append(str(pathlib.Path(__file__).parents[2]))
 
 from jraphx_eqx.parity import _candidate as candidates
 from jraphx_eqx.parity import pairs, run

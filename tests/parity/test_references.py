@@ -14,14 +14,13 @@ import zipfile
 import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
-sys.path.append(str(ROOT))
+from jraphx_eqx.parity import BadReferences, Config, Divergence, check
+from jraphx_eqx.parity._candidate import Candidate
+from jraphx_eqx.parity._recorded import RecordedOracle, pack, unpack
+from parity_tests.catalogue import DIVERGENCES, SPECS
+from parity_tests.recorded import FOLDER
 
-from jraphx_eqx.parity import BadReferences, Config, Divergence, check  # noqa: E402
-from jraphx_eqx.parity._candidate import Candidate  # noqa: E402
-from jraphx_eqx.parity._recorded import RecordedOracle, pack, unpack  # noqa: E402
-from parity_tests.catalogue import DIVERGENCES, SPECS  # noqa: E402
-from parity_tests.recorded import FOLDER  # noqa: E402
+ROOT = pathlib.Path(__file__).parents[2]
 
 SPEC = SPECS["global_mean_pool"]
 FILE = "003-dyadic-0.npz"

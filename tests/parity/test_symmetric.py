@@ -1,12 +1,8 @@
 """Where scores are equal by symmetry, only PyG's choice passes."""
 
 import dataclasses
-import pathlib
-import sys
 
 import pytest
-
-sys.path.append(str(pathlib.Path(__file__).parents[2]))
 
 from jraphx_eqx.parity import run
 from jraphx_eqx.parity._fault import injected

@@ -3,7 +3,7 @@ import jax
 import pytest
 from helpers import (
     DISTINCT,
-    Operator,
+    Variant,
     assert_close,
     differentiate,
     named,
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 @pytest.mark.parametrize(**named(DISTINCT))
-def test_checkpoint_changes_no_value_and_no_gradient(operator: Operator):
+def test_checkpoint_changes_no_value_and_no_gradient(operator: Variant):
     inputs = random_inputs()
     rematerialised = eqx.filter_checkpoint(operator.call)
 

@@ -8,12 +8,12 @@ from helpers import (
     DISTINCT,
     EDGE_FEATURES,
     FEATURES,
+    KEEPING,
     NUM_EDGES,
     NUM_NODES,
     OPERATORS,
-    POOLS,
     Inputs,
-    Operator,
+    Variant,
     assert_close,
     differentiate,
     edge_mask,
@@ -92,25 +92,27 @@ def assert_consistent(operator, inputs, out):
 
 @pytest.mark.parametrize("name", CORNERS)
 @pytest.mark.parametrize(**named(OPERATORS))
-def test_corner_graphs_give_finite_results_and_gradients(operator: Operator, name):
+def test_corner_graphs_give_finite_results_and_gradients(operator: Variant, name):
     inputs = corner(name)
     result = run(operator, inputs)
     for leaf in (result.loss, result.x, result.edge_attr):
         assert np.all(np.isfinite(leaf))
     assert not np.any(np.asarray(result.x)[~node_mask(inputs)])
     assert not np.any(np.asarray(result.edge_attr)[~edge_mask(inputs)])
-    if operator in POOLS:
+    if operator.kind == "keep":
         assert_consistent(operator, inputs, result.out)
-    elif operator.per_node:
+    elif operator.kind == "pool":
+        assert not np.any(np.asarray(result.out.x)[result.out.batch.index == NUM_GRAPHS])
+    elif operator.kind == "node":
         assert np.all(np.asarray(result.out)[~node_mask(inputs)] == 0)
-    elif operator.takes_batch:
+    elif operator.kind == "graph":
         empty = np.asarray(inputs.batch.counts) == 0
         assert np.all(np.asarray(result.out)[empty] == 0)
 
 
 @pytest.mark.parametrize("name", ["one of each size", "no padding"])
-@pytest.mark.parametrize(**named([pool for pool in POOLS if pool.name.startswith("topk")]))
-def test_tied_nodes_are_kept_from_the_lowest_index_on(operator: Operator, name):
+@pytest.mark.parametrize(**named([pool for pool in KEEPING if pool.name.startswith("topk")]))
+def test_tied_nodes_are_kept_from_the_lowest_index_on(operator: Variant, name):
     inputs = corner(name, tied=True)
     out = run(operator, inputs).out
     assert_consistent(operator, inputs, out)
@@ -122,7 +124,7 @@ def test_tied_nodes_are_kept_from_the_lowest_index_on(operator: Operator, name):
 
 @pytest.mark.parametrize(("num_nodes", "num_graphs"), [(0, 0), (1, 1)])
 @pytest.mark.parametrize(**named(DISTINCT))
-def test_shapes_without_room_for_anything(operator: Operator, num_nodes, num_graphs):
+def test_shapes_without_room_for_anything(operator: Variant, num_nodes, num_graphs):
     inputs = Inputs(
         jnp.ones((num_nodes, FEATURES)),
         jnp.zeros((2, 0), jnp.int32),
@@ -132,8 +134,8 @@ def test_shapes_without_room_for_anything(operator: Operator, num_nodes, num_gra
     result = jax.jit(lambda inputs: differentiate(operator, operator.module(), inputs))(inputs)
     assert np.isfinite(result.loss)
     assert result.x.shape == inputs.x.shape
-    if operator in POOLS:
+    if operator.kind == "keep":
         assert int(result.out.num_kept) == num_nodes
         assert result.out.edge_index.shape == (2, 0)
-    elif operator.takes_batch and not operator.per_node:
+    elif operator.kind == "graph":
         assert result.out.shape == (num_graphs, FEATURES)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import (
     DISTINCT,
-    Operator,
+    Variant,
     assert_close,
     loss_of,
     named,
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 @pytest.mark.parametrize(**named(DISTINCT))
-def test_gradients_equal_finite_differences_in_float64(operator: Operator, x64):
+def test_gradients_equal_finite_differences_in_float64(operator: Variant, x64):
     inputs, step = random_inputs(dtype=np.float64), 1e-5
     module = operator.module(np.float64)
     point = (eqx.filter(module, eqx.is_inexact_array), inputs.x, inputs.edge_attr)
@@ -38,7 +38,7 @@ def test_gradients_equal_finite_differences_in_float64(operator: Operator, x64):
 
 
 @pytest.mark.parametrize(**named(DISTINCT))
-def test_jacrev_of_the_float_outputs_agrees_with_the_gradient(operator: Operator):
+def test_jacrev_of_the_float_outputs_agrees_with_the_gradient(operator: Variant):
     inputs = random_inputs()
 
     def floats(x):

@@ -6,7 +6,7 @@ import pytest
 from helpers import (
     ISOLATED,
     SIZES,
-    Operator,
+    Variant,
     assert_close,
     assert_same,
     describe,
@@ -51,7 +51,7 @@ def only_graph(inputs, graph):
 
 @pytest.mark.parametrize("change", ["other numbers", "nan", "inf", "huge"])
 @pytest.mark.parametrize(**named(ISOLATED))
-def test_changing_one_graph_leaves_the_others_bitwise_the_same(operator: Operator, change):
+def test_changing_one_graph_leaves_the_others_bitwise_the_same(operator: Variant, change):
     inputs = random_inputs()
     other = {"nan": np.nan, "inf": np.inf, "huge": 1e30}.get(change)
     x, edge_attr = random_inputs(7).x, 1 + random_inputs(7).edge_attr
@@ -71,7 +71,7 @@ def test_changing_one_graph_leaves_the_others_bitwise_the_same(operator: Operato
 
 
 @pytest.mark.parametrize(**named(ISOLATED))
-def test_a_batch_is_its_graphs_one_by_one(operator: Operator):
+def test_a_batch_is_its_graphs_one_by_one(operator: Variant):
     inputs = random_inputs()
     together = describe(operator, run(operator, inputs), inputs)
     nodes = np.asarray(inputs.batch.index)[node_mask(inputs)]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from helpers import (
     OPERATORS,
-    Operator,
+    Variant,
     assert_close,
     assert_same,
     describe,
@@ -25,7 +25,7 @@ def hundred_batches():
 
 
 @pytest.mark.parametrize(**named(OPERATORS))
-def test_jit_equals_eager_in_shapes_dtypes_and_values(operator: Operator):
+def test_jit_equals_eager_in_shapes_dtypes_and_values(operator: Variant):
     inputs = random_inputs()
     with op_by_op():
         eager = operator(operator.module(), inputs)
@@ -33,7 +33,7 @@ def test_jit_equals_eager_in_shapes_dtypes_and_values(operator: Operator):
 
 
 @pytest.mark.parametrize(**named(OPERATORS))
-def test_a_hundred_batches_of_one_shape_take_one_trace(operator: Operator, hundred_batches):
+def test_a_hundred_batches_of_one_shape_take_one_trace(operator: Variant, hundred_batches):
     before = num_traces(operator)
     for inputs in hundred_batches:
         result = run(operator, inputs)
@@ -42,20 +42,20 @@ def test_a_hundred_batches_of_one_shape_take_one_trace(operator: Operator, hundr
 
 
 @pytest.mark.parametrize(**named(OPERATORS))
-def test_a_program_gives_the_same_bits_twice(operator: Operator):
+def test_a_program_gives_the_same_bits_twice(operator: Variant):
     inputs = random_inputs(1)
     first, second = run(operator, inputs), run(operator, inputs)
     assert_same(describe(operator, first, inputs), describe(operator, second, inputs))
 
 
 @pytest.mark.parametrize(**named(OPERATORS))
-def test_there_is_no_callback_in_a_program(operator: Operator):
+def test_there_is_no_callback_in_a_program(operator: Variant):
     # Callbacks cannot be exported.
     assert "callback" not in str(traced_program(operator, random_inputs()).jaxpr)
 
 
 @pytest.mark.parametrize(**named(OPERATORS))
-def test_no_result_is_weakly_typed(operator: Operator):
+def test_no_result_is_weakly_typed(operator: Variant):
     # It would promote differently, and not fit the carry of a scan.
     for result in traced_program(operator, random_inputs()).jaxpr.out_avals:
         assert not result.weak_type

@@ -14,8 +14,8 @@ from helpers import (
     EDGE_FEATURES,
     FEATURES,
     Inputs,
-    Operator,
     Run,
+    Variant,
     assert_close,
     differentiate,
     named,
@@ -42,13 +42,14 @@ def rings(num_graphs: int) -> Inputs:
     )
 
 
-# A U-Net has room for the square of its edges, and is made of the others.
-CHECKED = [*CONVS, *(operator for operator in DISTINCT if operator not in CONVS)]
+# A U-Net has room for the square of its edges. It is made of the others, and other poolings than
+# those that keep nodes of the same sums.
+CHECKED = [*CONVS, *(operator for operator in DISTINCT if operator.kind not in ("conv", "pool"))]
 CHECKED = [operator for operator in CHECKED if operator.name != "unet"]
 
 
 @pytest.mark.parametrize(**named(CHECKED))
-def test_jit_equals_eager_in_values_and_gradients(operator: Operator, x64):
+def test_jit_equals_eager_in_values_and_gradients(operator: Variant, x64):
     inputs = rings(1500)
     assert inputs.x.shape[0] > 2**14
     module = operator.module(np.float64)

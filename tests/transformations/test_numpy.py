@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import OPERATORS, Inputs, Operator, assert_same, named, random_inputs
+from helpers import OPERATORS, Inputs, Variant, assert_same, named, random_inputs
 from jax.test_util import check_grads
 
 from jraphx_eqx.data import BatchVector
@@ -29,7 +29,7 @@ def in_numpy(inputs: Inputs) -> Inputs:
 
 
 @pytest.mark.parametrize(**named(OPERATORS))
-def test_every_operator_takes_numpy_arrays(operator: Operator):
+def test_every_operator_takes_numpy_arrays(operator: Variant):
     inputs, module = random_inputs(), operator.module()
     expected = jax.tree.leaves(operator(module, inputs))
     found = jax.tree.leaves(operator(module, in_numpy(inputs)))
@@ -38,7 +38,7 @@ def test_every_operator_takes_numpy_arrays(operator: Operator):
 
 
 @pytest.mark.parametrize(**named(SMOOTH))
-def test_the_check_of_gradients_of_jax_runs(operator: Operator):
+def test_the_check_of_gradients_of_jax_runs(operator: Variant):
     inputs, module = random_inputs(), operator.module()
 
     def floats(x):

@@ -8,7 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import POOLS, Operator, assert_close, assert_same, entry, named, random_inputs, stacked
+from helpers import (
+    KEEPING,
+    Variant,
+    assert_close,
+    assert_same,
+    entry,
+    named,
+    random_inputs,
+    stacked,
+)
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jraphx_eqx.data import BatchVector
@@ -81,8 +90,8 @@ def test_what_does_not_fit_on_one_device_is_an_error(budget):
         )
 
 
-@pytest.mark.parametrize(**named(POOLS))
-def test_vmap_over_what_lies_on_a_mesh_with_explicit_axes(operator: Operator):
+@pytest.mark.parametrize(**named(KEEPING))
+def test_vmap_over_what_lies_on_a_mesh_with_explicit_axes(operator: Variant):
     batches = stacked([random_inputs(seed) for seed in range(2 * NUM_DEVICES)])
     call = jax.jit(jax.vmap(lambda inputs: operator(operator.module(), inputs)))
     expected = call(batches)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import OPERATORS, Operator, assert_close, named, random_inputs, run
+from helpers import OPERATORS, Variant, assert_close, named, random_inputs, run
 
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn._entry import op_by_op
@@ -127,7 +127,7 @@ def test_gradients_and_vmap_of_an_eager_call_take_few_programs():
 
 
 @pytest.mark.parametrize(**named(OPERATORS))
-def test_one_program_gives_what_single_operations_give(operator: Operator):
+def test_one_program_gives_what_single_operations_give(operator: Variant):
     inputs = random_inputs()
     assert_close(operator(operator.module(), inputs), run(operator, inputs).out)
 

@@ -8,10 +8,10 @@ import pytest
 from helpers import (
     BATCHED,
     CONVS,
+    KEEPING,
     OPERATORS,
-    POOLS,
     Inputs,
-    Operator,
+    Variant,
     assert_same,
     describe,
     edge_mask,
@@ -60,7 +60,7 @@ def assert_nothing_real_changed(operator, inputs, changed):
 
 @pytest.mark.parametrize("poison", POISONS)
 @pytest.mark.parametrize(**named(BATCHED))
-def test_operators_with_batch_ignore_what_padding_holds(operator: Operator, poison):
+def test_operators_with_batch_ignore_what_padding_holds(operator: Variant, poison):
     inputs = random_inputs()
     changed = poisoned(inputs, rows=poison, edges=poison)
     after = assert_nothing_real_changed(operator, inputs, changed)
@@ -71,7 +71,7 @@ def test_operators_with_batch_ignore_what_padding_holds(operator: Operator, pois
 
 @pytest.mark.parametrize("poison", POISONS)
 @pytest.mark.parametrize(**named(CONVS))
-def test_convolutions_ignore_padding_edges_and_finite_padding_rows(operator: Operator, poison):
+def test_convolutions_ignore_padding_edges_and_finite_padding_rows(operator: Variant, poison):
     inputs = random_inputs()
     changed = poisoned(inputs, rows=-3.0, edges=poison)
     after = assert_nothing_real_changed(operator, inputs, changed)
@@ -80,7 +80,7 @@ def test_convolutions_ignore_padding_edges_and_finite_padding_rows(operator: Ope
 
 
 @pytest.mark.parametrize(**named(OPERATORS))
-def test_every_index_past_the_end_is_padding(operator: Operator):
+def test_every_index_past_the_end_is_padding(operator: Variant):
     inputs = random_inputs()
     changed = with_padding_indices(inputs, extra=5)
     assert not np.array_equal(changed.edge_index, inputs.edge_index)
@@ -88,8 +88,8 @@ def test_every_index_past_the_end_is_padding(operator: Operator):
     assert_nothing_real_changed(operator, inputs, changed)
 
 
-@pytest.mark.parametrize(**named(POOLS))
-def test_padding_of_a_pooled_batch_is_zero_and_comes_last(operator: Operator):
+@pytest.mark.parametrize(**named(KEEPING))
+def test_padding_of_a_pooled_batch_is_zero_and_comes_last(operator: Variant):
     inputs = poisoned(random_inputs(), rows=np.nan, edges=np.nan)
     out = run(operator, inputs).out
     kept, size = int(out.num_kept), len(out.perm)
@@ -104,8 +104,8 @@ def test_padding_of_a_pooled_batch_is_zero_and_comes_last(operator: Operator):
     assert not np.any(out.edge_attr[~real])
 
 
-@pytest.mark.parametrize(**named([pool for pool in POOLS if not pool.variant]))
-def test_stacked_pools_ignore_what_padding_holds(operator: Operator):
+@pytest.mark.parametrize(**named([pool for pool in KEEPING if not pool.minor]))
+def test_stacked_pools_ignore_what_padding_holds(operator: Variant):
     """The padding that the first pool makes is padding to the second one."""
     pool = operator.module()
     trained = eqx.is_inexact_array
@@ -143,7 +143,7 @@ def test_the_poison_test_catches_a_late_mask():
     def build(dtype, key):
         return late
 
-    operator = Operator("late", build, lambda f, inputs: f(inputs.x, inputs.batch), False)
+    operator = Variant("late", build, lambda f, inputs: f(inputs.x, inputs.batch), "conv")
     inputs = random_inputs()
     with pytest.raises(AssertionError):
         assert_nothing_real_changed(operator, inputs, poisoned(inputs, 0.0, 0.0))

@@ -2,9 +2,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import (
+    KEEPING,
     OPERATORS,
-    POOLS,
-    Operator,
+    Variant,
     assert_close,
     describe,
     edge_mask,
@@ -42,7 +42,7 @@ def real_order(mask, order):
 
 
 @pytest.mark.parametrize(**named(OPERATORS))
-def test_permuting_nodes_permutes_results_and_gradients(operator: Operator):
+def test_permuting_nodes_permutes_results_and_gradients(operator: Variant):
     inputs = random_inputs()
     order = np.random.default_rng(1).permutation(len(inputs.x))
     permuted = with_nodes_permuted(inputs, order)
@@ -58,7 +58,7 @@ def test_permuting_nodes_permutes_results_and_gradients(operator: Operator):
 
 
 @pytest.mark.parametrize(**named(OPERATORS))
-def test_permuting_edges_permutes_edges_and_nothing_else(operator: Operator):
+def test_permuting_edges_permutes_edges_and_nothing_else(operator: Variant):
     inputs = random_inputs()
     order = np.random.default_rng(1).permutation(inputs.edge_index.shape[1])
     permuted = with_edges_permuted(inputs, order)
@@ -70,8 +70,8 @@ def test_permuting_edges_permutes_edges_and_nothing_else(operator: Operator):
     assert_close(after.parameters, before.parameters)
 
 
-@pytest.mark.parametrize(**named(POOLS))
-def test_the_scores_above_are_too_far_apart_for_rounding_to_matter(operator: Operator):
+@pytest.mark.parametrize(**named(KEEPING))
+def test_the_scores_above_are_too_far_apart_for_rounding_to_matter(operator: Variant):
     inputs = random_inputs()
     index, mask = np.asarray(inputs.batch.index), node_mask(inputs)
     x = inputs.x[:, ::-1] if operator.name == "topk_attn" else inputs.x

@@ -1,13 +1,13 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from helpers import DISTINCT, Operator, assert_close, entry, named, random_inputs, run, stacked
+from helpers import DISTINCT, Variant, assert_close, entry, named, random_inputs, run, stacked
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 @pytest.mark.parametrize(**named(DISTINCT))
-def test_scan_over_batches_equals_a_loop(operator: Operator):
+def test_scan_over_batches_equals_a_loop(operator: Variant):
     batches = [random_inputs(seed) for seed in range(3)]
 
     def step(count, inputs):

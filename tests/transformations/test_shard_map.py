@@ -6,7 +6,7 @@ import jax
 import pytest
 from helpers import (
     DISTINCT,
-    Operator,
+    Variant,
     assert_close,
     differentiate,
     entry,
@@ -22,7 +22,7 @@ NUM_DEVICES = int(os.environ.get("NUM_CPU_DEVICES", "1"))
 
 
 @pytest.mark.parametrize(**named(DISTINCT))
-def test_shard_map_gives_each_device_its_batch(operator: Operator):
+def test_shard_map_gives_each_device_its_batch(operator: Variant):
     mesh = jax.make_mesh((NUM_DEVICES,), ("batches",), axis_types=(AxisType.Auto,))
     batches = [random_inputs(seed) for seed in range(NUM_DEVICES)]
 

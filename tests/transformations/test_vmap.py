@@ -2,7 +2,7 @@ import jax
 import pytest
 from helpers import (
     DISTINCT,
-    Operator,
+    Variant,
     assert_close,
     differentiate,
     entry,
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 @pytest.mark.parametrize(**named(DISTINCT))
-def test_vmap_over_stacked_batches_equals_a_loop(operator: Operator):
+def test_vmap_over_stacked_batches_equals_a_loop(operator: Variant):
     batches = [random_inputs(seed) for seed in range(3)]
     over_batches = jax.vmap(lambda inputs: differentiate(operator, operator.module(), inputs))
     results = jax.jit(over_batches)(stacked(batches))

@@ -6,8 +6,7 @@ from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from ...data import BatchVector, is_traced, resolve_batch
 from ...data._batch_vector import bounded_batch, largest_count, most_nodes
-from ...ops import error_if, gather_once
-from ...ops._slots import graph_slots
+from ...ops import error_if, to_dense_batch
 from .._check import check_array
 from .._entry import one_program, takes_numpy
 
@@ -112,9 +111,7 @@ def rows_by_graph(
         exceeds = jnp.max(batch.counts, initial=0) > room
         message = f"batch holds a graph of more than {room} rows; raise max_rows"
         x = error_if(x, exceeds, message)
-    slots = graph_slots(batch, room)
-    rows = gather_once(x, slots.reshape(-1)).reshape(*slots.shape, x.shape[1])
-    return rows, slots < x.shape[0]
+    return to_dense_batch(x, batch, max_nodes=room)
 
 
 def check_matrix(x: Array) -> None:

@@ -1,10 +1,18 @@
 import abc
+from collections.abc import Sequence
+from typing import get_args
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ...ops import edge_mask, gather, mask_rows, masked_edges, segment_reduce_by_block
+from ...data import BatchVector
+from ...data._batch_vector import bounded_batch
+from ...ops import Aggregation, edge_mask, gather, mask_rows, masked_edges, segment_reduce_by_block
 from .._linear import add_bias, apply_linear, product
+from ..aggr import AbstractAggregation, aggregation_resolver
 
 
 class AbstractConv(eqx.Module):
@@ -34,8 +42,8 @@ class AbstractConv(eqx.Module):
         x: Float[Array, "nodes *features"],
         edge_index: Int[Array, "2 edges"],
         edge_weight: Float[Array, "edges *heads"] | None = None,
-        aggr: str = "add",
-    ) -> Float[Array, "nodes *features"]:
+        aggr: str | AbstractAggregation = "add",
+    ) -> Float[Array, "nodes ..."]:
         """Aggregates at each node the features of its in-neighbours, each times the edge's weight.
 
         **Arguments:**
@@ -44,9 +52,10 @@ class AbstractConv(eqx.Module):
         - `edge_index`: source and target of each edge. Edges with an end past the last row of `x`
             are padding.
         - `edge_weight`: 1 by default. Its axes after the first are those of `x`, or fewer.
-        - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`.
+        - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`, or an aggregation.
 
-        **Returns:** an array like `x`; 0 at nodes without in-neighbours.
+        **Returns:** an array like `x`; 0 at nodes without in-neighbours. An aggregation may return
+        other widths, and what it does where there is nothing to add.
         """
         num_nodes = x.shape[0]
         mask = edge_mask(edge_index, num_nodes)
@@ -60,6 +69,9 @@ class AbstractConv(eqx.Module):
             missing = (1,) * (x.ndim - edge_weight.ndim)
             return edge_weight.reshape(edge_weight.shape + missing) * rows
 
+        if isinstance(aggr, AbstractAggregation):
+            batch = bounded_batch(target, num_nodes, None)
+            return aggr.aggregate(messages((source, edge_weight)), batch)
         return segment_reduce_by_block(messages, (source, edge_weight), target, num_nodes, aggr)
 
     def propagate_and_project(
@@ -68,7 +80,7 @@ class AbstractConv(eqx.Module):
         x: Float[Array, "nodes features"],
         edge_index: Int[Array, "2 edges"],
         edge_weight: Float[Array, "edges *one"] | None = None,
-        aggr: str = "add",
+        aggr: str | AbstractAggregation = "add",
         node_mask: Bool[Array, " nodes"] | None = None,
     ) -> Float[Array, "nodes out_features"]:
         """`linear` of what [`propagate`][jraphx_eqx.nn.conv.AbstractConv.propagate] returns.
@@ -77,8 +89,33 @@ class AbstractConv(eqx.Module):
         as that of a scorer does, it comes first, and less is moved along the edges.
         """
         out_features, in_features = linear.weight.shape
-        if aggr in ("max", "min") or out_features >= in_features:
+        if aggr not in ("add", "sum", "mean") or out_features >= in_features:
             x = mask_rows(x, node_mask)
             return apply_linear(linear, self.propagate(x, edge_index, edge_weight, aggr))
         out = self.propagate(product(linear, x, node_mask), edge_index, edge_weight, aggr)
         return add_bias(out, linear.bias)
+
+
+def resolve_aggregation(
+    aggr: str | AbstractAggregation | Sequence[str | AbstractAggregation],
+) -> tuple[str, AbstractAggregation | None]:
+    """The name of a sum, mean, maximum or minimum, and `None`; or that of another aggregation, and
+    the aggregation itself."""
+    if isinstance(aggr, str) and aggr in get_args(Aggregation):
+        return aggr, None
+    module = aggregation_resolver(aggr)
+    return type(module).__name__, module
+
+
+def aggregated_width(
+    aggr: AbstractAggregation | None, in_features: int, dtype: DTypeLike | None
+) -> int:
+    """The number of features that come out of an aggregation."""
+    if aggr is None:
+        return in_features
+
+    def run():
+        x = jnp.zeros((1, in_features), jnp.result_type(float) if dtype is None else dtype)
+        return aggr.aggregate(x, BatchVector(jnp.zeros(1, jnp.int32), 1))
+
+    return jax.eval_shape(run).shape[-1]

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
@@ -7,11 +7,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
-from ...ops import aggregation, mask_rows
+from ...ops import mask_rows
 from .._check import check_edge_index, check_features, check_positive
 from .._entry import one_program
 from .._layer import apply_layer
-from ._conv import AbstractConv
+from ..aggr import AbstractAggregation
+from ._conv import AbstractConv, resolve_aggregation
 
 
 class GINConv(AbstractConv):
@@ -33,6 +34,7 @@ class GINConv(AbstractConv):
     in_features: int = eqx.field(static=True)
     out_features: int = eqx.field(static=True)
     train_eps: bool = eqx.field(static=True)
+    aggr_module: AbstractAggregation | None
     aggr: str = eqx.field(static=True)
 
     @python_numbers
@@ -43,7 +45,7 @@ class GINConv(AbstractConv):
         nn: Callable,
         eps: float | int = 0.0,
         train_eps: bool = False,
-        aggr: str = "add",
+        aggr: str | AbstractAggregation | Sequence[str | AbstractAggregation] = "add",
         *,
         dtype: DTypeLike | None = None,
         key: PRNGKeyArray | None = None,
@@ -56,7 +58,9 @@ class GINConv(AbstractConv):
             [`Sequential`][jraphx_eqx.nn.Sequential].
         - `eps`: the initial $\epsilon$.
         - `train_eps`: whether $\epsilon$ is learnt.
-        - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`.
+        - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`; another
+            [aggregation][jraphx_eqx.nn.aggr.AbstractAggregation], by name or as an object, which is
+            kept in `aggr_module`; or a list of them, side by side.
         - `dtype`: of `eps`. Default: JAX's default float dtype.
         - `key`: ignored; nothing is random but what is in `nn`.
 
@@ -64,7 +68,7 @@ class GINConv(AbstractConv):
         called.
         """
         check_positive(in_features=in_features, out_features=out_features)
-        aggregation(aggr)
+        self.aggr, self.aggr_module = resolve_aggregation(aggr)
         if isinstance(nn, type) or not callable(nn):
             raise ValueError(f"nn must be a module or a function, got {nn!r}")
         dtype = jnp.result_type(float) if dtype is None else dtype
@@ -73,7 +77,6 @@ class GINConv(AbstractConv):
         self.in_features = in_features
         self.out_features = out_features
         self.train_eps = train_eps
-        self.aggr = aggr
 
     @property
     def untrained(self) -> tuple[str, ...]:
@@ -108,7 +111,9 @@ class GINConv(AbstractConv):
         check_edge_index(edge_index)
         x = mask_rows(x, node_mask)
         eps = self.eps if self.train_eps else jax.lax.stop_gradient(self.eps)
-        out = self.propagate(x, edge_index, aggr=self.aggr) + (1 + eps)[None] * x
+        out = (
+            self.propagate(x, edge_index, aggr=self.aggr_module or self.aggr) + (1 + eps)[None] * x
+        )
         out = apply_layer(self.nn, out, node_mask=node_mask, key=key)
         if out.shape != (x.shape[0], self.out_features):
             raise ValueError(

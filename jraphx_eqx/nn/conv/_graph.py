@@ -1,14 +1,16 @@
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
-from ...ops import aggregation
 from .._check import check_features, check_positive
 from .._entry import one_program
 from .._linear import apply_linear, linear
-from ._conv import AbstractConv
+from ..aggr import AbstractAggregation
+from ._conv import AbstractConv, aggregated_width, resolve_aggregation
 from ._weight import checked_weight
 
 
@@ -31,6 +33,7 @@ class GraphConv(AbstractConv):
     lin_root: eqx.nn.Linear
     in_features: int = eqx.field(static=True)
     out_features: int = eqx.field(static=True)
+    aggr_module: AbstractAggregation | None
     aggr: str = eqx.field(static=True)
 
     @python_numbers
@@ -38,7 +41,7 @@ class GraphConv(AbstractConv):
         self,
         in_features: int,
         out_features: int,
-        aggr: str = "add",
+        aggr: str | AbstractAggregation | Sequence[str | AbstractAggregation] = "add",
         bias: bool = True,
         *,
         dtype: DTypeLike | None = None,
@@ -47,7 +50,9 @@ class GraphConv(AbstractConv):
         """**Arguments:**
 
         - `in_features`, `out_features`: the number of features of a node, before and after.
-        - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`.
+        - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`; another
+            [aggregation][jraphx_eqx.nn.aggr.AbstractAggregation], by name or as an object, which is
+            kept in `aggr_module`; or a list of them, side by side.
         - `bias`: whether to add a learnable bias.
         - `dtype`: of the parameters. Default: JAX's default float dtype.
         - `key`: for the initialisation.
@@ -55,13 +60,13 @@ class GraphConv(AbstractConv):
         **Raises:** `ValueError` for a size below 1 and an unknown `aggr`.
         """
         check_positive(in_features=in_features, out_features=out_features)
-        aggregation(aggr)
+        self.aggr, self.aggr_module = resolve_aggregation(aggr)
         rel_key, root_key = jax.random.split(key)
-        self.lin_rel = linear(in_features, out_features, bias, dtype=dtype, key=rel_key)
+        width = aggregated_width(self.aggr_module, in_features, dtype)
+        self.lin_rel = linear(width, out_features, bias, dtype=dtype, key=rel_key)
         self.lin_root = linear(in_features, out_features, False, dtype=dtype, key=root_key)
         self.in_features = in_features
         self.out_features = out_features
-        self.aggr = aggr
 
     @one_program
     def __call__(
@@ -90,6 +95,6 @@ class GraphConv(AbstractConv):
         check_features(x, self.in_features, self.lin_rel.weight.dtype)
         edge_weight = checked_weight(edge_index, edge_weight, x.dtype)
         out = self.propagate_and_project(
-            self.lin_rel, x, edge_index, edge_weight, self.aggr, node_mask
+            self.lin_rel, x, edge_index, edge_weight, self.aggr_module or self.aggr, node_mask
         )
         return out + apply_linear(self.lin_root, x, node_mask)

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -5,11 +7,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
-from ...ops import aggregation, wide_dtype
+from ...ops import wide_dtype
 from .._check import check_edge_index, check_features, check_positive
 from .._entry import one_program
 from .._linear import apply_linear, linear
-from ._conv import AbstractConv
+from ..aggr import AbstractAggregation
+from ._conv import AbstractConv, aggregated_width, resolve_aggregation
 
 
 class SAGEConv(AbstractConv):
@@ -35,6 +38,7 @@ class SAGEConv(AbstractConv):
     lin_r: eqx.nn.Linear | None
     in_features: int = eqx.field(static=True)
     out_features: int = eqx.field(static=True)
+    aggr_module: AbstractAggregation | None
     aggr: str = eqx.field(static=True)
     normalize: bool = eqx.field(static=True)
 
@@ -43,7 +47,7 @@ class SAGEConv(AbstractConv):
         self,
         in_features: int,
         out_features: int,
-        aggr: str = "mean",
+        aggr: str | AbstractAggregation | Sequence[str | AbstractAggregation] = "mean",
         normalize: bool = False,
         root_weight: bool = True,
         project: bool = False,
@@ -55,7 +59,9 @@ class SAGEConv(AbstractConv):
         r"""**Arguments:**
 
         - `in_features`, `out_features`: the number of features of a node, before and after.
-        - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`.
+        - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`; another
+            [aggregation][jraphx_eqx.nn.aggr.AbstractAggregation], by name or as an object, which is
+            kept in `aggr_module`; or a list of them, side by side.
         - `normalize`: whether to divide each $\mathbf{x}'_i$ by its Euclidean norm, or by 1e-12 if
             that is larger.
         - `root_weight`: whether to add $\mathbf{W}_2 \mathbf{x}_i$.
@@ -67,10 +73,11 @@ class SAGEConv(AbstractConv):
         **Raises:** `ValueError` for a size below 1 and an unknown `aggr`.
         """
         check_positive(in_features=in_features, out_features=out_features)
-        aggregation(aggr)
+        self.aggr, self.aggr_module = resolve_aggregation(aggr)
         key, l_key, r_key = jax.random.split(key, 3)
         self.lin = linear(in_features, in_features, dtype=dtype, key=key) if project else None
-        self.lin_l = linear(in_features, out_features, bias, dtype=dtype, key=l_key)
+        width = aggregated_width(self.aggr_module, in_features, dtype)
+        self.lin_l = linear(width, out_features, bias, dtype=dtype, key=l_key)
         self.lin_r = (
             linear(in_features, out_features, False, dtype=dtype, key=r_key)
             if root_weight
@@ -78,7 +85,6 @@ class SAGEConv(AbstractConv):
         )
         self.in_features = in_features
         self.out_features = out_features
-        self.aggr = aggr
         self.normalize = normalize
 
     @one_program
@@ -109,7 +115,11 @@ class SAGEConv(AbstractConv):
         if self.lin is not None:
             neighbours = jax.nn.relu(apply_linear(self.lin, x, node_mask))
         out = self.propagate_and_project(
-            self.lin_l, neighbours, edge_index, aggr=self.aggr, node_mask=node_mask
+            self.lin_l,
+            neighbours,
+            edge_index,
+            aggr=self.aggr_module or self.aggr,
+            node_mask=node_mask,
         )
         if self.lin_r is not None:
             out = out + apply_linear(self.lin_r, x, node_mask)

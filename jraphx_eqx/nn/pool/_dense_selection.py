@@ -9,6 +9,7 @@ from ...data import BatchVector, register_serialization
 from ...data._batch_vector import bounded_batch
 from ...ops import gather, mask_rows, segment_count, segment_reduce_by_block
 from .._check import check_rows
+from ..aggr import AbstractAggregation
 from ._selection import AbstractSelection, not_nodes, on_device_as_they_are, untraced
 
 
@@ -50,7 +51,7 @@ class DenseSelectOutput(AbstractSelection):
         return False
 
     def reduce(
-        self, x: Num[Array, "nodes *features"], aggr: str = "add"
+        self, x: Num[Array, "nodes *features"], aggr: str | AbstractAggregation = "add"
     ) -> Num[Array, "clusters *features"]:
         r"""$\mathbf{S}^\top \mathbf{X}$ of each graph. `aggr` must be `"add"` or `"sum"`."""
         check_rows(x, self.num_nodes, "x", "nodes of select")

@@ -10,8 +10,9 @@ from jaxtyping import Array, Bool, Float, Int, Num
 from ...data import BatchVector, is_traced, register_serialization
 from ...data._batch_vector import bounded_batch
 from ...data._transfer import on_device
-from ...ops import aggregation, gather, gather_once, segment_sum
+from ...ops import gather, gather_once, segment_sum
 from .._check import check_rows
+from ..aggr import AbstractAggregation, aggregation_resolver
 
 
 def _false():
@@ -33,7 +34,7 @@ class AbstractSelection(eqx.Module):
 
     @abc.abstractmethod
     def reduce(
-        self, x: Num[Array, "nodes *features"], aggr: str = "add"
+        self, x: Num[Array, "nodes *features"], aggr: str | AbstractAggregation = "add"
     ) -> Num[Array, "clusters *features"]:
         """Features of the clusters from those of their nodes, times the weights."""
 
@@ -103,11 +104,12 @@ class SelectOutput(AbstractSelection):
     max_count: int | None = eqx.field(default=None, static=True, kw_only=True)
 
     def reduce(
-        self, x: Num[Array, "nodes *features"], aggr: str = "add"
+        self, x: Num[Array, "nodes *features"], aggr: str | AbstractAggregation = "add"
     ) -> Num[Array, "clusters *features"]:
         """The rows of the nodes, times their weights, reduced by cluster.
 
-        `aggr` is `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`. A cluster without nodes is 0.
+        `aggr` is an [aggregation][jraphx_eqx.nn.aggr.AbstractAggregation] or its name. A cluster
+        without nodes is what that makes of no rows, mostly 0.
         """
         check_rows(x, self.num_nodes, "x", "nodes of select")
         # Padding is masked on the way in, so that the gradient of its weight is finite.
@@ -115,7 +117,8 @@ class SelectOutput(AbstractSelection):
         rows = gather(x, node)
         if self.weight is not None:
             rows = rows * self.weight.reshape(-1, *[1] * (x.ndim - 1))
-        return aggregation(aggr)(rows, cluster, self.num_clusters)
+        batch = bounded_batch(cluster, self.num_clusters, None)
+        return aggregation_resolver(aggr).aggregate(rows, batch)
 
     def lift(self, x: Float[Array, "clusters features"]) -> Float[Array, "nodes features"]:
         """Brings features of clusters back to their nodes, and 0 to nodes without a cluster.

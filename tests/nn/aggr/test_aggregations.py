@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from jraphx_eqx.data import BatchVector
-from jraphx_eqx.nn import Sequential, aggr
+from jraphx_eqx.nn import Sequential, aggr, trainable
 from jraphx_eqx.nn.models import MLP
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 GRAPHS, WIDTH = 4, 3
 SIZES = (3, 0, 5, 1)
@@ -34,9 +36,30 @@ LAYERS = {
         MLP([WIDTH, 4, 1], act="tanh", norm="graph_norm", key=KEY),
         Sequential([MLP([WIDTH, 4], plain_last=False, act="tanh", key=KEY)]),
     ),
+    "deep sets": aggr.DeepSetsAggregation(
+        MLP([WIDTH, 4], key=KEY), lambda x: jnp.tanh(x[:, :2] * x[:, 2:])
+    ),
+    "multi": aggr.MultiAggregation(
+        ["mean", aggr.LCMAggregation(WIDTH, WIDTH, key=KEY)],
+        mode="attn",
+        mode_kwargs={"in_features": WIDTH, "out_features": 4, "num_heads": 2},
+        key=KEY,
+    ),
+    "degree scaler": aggr.DegreeScalerAggregation(
+        ["mean", "max"], ["identity", "attenuation", "linear"], np.array([0, 1, 3])
+    ),
+    "lstm": aggr.LSTMAggregation(WIDTH, 2, bidirectional=True, key=KEY),
+    "gru": aggr.GRUAggregation(WIDTH, 2, key=KEY),
+    "mlp": aggr.MLPAggregation(WIDTH, 2, 5, key=KEY),
+    "set transformer": aggr.SetTransformerAggregation(WIDTH, 2, layer_norm=True, key=KEY),
+    "graph multiset transformer": aggr.GraphMultisetTransformer(WIDTH, 2, key=KEY),
+    "equilibrium": aggr.EquilibriumAggregation(WIDTH, 2, [4], grad_iter=2, key=KEY),
+    "patch transformer": aggr.PatchTransformerAggregation(
+        WIDTH, 2, 2, 4, aggr=["mean", "max", "std"], key=KEY
+    ),
 }
 # They read rows in their order, and so are not the same for others.
-ORDERED = ()
+ORDERED = ("multi", "lstm", "gru", "mlp", "patch transformer")
 
 
 def random_rows(seed=0):
@@ -76,7 +99,7 @@ def test_padding_may_hold_anything_and_batches_come_in_any_order(name):
                 np.testing.assert_array_equal(left, right)
     order = np.random.default_rng(1).permutation(12)
     if name in ORDERED:
-        order = np.argsort(index, kind="stable")
+        order = np.argsort(index, kind="stable")  # those of a graph keep their order
     found, _ = run(layer, *with_padding(x[order], index[order], np.nan))
     np.testing.assert_allclose(found, out, rtol=1e-5, atol=1e-6)
 
@@ -103,6 +126,32 @@ def test_each_graph_alone_gives_its_row_of_the_batch_and_eager_is_as_jitted(name
         (lambda: aggr.QuantileAggregation(0.5, "cubic"), "interpolation must be one of 'linear'"),
         (lambda: aggr.SortAggregation(0), "k must be at least 1, got 0"),
         (lambda: aggr.Set2Set(3, 0, key=KEY), "processing_steps must be at least 1, got 0"),
+        (lambda: aggr.MultiAggregation([]), "aggrs must hold at least one aggregation"),
+        (
+            lambda: aggr.MultiAggregation(["sum"], mode="prod"),
+            "mode must be one of 'cat', .*'prod'",
+        ),
+        (lambda: aggr.MultiAggregation(["sum"] * 2, [{}]), "one entry for each of 2 aggrs, got 1"),
+        (
+            lambda: aggr.MultiAggregation(["sum"] * 2, mode="proj"),
+            "mode='proj' needs at least two aggrs, key, and in_features and out_features",
+        ),
+        (lambda: aggr.aggregation_resolver("mode"), "aggr must be one of 'add', .* got 'mode'"),
+        (
+            lambda: aggr.DegreeScalerAggregation("sum", "log", np.array([1])),
+            "scaler must hold some of 'identity', .* got",
+        ),
+        (lambda: aggr.MLPAggregation(3, 2, 4, num_layers=2, key=KEY), "hidden_features must be"),
+        (lambda: aggr.LCMAggregation(3, 2, False, key=KEY), "project must be True where"),
+        (lambda: aggr.SetTransformerAggregation(3, heads=2, key=KEY), "heads must divide the 3"),
+        (
+            lambda: aggr.PatchTransformerAggregation(3, 2, 2, 4, aggr="mul", key=KEY),
+            "aggr must hold some of 'sum', .* got 'mul'",
+        ),
+        (
+            lambda: aggr.PatchTransformerAggregation(3, 2, 2, 3, key=KEY),
+            "out_features must be even, got 3",
+        ),
         (lambda: aggr.AttentionalAggregation(MLP), "gate_nn must be a module or a function"),
     ],
 )
@@ -137,11 +186,71 @@ X = jnp.ones((3, WIDTH))
             r"gate_nn must return shape \(3, 1\) or \(3, 3\), got \(3, 2\)",
         ),
         (
+            lambda: LAYERS["gru"](X, max_rows=2),
+            "batch holds a graph of more than 2 rows; raise max_rows",
+        ),
+        (lambda: LAYERS["mlp"](jnp.ones((6, WIDTH))), "a graph of more than 5 rows"),
+        (
+            lambda: LAYERS["patch transformer"](X, max_rows=1),
+            "max_rows must be at least the patch_size of 2, got 1",
+        ),
+        (
+            lambda: aggr.MultiAggregation(["sum", aggr.SortAggregation(2)], mode="mean")(X),
+            "aggrs must return one shape for mode='mean'",
+        ),
+        (
+            lambda: jax.eval_shape(
+                lambda x, index: LAYERS["gru"](x, index, 1000),
+                jax.ShapeDtypeStruct((1000, WIDTH), jnp.float32),
+                jax.ShapeDtypeStruct((1000,), jnp.int32),
+            ),
+            "max_rows must be given for a traced batch vector of 1000 rows in 1000 graphs",
+        ),
+        (
             lambda: eqx.filter_jit(aggr.SumAggregation())(X, jnp.zeros(3, jnp.int32)),
             "size must be given where batch is traced",
         ),
     ],
 )
 def test_wrong_inputs_are_named(call, message):
-    with pytest.raises((TypeError, ValueError), match=message):
+    # `RuntimeError` where it is found at run time.
+    with pytest.raises((TypeError, ValueError, RuntimeError), match=message):
         call()
+
+
+ROWS = [name for name, layer in LAYERS.items() if layer.takes_rows]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_largest_graph_of_a_batch_gives_the_room_and_more_room_changes_nothing(name):
+    layer, (x, index) = LAYERS[name], random_rows()
+    expected, _ = run(layer, *with_padding(x, index, np.nan))
+    batch = BatchVector(jnp.asarray(index, jnp.int32), GRAPHS, max_count=5)
+    shape = jax.eval_shape(lambda x: aggr._aggregation.rows_by_graph(x, batch)[0], x)
+    assert shape.shape == (GRAPHS, 5, WIDTH)
+    out, _ = run(layer, jnp.asarray(x), batch)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [
+        ("add", aggr.SumAggregation),
+        ("Set_2-Set", aggr.Set2Set),
+        ("variance preserving", aggr.VariancePreservingAggregation),
+        ("GraphMultisetTransformer", aggr.GraphMultisetTransformer),
+        (aggr.SumAggregation(), aggr.SumAggregation),
+        (["sum", "max"], aggr.MultiAggregation),
+    ],
+)
+def test_aggregations_have_the_names_of_pyg(query, kind):
+    options = {"Set_2-Set": (3, 2), "GraphMultisetTransformer": (4, 2)}.get(str(query))
+    made = aggr.aggregation_resolver(query, *options, key=KEY) if options else None
+    assert isinstance(made or aggr.aggregation_resolver(query), kind)
+
+
+def test_what_is_not_learnt_is_told_apart():
+    scaler = aggr.DegreeScalerAggregation(["median", "mean"], "linear", np.array([0, 1]))
+    assert not any(jax.tree.leaves(trainable(scaler)))
+    learnt = aggr.DegreeScalerAggregation("sum", "linear", np.array([0, 1]), train_norm=True)
+    assert sum(jax.tree.leaves(trainable(learnt))) == 2

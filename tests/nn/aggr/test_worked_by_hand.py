@@ -2,14 +2,18 @@
 
 import math
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jraphx_eqx.data import BatchVector
-from jraphx_eqx.nn import LSTM, aggr
-from jraphx_eqx.nn.pool import batch_histogram, global_softmax_pool, global_sort_pool
+from jraphx_eqx.nn import LSTM, MultiheadAttention, aggr
+from jraphx_eqx.nn.conv import GraphConv, SAGEConv
+from jraphx_eqx.nn.pool import SelectOutput, batch_histogram, global_softmax_pool, global_sort_pool
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 X = jnp.array([[1.0, 4.0], [5.0, 0.0], [3.0, 2.0], [2.0, -1.0]])
 INDEX = jnp.array([0, 2, 0, 0])
@@ -119,3 +123,77 @@ def test_a_histogram_counts_as_numpy_does():
     np.testing.assert_array_equal(out[0, :2], np.histogram([0.0, 1, 2], 2)[0])
     # By default the range is that of all numbers, here from 0 to 9.
     np.testing.assert_array_equal(batch_histogram(x[:3], bins=3), [[3, 0, 0, 0, 0, 3]])
+
+
+def halving():
+    layer = aggr.LCMAggregation(2, 2, project=False, key=jax.random.key(0))
+    cell = layer.gru_cell
+    zeros = [jnp.zeros_like(array) for array in (cell.weight_ih, cell.weight_hh, cell.bias_hh)]
+    # The new state is half of the old one, without its candidate, tanh(0).
+    values = (*zeros, jnp.zeros_like(cell.bias_ih))
+    where = lambda one: tuple(  # noqa: E731
+        getattr(one.gru_cell, name) for name in ("weight_ih", "weight_hh", "bias_hh", "bias_ih")
+    )
+    return eqx.tree_at(where, layer, values)
+
+
+def test_rows_are_joined_in_pairs_and_one_alone_goes_on():
+    # A quarter of the sum of each pair: (1 + 3) / 4 = 1, and then with the 2 that had no partner.
+    np.testing.assert_allclose(halving()(X, INDEX)[:, 0], [(1 + 2) / 4, 0, 5])
+    # As PyG does, with a row of zeros after them: (1 + 3) / 4 and (2 + 0) / 4.
+    np.testing.assert_allclose(halving()(X, INDEX, max_rows=4)[0, 0], (1 + 0.5) / 4)
+
+
+def test_several_aggregations_are_combined():
+    both = lambda mode: aggr.MultiAggregation(["sum", "mean"], mode=mode)(X, INDEX)  # noqa: E731
+    np.testing.assert_allclose(both("cat"), [[6, 5, 2, 5 / 3], [0] * 4, [5, 0, 5, 0]], rtol=1e-6)
+    np.testing.assert_allclose(both("max"), [[6, 5], [0, 0], [5, 0]])
+    np.testing.assert_allclose(both("var"), [[8, 50 / 9], [0, 0], [0, 0]], rtol=1e-6)
+    # Which PyG's fused path gets wrong: one of the two copies is the sum.
+    twice = aggr.MultiAggregation(["mean", "mean"])(X, INDEX)
+    np.testing.assert_array_equal(twice[:, :2], twice[:, 2:])
+
+
+def test_degrees_scale_an_aggregation():
+    degrees = np.array([0, 1, 0, 3])  # of the training set: once 1, and three times 3
+    layer = aggr.DegreeScalerAggregation("sum", ["linear", "inverse_linear"], degrees)
+    np.testing.assert_allclose(layer.avg_deg_lin, [2.5])
+    np.testing.assert_allclose(layer(X, INDEX)[0], [6 * 3 / 2.5, 6, 6 * 2.5 / 3, 25 / 6], rtol=1e-6)
+
+
+def test_a_query_attends_to_what_is_real_and_to_nothing_where_nothing_is():
+    layer = MultiheadAttention(2, key=jax.random.key(0))
+    eye = jnp.eye(2)
+    weights = jnp.concatenate([0 * eye, eye, eye]), eye
+    where = lambda one: (one.in_proj_weight, one.out_proj.weight)  # noqa: E731
+    layer = eqx.tree_at(where, layer, weights)
+    x = jnp.array([[[1.0, 2.0], [3.0, 6.0], [9.0, 9.0]]] * 2)
+    mask = jnp.array([[True, True, False], [False] * 3])
+    out = layer(x[:, :1], x, x, mask)
+    np.testing.assert_allclose(out[:, 0], [[2, 4], [0, 0]])
+    gradient = jax.grad(lambda x: layer(x[:, :1], x, x, mask).sum())(x)
+    np.testing.assert_allclose(gradient, [[[0.5] * 2, [0.5] * 2, [0] * 2], [[0] * 2] * 3])
+
+
+def test_a_convolution_takes_any_aggregation():
+    edges = jnp.array([[0, 1, 2], [3, 3, 3]])
+    x = jnp.array([[1.0], [2.0], [6.0], [0.0]])
+    conv = SAGEConv(1, 1, aggr="median", root_weight=False, bias=False, key=jax.random.key(0))
+    conv = eqx.tree_at(lambda one: one.lin_l.weight, conv, jnp.ones((1, 1)))
+    np.testing.assert_array_equal(conv(x, edges)[:, 0], [0, 0, 0, 2])
+    several = GraphConv(1, 2, aggr=["sum", "max"], key=jax.random.key(0))
+    assert several.lin_rel.weight.shape == (2, 2)
+    several = eqx.tree_at(
+        lambda one: (one.lin_rel.weight, one.lin_rel.bias, one.lin_root.weight),
+        several,
+        (jnp.eye(2), jnp.zeros(2), jnp.zeros((2, 1))),
+    )
+    np.testing.assert_array_equal(several(x, edges)[3], [9, 6])
+
+
+def test_clusters_are_reduced_by_any_aggregation():
+    clusters = jnp.array([0, 0, 0, 1])
+    select = SelectOutput(jnp.arange(4), clusters, num_nodes=4, num_clusters=3)
+    np.testing.assert_array_equal(select.reduce(X, "median"), [[3, 2], [2, -1], [0, 0]])
+    out = select.reduce(X, aggr.PowerMeanAggregation(2.0, clamp_min=None))
+    np.testing.assert_allclose(out[1], [2, 1], rtol=1e-6)

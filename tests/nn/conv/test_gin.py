@@ -49,7 +49,7 @@ def test_what_cannot_be_called_is_refused(nn):
 
 def test_an_unknown_aggregation_is_refused_when_it_is_made():
     with pytest.raises(ValueError, match="aggr must be one of"):
-        GINConv(1, 1, twice, aggr="median")
+        GINConv(1, 1, twice, aggr="mode")
 
 
 class Recorder(AbstractBatchLayer):
