@@ -56,6 +56,6 @@ def test_selections_edges_values_and_gradients_of_many_batches(name, batches, ca
             if set(record.decisions) - {"EXACT"}:
                 print(f"\n{record.case}: {record.decisions}, margin {record.gap_delta:.2g}", end="")
     counts = sum((collections.Counter(r.decisions) for r in decisions), collections.Counter())
-    # Nodes with the same neighbourhood, themselves included, have equal scores but for rounding.
+    # Nodes with the same neighbourhood, themselves included, have equal scores up to rounding.
     assert set(counts) <= {"EXACT", "TIE", "NEAR-TIE"}
     assert counts["EXACT"] > max(2 * batches, 0.999 * counts.total())

@@ -26,7 +26,7 @@ def unwrapped(
     - `names`: of a state dict. One that is left out as a whole is not in the result.
     - `expected`: the names that the network has.
     - `layers`: the paths of its layers: a name of a parameter that an older release gave a layer
-        fits, too.
+        fits as well.
     """
     new = {name: name for name in names}
     notes = _without_compiled(new, expected)

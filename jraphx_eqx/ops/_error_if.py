@@ -11,7 +11,7 @@ from ._varying import varying_zero
 def error_if(
     arrays: PyTree[Shaped[Array, "..."]], wrong: Bool[Array, ""], message: str
 ) -> PyTree[Shaped[Array, "..."]]:
-    """`arrays`, as from `equinox.error_if`, but in `jax.shard_map` with its defaults, too.
+    """`arrays`, as from `equinox.error_if`, and also in `jax.shard_map` with its defaults.
 
     There Equinox chooses between `arrays`, which may differ from device to device, and what a
     callback returns, which may not, and JAX wants both to be alike. Here it chooses between

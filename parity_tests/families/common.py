@@ -72,7 +72,7 @@ EDGE_CLASSES = {
 def pad_with(fill: float):
     """Pads by `Batch.pad`, then poisons the padded rows where `pad` writes zeros, those of nodes
     with `fill` and those of edges with NaN, and the indices of padding with others that mean
-    padding, too."""
+    padding as well."""
 
     def pad(inputs: Mapping[str, Any], case: Case) -> Mapping[str, Any]:
         if not inputs.get("batched", True):

@@ -197,7 +197,7 @@ STAGES = (
 
 
 def _exact(config):
-    """Copies always; the rest where the scores are sums of products, too."""
+    """Copies always; the rest also where the scores are sums of products."""
     copies = () if config.inputs.get("edges", 2) is None else ("out.edge_attr", "d.edge_attr")
     linear = config.options.get("nonlinearity") == "identity"
     return ("out.x", "out.score", *copies) if linear else copies

@@ -112,7 +112,7 @@ def test_gelu_is_computed_as_in_torch(x64):
     gelu = activation("gelu")
     far = jnp.array([-5.8, -6.0, -9.0], jnp.float32)
     np.testing.assert_array_equal(gelu(far), [0, 0, 0])
-    # The last is -1e-18 in exact arithmetic; torch's is 0, too.
+    # The last is -1e-18 in exact arithmetic; torch's is 0 as well.
     np.testing.assert_allclose(
         gelu(jnp.array([-5.8, -6.0, -9.0], jnp.float64)),
         [-1.9231326542e-08, -5.9195258695e-09, 0],

@@ -28,9 +28,9 @@ class LinearHeads(eqx.Module):
 class MultiAggregation(AbstractAggregation):
     """Several aggregations of the same rows, combined.
 
-    Equal to `torch_geometric.nn.MultiAggregation`, but for two things that its fused path does: of
-    an aggregation that is there twice it finishes only one, and it ignores the `semi_grad` of
-    deviations. Its parameters are those of `aggrs`, and `lin`, or `lin_heads` and `multihead_attn`.
+    Equal to `torch_geometric.nn.MultiAggregation`, except that PyG computes simple aggregations
+    together, and then gets a wrong result for an aggregation that is there twice, and ignores the
+    `semi_grad` of deviations. Its parameters are those of `aggrs`, and `lin`, or `lin_heads` and `multihead_attn`.
 
     ??? cite
 

@@ -21,7 +21,7 @@ class QuantileAggregation(AbstractAggregation):
 
     Several quantiles come one after the other, for all features each.
 
-    Equal to `torch_geometric.nn.QuantileAggregation`, with its buffer `q`, but for three things.
+    Equal to `torch_geometric.nn.QuantileAggregation`, with its buffer `q`, except for three things.
     PyG computes the place in the whole batch, in float32, so that it is less exact the later a
     graph comes; here it is that in the graph, in the dtype of `x`. For the same reason its
     `"nearest"` of two that are as near is one or the other; here it is the one at the even place.
