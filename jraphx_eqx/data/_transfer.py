@@ -34,10 +34,10 @@ def _put(array: Any) -> Any:
     # when the owner of a NumPy array may have overwritten it. Constants of a traced function stay
     # concrete, so that their values are checked too.
     with jax.ensure_compile_time_eval():
-        return jax.device_put(_narrowed(np.array(array)))
+        return jax.device_put(narrowed(np.array(array)))
 
 
-def _narrowed(array: np.ndarray) -> np.ndarray:
+def narrowed(array: np.ndarray) -> np.ndarray:
     """With integers of 32 bits, if JAX has no wider ones."""
     dtype = jax.dtypes.canonicalize_dtype(array.dtype)
     if array.dtype.kind not in "iu" or dtype == array.dtype:

@@ -7,6 +7,7 @@ import numpy as np
 from ..data import Batch, BatchVector, Data
 from ..data._collate import EDGE_INDEX, check_alike
 from ..data._fields import Path, columns, from_columns, label, unchecked
+from ..data._transfer import narrowed
 from ._budget import Budget
 
 
@@ -45,6 +46,8 @@ def form_of(row: Row) -> Form:
 def check_row(position: int, row: Row, first: Row, finite: bool) -> None:
     """Raises if a graph is unlike graph 0, or holds a number that is not finite."""
     check_alike(position, *(r.fields | {EDGE_INDEX: r.edge_index.T} for r in (row, first)))
+    for array in row.fields.values():
+        narrowed(array)  # raises for an integer that does not fit
     for path, array in row.fields.items() if finite else ():
         if np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
             raise ValueError(

@@ -178,6 +178,12 @@ def test_64_bit_types_become_32_bit_types_otherwise():
     assert eqx.tree_equal(batch, Batch.from_data_list(graphs).pad(max_count=2))
 
 
+def test_an_integer_that_does_not_fit_is_refused():
+    large = Data(np.ones((1, 1), np.float32), np.zeros((2, 0), np.int32), y=np.int64(2**40))
+    with pytest.raises(ValueError, match="fit into int32, got 1099511627776"):
+        Loader([large], Budget(2, 2, 2, 2))
+
+
 def test_graphs_are_made_when_they_are_asked_for():
     asked = []
 

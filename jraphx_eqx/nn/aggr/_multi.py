@@ -30,7 +30,8 @@ class MultiAggregation(AbstractAggregation):
 
     Equal to `torch_geometric.nn.MultiAggregation`, except that PyG computes simple aggregations
     together, and then gets a wrong result for an aggregation that is there twice, and ignores the
-    `semi_grad` of deviations. Its parameters are those of `aggrs`, and `lin`, or `lin_heads` and `multihead_attn`.
+    `semi_grad` of deviations. Its parameters are those of `aggrs`, and `lin`, or `lin_heads` and
+    `multihead_attn`.
 
     ??? cite
 
