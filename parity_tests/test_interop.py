@@ -338,8 +338,8 @@ def test_options_without_a_twin_are_refused_with_the_reason(name):
     "make, message",
     [
         (
-            lambda: pyg.GATv2Conv(4, 4),
-            r"nn\.conv\.gatv2_conv\.GATv2Conv; it converts .*TopKPooling",
+            lambda: pyg.TransformerConv(4, 4),
+            r"nn\.conv\.transformer_conv\.TransformerConv; it converts .*TopKPooling",
         ),
         (lambda: torch.nn.Conv1d(4, 3, 1), r"conv\.Conv1d; .*load_state_dict\(network"),
         (lambda: MyConv(4, 3), r"MyConv \(a subclass of torch_geometric\.nn\.GCNConv, which may"),

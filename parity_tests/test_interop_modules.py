@@ -411,10 +411,10 @@ REFUSED = {
         TypeError,
         "at 'a': from_pyg cannot convert torch.nn.modules.conv.Conv1d",
     ),
-    "gat v2": (
-        lambda: pyg.GAT(4, 4, 2, v2=True),
-        TypeError,
-        "at 'convs.0': from_pyg cannot convert torch_geometric.nn.conv.gatv2_conv.GATv2Conv",
+    "shared weights of a gat v2": (
+        lambda: pyg.GAT(4, 4, 2, v2=True, share_weights=True),
+        ValueError,
+        "GAT has one tensor at 'convs.0.lin_l.weight' and 'convs.0.lin_r.weight'",
     ),
     "norm": (
         lambda: pyg.GCN(4, 4, 2, norm="pair_norm"),

@@ -7,7 +7,6 @@ import torch_geometric.nn as pyg
 from jraphx_eqx.interop import from_pyg, load_state_dict
 
 LAYERS = {
-    "torch_geometric.nn.GATv2Conv": lambda: pyg.GATv2Conv(4, 4),
     "torch_geometric.nn.TransformerConv": lambda: pyg.TransformerConv(4, 4),
 }
 
@@ -27,6 +26,7 @@ def test_a_layer_without_a_twin_is_named_once_and_where_it_is(name, path):
 WITH_TWINS = [
     pyg.GCNConv(4, 4),
     pyg.GATConv(4, 4, edge_dim=2, residual=True),
+    pyg.GATv2Conv(4, 4),
     pyg.SAGEConv(4, 4, project=True),
     pyg.GraphConv(4, 4),
     pyg.GIN(4, 4, 2, norm="batch_norm"),

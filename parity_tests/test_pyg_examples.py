@@ -12,7 +12,8 @@ import torch_geometric.nn as pyg
 
 from jraphx_eqx import nn
 from jraphx_eqx.fit import Network, verify
-from jraphx_eqx.nn.conv import GINConv, GraphConv, SAGEConv
+from jraphx_eqx.nn.aggr import Set2Set
+from jraphx_eqx.nn.conv import GINConv, GraphConv, NNConv, PNAConv, SAGEConv
 from jraphx_eqx.nn.models import GIN, MLP, GraphUNet, JumpingKnowledge
 from jraphx_eqx.nn.norm import BatchNorm1d
 from jraphx_eqx.nn.pool import (
@@ -26,6 +27,7 @@ from jraphx_eqx.parity import graphs
 
 KEY = jax.random.key(0)
 IN, H, OUT = 4, 6, 3
+PNA = ["mean", "max", "std"], ["identity", "amplification"]
 
 
 class TheirProteins(torch.nn.Module):
@@ -257,6 +259,74 @@ class OurFlat(eqx.Module):
         return jax.nn.log_softmax(self.lin2(jax.nn.relu(self.lin1(self.readout(x, batch)))))
 
 
+class TheirMolecules(torch.nn.Module):
+    """Principal neighbourhood aggregation over bonds, and a sum over the atoms."""
+
+    def __init__(self):
+        super().__init__()
+        self.convs = torch.nn.ModuleList(
+            pyg.PNAConv(width, H, *PNA, torch.tensor([1, 5, 3, 1]), 2, towers=2)
+            for width in (IN, H)
+        )
+        self.mlp = pyg.MLP([H, H // 2, 1], norm=None)
+
+    def forward(self, data):
+        x = data.x
+        for conv in self.convs:
+            x = conv(x, data.edge_index, data.edge_attr).relu()
+        return self.mlp(pyg.global_add_pool(x, data.batch))
+
+
+class OurMolecules(eqx.Module):
+    convs: list[PNAConv]
+    mlp: MLP
+
+    def __init__(self, *, key):
+        degrees = np.array([1, 5, 3, 1])
+        self.convs = [PNAConv(w, H, *PNA, degrees, 2, towers=2, key=key) for w in (IN, H)]
+        self.mlp = MLP([H, H // 2, 1], norm=None, key=key)
+
+    def __call__(self, x, edge_index, edge_attr, batch):
+        for conv in self.convs:
+            x = jax.nn.relu(conv(x, edge_index, edge_attr))
+        return self.mlp(global_add_pool(x, batch))
+
+
+class TheirBonds(torch.nn.Module):
+    """Three times the same convolution by bonds, each followed by a gated unit, and Set2Set."""
+
+    def __init__(self):
+        super().__init__()
+        layers = torch.nn.Linear(2, H), torch.nn.ReLU(), torch.nn.Linear(H, IN * IN)
+        self.conv = pyg.NNConv(IN, IN, torch.nn.Sequential(*layers), root_weight=False)
+        self.gru, self.set2set = torch.nn.GRUCell(IN, IN), pyg.Set2Set(IN, 2)
+        self.lin = torch.nn.Linear(2 * IN, 1)
+
+    def forward(self, data):
+        x = data.x
+        for _ in range(3):
+            x = self.gru(self.conv(x, data.edge_index, data.edge_attr).relu(), x)
+        return self.lin(self.set2set(x, data.batch)).view(-1)
+
+
+class OurBonds(eqx.Module):
+    conv: NNConv
+    gru: nn.GRUCell
+    set2set: Set2Set
+    lin: nn.Linear
+
+    def __init__(self, *, key):
+        layers = [nn.Linear(2, H, key=key), nn.Activation("relu"), nn.Linear(H, IN * IN, key=key)]
+        self.conv = NNConv(IN, IN, nn.Sequential(layers), root_weight=False, key=key)
+        self.gru, self.set2set = nn.GRUCell(IN, IN, key=key), Set2Set(IN, 2, key=key)
+        self.lin = nn.Linear(2 * IN, 1, key=key)
+
+    def __call__(self, x, edge_index, edge_attr, batch):
+        for _ in range(3):
+            x = self.gru(jax.nn.relu(self.conv(x, edge_index, edge_attr)), x)
+        return self.lin(self.set2set(x, batch))[:, 0]
+
+
 class TheirUNet(torch.nn.Module):
     """A Graph U-Net on one graph without a batch vector."""
 
@@ -292,6 +362,7 @@ def our_gin(width):
 
 WIDTHS = (IN, H, H)
 FIELDS = ("x", "edge_index", "batch")
+WITH_BONDS = ("x", "edge_index", "edge_attr", "batch")
 EXAMPLES = {
     "proteins_topk_pool": (TheirProteins, lambda: OurProteins(key=KEY), FIELDS),
     "mutag_gin": (TheirMutag, lambda: OurMutag(key=KEY), FIELDS),
@@ -318,6 +389,8 @@ EXAMPLES = {
         ),
         FIELDS,
     ),
+    "pna": (TheirMolecules, lambda: OurMolecules(key=KEY), WITH_BONDS),
+    "qm9_nn_conv": (TheirBonds, lambda: OurBonds(key=KEY), WITH_BONDS),
     "graph_unet": (TheirUNet, lambda: OurUNet(key=KEY), ("x", "edge_index")),
 }
 

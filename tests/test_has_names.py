@@ -49,6 +49,9 @@ ELSEWHERE = {
     "parity_tests/test_aggregations.py": " ".join(public(nn.aggr).keys() - NO_LAYERS),
     "parity_tests/test_dense_convs.py": " ".join(public(nn.dense)),
     "parity_tests/test_structure_pooling.py": "ASAPooling ClusterPooling PANPooling PANConv",
+    "parity_tests/test_message_convs.py": (
+        "DynamicEdgeConv EdgeConv GATv2Conv GINEConv NNConv PNAConv PointNetConv"
+    ),
     "parity_tests/test_dense_losses.py": "DMoNPooling MemPooling MinCutPooling",
     "parity_tests/test_interop_modules.py": (
         "BatchNorm1d Embedding GAT GRU GRUCell GraphSAGE JumpingKnowledge LSTM LSTMCell LayerNorm "
@@ -59,42 +62,6 @@ ELSEWHERE = {
     "tests/nn/test_layers.py": "GraphSequential",
     "tests/nn/aggr/test_worked_by_hand.py": "MultiheadAttention",
 }
-# Parts of other layers.
-PARTS = {
-    "nn._picklable.OfJax",
-    "nn.aggr._equilibrium.MomentumOptimizer",
-    "nn.aggr._equilibrium.ResNetPotential",
-    "nn.aggr._multi.LinearHeads",
-    "nn.aggr._patches.PositionalEncoding",
-    "nn.models._lstm.LSTM",
-}
-# What most classes have by default, and others say for themselves.
-DEFAULTS = {"takes_rows"}
-
-
-def public(package):
-    """The layers, by name."""
-    found = vars(package).values()
-    return {c.__name__: c for c in found if inspect.isclass(c) and not is_abstract(c)}
-
-
-# Layers without an entry, by the test that compares them with PyG's or PyTorch's, or by hand.
-ELSEWHERE = {
-    "parity_tests/test_aggregations.py": " ".join(public(nn.aggr).keys() - NO_LAYERS),
-    "parity_tests/test_dense_convs.py": " ".join(public(nn.dense)),
-    "parity_tests/test_structure_pooling.py": "ASAPooling ClusterPooling PANPooling PANConv",
-    "parity_tests/test_dense_losses.py": "DMoNPooling MemPooling MinCutPooling",
-    "parity_tests/test_interop_modules.py": (
-        "BatchNorm1d Embedding GAT GRU GRUCell GraphSAGE JumpingKnowledge LSTM LSTMCell LayerNorm "
-        "Linear PReLU Sequential"
-    ),
-    "parity_tests/test_interop.py": "SelectTopK",
-    "parity_tests/test_pyg_examples.py": "Activation",
-    "tests/nn/test_layers.py": "GraphSequential",
-    "tests/nn/aggr/test_worked_by_hand.py": "MultiheadAttention",
-}
-# No layers: what poolings return.
-RESULTS = {"DenseSelectOutput", "OverlapSelectOutput", "PoolOutput", "SelectOutput"}
 
 
 def test_every_layer_has_an_entry_or_a_test_that_is_named():

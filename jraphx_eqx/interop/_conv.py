@@ -1,6 +1,22 @@
 import equinox as eqx
+import numpy as np
 
-from ..nn.conv import GATConv, GCNConv, GINConv, GraphConv, LEConv, PANConv, SAGEConv
+from ..nn.conv import (
+    DynamicEdgeConv,
+    EdgeConv,
+    GATConv,
+    GATv2Conv,
+    GCNConv,
+    GINConv,
+    GINEConv,
+    GraphConv,
+    LEConv,
+    NNConv,
+    PANConv,
+    PNAConv,
+    PointNetConv,
+    SAGEConv,
+)
 from ..nn.dense import DenseGATConv, DenseGCNConv, DenseGINConv, DenseGraphConv, DenseSAGEConv
 from ._layer import register_layer
 from ._twins import part_from_pyg, qualified_name, resolve, to_pyg
@@ -141,7 +157,7 @@ def _pan_to_pyg(kind, layer):
 def _gin_from_pyg(module, dtype, key):
     aggr = _check(module, nn=True)
     nn = part_from_pyg("nn", module.nn)
-    in_features, out_features = _ends(module.nn)
+    in_features, out_features = _ends(module)
     return GINConv(
         in_features,
         out_features,
@@ -157,14 +173,158 @@ def _gin_to_pyg(kind, layer):
     return kind(to_pyg(layer.nn), train_eps=layer.train_eps, aggr=_aggregation_to_pyg(layer))
 
 
-def _ends(nn):
-    """The number of features that go into a network and come out, by its linear maps."""
+def _gine_from_pyg(module, dtype, key):
+    aggr = _check(module, nn=True)
+    in_features, out_features = _ends(module)
+    return GINEConv(
+        in_features,
+        out_features,
+        part_from_pyg("nn", module.nn),
+        eps=module.initial_eps,
+        train_eps=isinstance(module.eps, resolve("torch.nn.Parameter")),
+        edge_dim=None if module.lin is None else module.lin.in_channels,
+        aggr=aggr,
+        dtype=dtype,
+        key=key,
+    )
+
+
+def _gine_to_pyg(kind, layer):
+    options = {"train_eps": layer.train_eps, "edge_dim": layer.edge_dim}
+    return kind(to_pyg(layer.nn), **options, aggr=_aggregation_to_pyg(layer))
+
+
+def _gatv2_from_pyg(module, **kwargs):
+    _check(module, aggr="add")
+    layer = GATv2Conv(
+        module.lin_l.in_channels,
+        module.out_channels,
+        heads=module.heads,
+        concat=module.concat,
+        negative_slope=module.negative_slope,
+        dropout=module.dropout,
+        add_self_loops=module.add_self_loops,
+        edge_dim=None if module.lin_edge is None else module.lin_edge.in_channels,
+        fill_value=_fill_value(module),
+        bias=module.bias is not None,
+        residual=module.res is not None,
+        **kwargs,
+    )
+    return eqx.nn.inference_mode(layer, value=not module.training)
+
+
+def _edge_from_pyg(module, dtype, key):
+    aggr = _check(module, nn=True)
+    width, out_features = _ends(module)
+    return EdgeConv(width // 2, out_features, part_from_pyg("nn", module.nn), aggr)
+
+
+def _edge_to_pyg(kind, layer):
+    return kind(to_pyg(layer.nn), _aggregation_to_pyg(layer))
+
+
+def _dynamic_edge_from_pyg(module, dtype, key):
+    aggr = _check(module, nn=True)
+    width, out_features = _ends(module)
+    nn = part_from_pyg("nn", module.nn)
+    return DynamicEdgeConv(width // 2, out_features, nn, module.k, aggr)
+
+
+def _dynamic_edge_to_pyg(kind, layer):
+    return kind(to_pyg(layer.nn), layer.k, _aggregation_to_pyg(layer))
+
+
+def _nn_from_pyg(module, **kwargs):
+    aggr = _check(module, nn=True)
+    if not isinstance(module.in_channels, int):
+        reason = "it is for bipartite graphs; in_channels must be one number"
+        raise _no_twin(module, f"in_channels={module.in_channels}", reason)
+    return NNConv(
+        module.lin.in_channels if module.root_weight else module.in_channels,
+        module.out_channels,
+        part_from_pyg("nn", module.nn),
+        aggr,
+        module.root_weight,
+        module.bias is not None,
+        **kwargs,
+    )
+
+
+def _nn_to_pyg(kind, layer):
+    return kind(
+        layer.in_features,
+        layer.out_features,
+        to_pyg(layer.nn),
+        aggr=_aggregation_to_pyg(layer),
+        root_weight=layer.lin is not None,
+        bias=layer.bias is not None,
+    )
+
+
+def _point_net_from_pyg(module, dtype, key):
+    aggr = _check(module, nn=True)
+    local, last = (
+        None if getattr(module, name) is None else part_from_pyg(name, getattr(module, name))
+        for name in ("local_nn", "global_nn")
+    )
+    return PointNetConv(local, last, module.add_self_loops, aggr)
+
+
+def _point_net_to_pyg(kind, layer):
+    networks = (None if nn is None else to_pyg(nn) for nn in (layer.local_nn, layer.global_nn))
+    return kind(*networks, layer.add_self_loops, aggr=_aggregation_to_pyg(layer))
+
+
+def _pna_from_pyg(module, **kwargs):
+    _check(module, nn=True)
+    aggr = part_from_pyg("aggr_module", module.aggr_module)
+    pre, post = module.pre_nns[0], module.post_nns[0]
+    acts = [layer for nn in (pre, post) for layer in nn[1::2]]
+    return PNAConv(
+        module.in_channels,
+        module.out_channels,
+        [type(one).__name__ for one in aggr.aggr.aggrs],
+        aggr.scaler,
+        np.ones(2, int),
+        edge_dim=module.edge_dim,
+        towers=module.towers,
+        pre_layers=len(pre[::2]),
+        post_layers=len(post[::2]),
+        divide_input=module.divide_input,
+        act=part_from_pyg("act", acts[0]) if acts else "relu",
+        train_norm=aggr.train_norm,
+        **kwargs,
+    )
+
+
+def _pna_to_pyg(kind, layer):
+    pre, post = layer.pre_nns[0].layers, layer.post_nns[0].layers
+    acts = [*pre[1::2], *post[1::2]]
+    return kind(
+        layer.in_features,
+        layer.out_features,
+        [type(one).__name__ for one in layer.aggr_module.aggr.aggrs],
+        list(layer.aggr_module.scaler),
+        resolve("torch.ones")(2, dtype=resolve("torch.long")),
+        edge_dim=layer.edge_dim,
+        towers=layer.towers,
+        pre_layers=len(pre[::2]),
+        post_layers=len(post[::2]),
+        divide_input=layer.divide_input,
+        act=to_pyg(acts[0]) if acts else "relu",
+        train_norm=layer.aggr_module.train_norm,
+    )
+
+
+def _ends(module):
+    """The number of features that go into its network and come out, by the linear maps there."""
     linear = (resolve("torch.nn.Linear"), resolve("torch_geometric.nn.Linear"))
-    maps = [child for child in nn.modules() if isinstance(child, linear)]
+    maps = [child for child in module.nn.modules() if isinstance(child, linear)]
     if not maps:
         raise ValueError(
-            f"{qualified_name(nn)} in a GINConv must have a linear map, which says how many "
-            "features there are; make our GINConv yourself, and load the state dict"
+            f"{qualified_name(module.nn)} in a {type(module).__name__} must have a linear map, "
+            f"which says how many features there are; make our {type(module).__name__} yourself, "
+            "and load the state dict"
         )
     ends = (maps[0], "in"), (maps[-1], "out")
     return [
@@ -226,7 +386,7 @@ def _dense_gat_to_pyg(kind, layer):
 
 
 def _dense_gin_from_pyg(module, dtype, key):
-    nn, (in_features, out_features) = part_from_pyg("nn", module.nn), _ends(module.nn)
+    nn, (in_features, out_features) = part_from_pyg("nn", module.nn), _ends(module)
     train_eps = isinstance(module.eps, resolve("torch.nn.Parameter"))
     return DenseGINConv(in_features, out_features, nn, module.initial_eps, train_eps, dtype=dtype)
 
@@ -293,6 +453,20 @@ def _no_twin(module, option, reason):
 register_layer("torch_geometric.nn.GCNConv", GCNConv, _gcn_from_pyg, _gcn_to_pyg)
 register_layer("torch_geometric.nn.GATConv", GATConv, _gat_from_pyg, _gat_to_pyg)
 register_layer("torch_geometric.nn.GINConv", GINConv, _gin_from_pyg, _gin_to_pyg)
+register_layer("torch_geometric.nn.GINEConv", GINEConv, _gine_from_pyg, _gine_to_pyg)
+register_layer("torch_geometric.nn.GATv2Conv", GATv2Conv, _gatv2_from_pyg, _gat_to_pyg)
+register_layer("torch_geometric.nn.EdgeConv", EdgeConv, _edge_from_pyg, _edge_to_pyg)
+register_layer(
+    "torch_geometric.nn.DynamicEdgeConv",
+    DynamicEdgeConv,
+    _dynamic_edge_from_pyg,
+    _dynamic_edge_to_pyg,
+)
+register_layer("torch_geometric.nn.NNConv", NNConv, _nn_from_pyg, _nn_to_pyg)
+register_layer(
+    "torch_geometric.nn.PointNetConv", PointNetConv, _point_net_from_pyg, _point_net_to_pyg
+)
+register_layer("torch_geometric.nn.PNAConv", PNAConv, _pna_from_pyg, _pna_to_pyg)
 register_layer("torch_geometric.nn.SAGEConv", SAGEConv, _sage_from_pyg, _sage_to_pyg)
 register_layer("torch_geometric.nn.GraphConv", GraphConv, _graph_from_pyg, _graph_to_pyg)
 register_layer("torch_geometric.nn.LEConv", LEConv, _le_from_pyg, _le_to_pyg)

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 # What a checkpoint has of each, below the name of the layer. A name that ends in a dot stands for
 # all that begin so.
 _LAYERS: dict[str, tuple[str, ...]] = {
-    "torch_geometric.nn.GATv2Conv": ("att", "lin_l.weight", "lin_r.weight"),
     "torch_geometric.nn.TransformerConv": ("lin_key.weight", "lin_query.weight"),
 }
 

@@ -67,7 +67,8 @@ def from_pyg(obj: Any) -> Any:
         `dense_diff_pool`, `dense_mincut_pool`,
         `global_add_pool`, `global_mean_pool`, `global_max_pool`;
         its 26 aggregations, and `nn.glob.global_sort_pool`;
-        its convolutions `GCNConv`, `GATConv`, `SAGEConv`, `GraphConv`, `GINConv`,
+        its convolutions `GCNConv`, `GATConv`, `GATv2Conv`, `SAGEConv`, `GraphConv`, `GINConv`,
+        `GINEConv`, `EdgeConv`, `DynamicEdgeConv`, `NNConv`, `PointNetConv`, `PNAConv`,
         `LEConv`, `PANConv`, `DenseGCNConv`, `DenseGraphConv`, `DenseSAGEConv`, `DenseGATConv`,
         `DenseGINConv`;
         its norms `BatchNorm`, `LayerNorm`, `GraphNorm`;

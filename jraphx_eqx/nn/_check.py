@@ -101,3 +101,10 @@ def check_positive(**sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"{name} must be at least 1, got {size}")
+
+
+def check_callable(**parts: Any) -> None:
+    """Raises for a class, and for what cannot be called."""
+    for name, part in parts.items():
+        if isinstance(part, type) or not callable(part):
+            raise ValueError(f"{name} must be a module or a function, got {part!r}")

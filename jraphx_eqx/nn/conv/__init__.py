@@ -1,8 +1,15 @@
 from ._conv import AbstractConv as AbstractConv
+from ._edge import DynamicEdgeConv as DynamicEdgeConv
+from ._edge import EdgeConv as EdgeConv
 from ._gat import GATConv as GATConv
+from ._gatv2 import GATv2Conv as GATv2Conv
 from ._gcn import GCNConv as GCNConv
 from ._gin import GINConv as GINConv
+from ._gine import GINEConv as GINEConv
 from ._graph import GraphConv as GraphConv
 from ._le import LEConv as LEConv
+from ._nn import NNConv as NNConv
 from ._pan import PANConv as PANConv
+from ._pna import PNAConv as PNAConv
+from ._point_net import PointNetConv as PointNetConv
 from ._sage import SAGEConv as SAGEConv

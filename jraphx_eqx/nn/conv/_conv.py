@@ -5,12 +5,22 @@ from typing import get_args
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ...data import BatchVector
 from ...data._batch_vector import bounded_batch
-from ...ops import Aggregation, edge_mask, gather, mask_rows, masked_edges, segment_reduce_by_block
+from ...ops import (
+    Aggregation,
+    aggregation,
+    edge_mask,
+    gather,
+    mask_rows,
+    masked_edges,
+    segment_reduce_by_block,
+)
+from .._check import check_dtype, check_edge_attr, check_edge_index
 from .._linear import add_bias, apply_linear, product
 from ..aggr import AbstractAggregation, aggregation_resolver
 
@@ -94,6 +104,49 @@ class AbstractConv(eqx.Module):
             return apply_linear(linear, self.propagate(x, edge_index, edge_weight, aggr))
         out = self.propagate(product(linear, x, node_mask), edge_index, edge_weight, aggr)
         return add_bias(out, linear.bias)
+
+
+def aggregate_at_nodes(
+    messages: Float[Array, "edges features"],
+    target: Int[Array, " edges"],
+    num_nodes: int,
+    aggr: str | AbstractAggregation,
+) -> Float[Array, "nodes ..."]:
+    """Aggregates messages that are there already at the nodes they go to."""
+    if isinstance(aggr, AbstractAggregation):
+        return aggr.aggregate(messages, bounded_batch(target, num_nodes, None))
+    return aggregation(aggr)(messages, target, num_nodes)
+
+
+def given_attr(
+    edge_index: Int[Array, "2 edges"],
+    edge_attr: Float[Array, "edges edge_features"] | None,
+    width: int,
+    dtype: np.dtype,
+) -> Float[Array, "edges edge_features"]:
+    """`edge_attr`; raises unless it is there, of that width, and fits the edges."""
+    check_edge_index(edge_index)
+    if edge_attr is None or edge_attr.ndim != 2 or edge_attr.shape[1] != width:
+        got = None if edge_attr is None else edge_attr.shape
+        raise ValueError(f"edge_attr must have shape (edges, {width}), got {got}")
+    check_edge_attr(edge_attr, edge_index)
+    check_dtype(edge_attr, dtype, "edge_attr")
+    return edge_attr
+
+
+def check_network_output(
+    out: Array,
+    num_rows: int,
+    out_features: int,
+    rows: str = "nodes",
+    given: str = "out_features",
+) -> None:
+    """Raises unless a network `nn` has returned the right number of features for each row."""
+    if out.shape != (num_rows, out_features):
+        raise ValueError(
+            f"nn must return {out_features} features for each of the {num_rows} {rows}, "
+            f"as given by {given}, got shape {out.shape}"
+        )
 
 
 def resolve_aggregation(

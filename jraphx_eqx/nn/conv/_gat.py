@@ -1,6 +1,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
@@ -166,7 +167,7 @@ class GATConv(AbstractConv):
         missing.
         """
         check_features(x, self.in_features, self.lin.weight.dtype)
-        edge_attr = self._checked_attr(edge_index, edge_attr)
+        edge_attr = checked_attr(edge_index, edge_attr, self.edge_dim, x.dtype)
         num_nodes = x.shape[0]
         mask = edge_mask(edge_index, num_nodes)
         edge_index, edge_attr = masked_edges(edge_index, edge_attr, mask, num_nodes)
@@ -206,21 +207,25 @@ class GATConv(AbstractConv):
             )
         return self.dropout(alpha, key=key)
 
-    def _checked_attr(self, edge_index, edge_attr):
-        check_edge_index(edge_index)
-        check_edge_attr(edge_attr, edge_index)
-        if edge_attr is None:
-            return None
-        if self.edge_dim is None:
-            raise ValueError(
-                "edge_attr must be None for a GATConv without edge_dim; give edge_dim= when the "
-                "layer is made"
-            )
-        columns = edge_attr[:, None] if edge_attr.ndim == 1 else edge_attr
-        if columns.shape[1:] != (self.edge_dim,):
-            raise ValueError(
-                f"edge_attr must have shape (edges, {self.edge_dim}), as given by edge_dim, "
-                f"got {edge_attr.shape}"
-            )
-        check_dtype(columns, self.lin.weight.dtype, "edge_attr")
-        return columns
+
+def checked_attr(
+    edge_index: Array, edge_attr: Array | None, edge_dim: int | None, dtype: np.dtype
+) -> Float[Array, "edges edge_features"] | None:
+    """`edge_attr` as `(edges, edge_dim)`; raises unless it fits the edges and the layer."""
+    check_edge_index(edge_index)
+    check_edge_attr(edge_attr, edge_index)
+    if edge_attr is None:
+        return None
+    if edge_dim is None:
+        raise ValueError(
+            "edge_attr must be None for a layer without edge_dim; give edge_dim= when the layer is "
+            "made"
+        )
+    columns = edge_attr[:, None] if edge_attr.ndim == 1 else edge_attr
+    if columns.shape[1:] != (edge_dim,):
+        raise ValueError(
+            f"edge_attr must have shape (edges, {edge_dim}), as given by edge_dim, "
+            f"got {edge_attr.shape}"
+        )
+    check_dtype(columns, dtype, "edge_attr")
+    return columns

@@ -8,11 +8,11 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
 from ...ops import mask_rows
-from .._check import check_edge_index, check_features, check_positive
+from .._check import check_callable, check_edge_index, check_features, check_positive
 from .._entry import one_program
 from .._layer import apply_layer
 from ..aggr import AbstractAggregation
-from ._conv import AbstractConv, resolve_aggregation
+from ._conv import AbstractConv, check_network_output, resolve_aggregation
 
 
 class GINConv(AbstractConv):
@@ -69,8 +69,7 @@ class GINConv(AbstractConv):
         """
         check_positive(in_features=in_features, out_features=out_features)
         self.aggr, self.aggr_module = resolve_aggregation(aggr)
-        if isinstance(nn, type) or not callable(nn):
-            raise ValueError(f"nn must be a module or a function, got {nn!r}")
+        check_callable(nn=nn)
         dtype = jnp.result_type(float) if dtype is None else dtype
         self.nn = nn
         self.eps = jnp.full(1, eps, dtype)
@@ -115,9 +114,5 @@ class GINConv(AbstractConv):
             self.propagate(x, edge_index, aggr=self.aggr_module or self.aggr) + (1 + eps)[None] * x
         )
         out = apply_layer(self.nn, out, node_mask=node_mask, key=key)
-        if out.shape != (x.shape[0], self.out_features):
-            raise ValueError(
-                f"nn must return {self.out_features} features for each of the {x.shape[0]} nodes, "
-                f"as given by out_features, got shape {out.shape}"
-            )
+        check_network_output(out, x.shape[0], self.out_features)
         return out

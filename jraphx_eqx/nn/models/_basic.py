@@ -11,7 +11,7 @@ from .._check import check_positive
 from .._linear import Linear
 from .._mlp import MLP
 from .._parts import make_activation, make_dropout, make_norms
-from ..conv import GATConv, GCNConv, GINConv, SAGEConv
+from ..conv import GATConv, GATv2Conv, GCNConv, GINConv, SAGEConv
 from ._gnn import AbstractGNN
 from ._jumping_knowledge import JumpingKnowledge
 
@@ -215,13 +215,13 @@ class GIN(AbstractGNN):
 
 
 class GAT(AbstractGNN):
-    """Layers of [`GATConv`][jraphx_eqx.nn.conv.GATConv], with norms, activations and dropout in
-    between.
+    """Layers of [`GATConv`][jraphx_eqx.nn.conv.GATConv] or
+    [`GATv2Conv`][jraphx_eqx.nn.conv.GATv2Conv], with norms, activations and dropout in between.
 
-    Equal to `torch_geometric.nn.GAT` with `v2=False`.
+    Equal to `torch_geometric.nn.GAT`.
     """
 
-    convs: list[GATConv]
+    convs: list[GATConv | GATv2Conv]
     norms: list[Callable]
     act: Callable | None
     dropout: eqx.nn.Dropout
@@ -249,6 +249,7 @@ class GAT(AbstractGNN):
         jk: str | None = None,
         heads: int = 1,
         concat: bool = True,
+        v2: bool = False,
         *,
         dtype: DTypeLike | None = None,
         key: PRNGKeyArray,
@@ -259,6 +260,7 @@ class GAT(AbstractGNN):
         - `heads`: the number of heads of each convolution.
         - `concat`: whether heads are put side by side, so that their number must divide the
             features, or averaged. Those of a last layer that makes `out_features` are averaged.
+        - `v2`: whether the convolutions are [`GATv2Conv`][jraphx_eqx.nn.conv.GATv2Conv].
         - the others: as [`GCN`][jraphx_eqx.nn.models.GCN]. As in PyG, `dropout` is also that of the
             attention.
         """
@@ -272,7 +274,8 @@ class GAT(AbstractGNN):
                 raise ValueError(f"heads must divide {after} features, got {heads}")
             width = after // heads if side_by_side else after
             options = {"heads": heads, "concat": side_by_side, "dropout": dropout, **kwargs}
-            self.convs.append(GATConv(before, width, **options, dtype=dtype, key=one))
+            conv = GATv2Conv if v2 else GATConv
+            self.convs.append(conv(before, width, **options, dtype=dtype, key=one))
         self.norms = _norms(hidden_features, num_layers, jk, norm, norm_kwargs, dtype)
         self.act = make_activation(act, act_kwargs)
         self.dropout = make_dropout(dropout)

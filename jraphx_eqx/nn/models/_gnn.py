@@ -8,7 +8,7 @@ from ...ops import mask_rows
 from .._entry import one_program
 from .._layer import apply_dropout, apply_layer, resolve_rows, split_key
 from .._linear import Linear
-from ..conv import AbstractConv, GATConv, GCNConv, GINConv
+from ..conv import AbstractConv, GATConv, GATv2Conv, GCNConv, GINConv
 from ._jumping_knowledge import JumpingKnowledge
 
 
@@ -83,7 +83,9 @@ class AbstractGNN(eqx.Module):
 
     def _convolve(self, conv, x, edge_index, edge_weight, edge_attr, mask, key):
         given = {"edge_weight": edge_weight, "edge_attr": edge_attr}
-        takes = {GCNConv: "edge_weight", GATConv: "edge_attr"}.get(type(conv))
+        takes = {GCNConv: "edge_weight", GATConv: "edge_attr", GATv2Conv: "edge_attr"}.get(
+            type(conv)
+        )
         for name, value in given.items():
             if value is not None and name != takes:
                 raise ValueError(f"{name} must be None: a {type(self).__name__} has no use for it")

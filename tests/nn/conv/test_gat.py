@@ -167,7 +167,7 @@ def test_dropout_is_off_in_inference_and_needs_a_key_in_training():
 
 
 def test_edge_attributes_need_edge_dim():
-    with pytest.raises(ValueError, match="edge_attr must be None for a GATConv without edge_dim"):
+    with pytest.raises(ValueError, match="edge_attr must be None for a layer without edge_dim"):
         run(gat(), X, TWO_EDGES, jnp.ones((2, 1)))
 
 
