@@ -467,7 +467,7 @@ REFUSED = {
     "gin": (
         lambda: pyg.GINConv(torch.nn.Identity()),
         ValueError,
-        "Identity in a GINConv must have a linear map",
+        "Identity in GINConv must have a linear map",
     ),
 }
 

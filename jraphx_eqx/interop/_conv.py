@@ -322,7 +322,7 @@ def _ends(module):
     maps = [child for child in module.nn.modules() if isinstance(child, linear)]
     if not maps:
         raise ValueError(
-            f"{qualified_name(module.nn)} in a {type(module).__name__} must have a linear map, "
+            f"{qualified_name(module.nn)} in {type(module).__name__} must have a linear map, "
             f"which says how many features there are; make our {type(module).__name__} yourself, "
             "and load the state dict"
         )
