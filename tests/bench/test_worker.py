@@ -86,6 +86,7 @@ def test_forward_and_backward_gives_output_and_gradients_for_a_random_cotangent(
     assert len(np.unique(inputs.cotangent((3, 2)))) == 6
 
 
+@pytest.mark.full
 def test_each_call_of_the_classifier_takes_a_step():
     inputs = _inputs.make(Workload("classifier", 4, 6, (), features=3), None)
     step = _ours.operations(inputs)["classifier (gcn)", STEP]()
@@ -133,6 +134,7 @@ def test_who_does_not_take_part_is_not_measured():
     assert team.has(OURS) and not any(map(team.has, _workloads.FRAMEWORKS[1:]))
 
 
+@pytest.mark.full
 def test_a_run_that_is_stopped_gives_what_was_measured(monkeypatch):
     def run(part, *_):
         yield _measure.record(TINY, ("TopKPooling", BOTH), OURS, seconds=[[1.0]])

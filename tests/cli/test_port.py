@@ -247,10 +247,10 @@ def test_integers_of_another_width_fit(folder):
 
 
 def test_a_layer_without_a_twin_is_named(folder):
-    lstm = {f"readout.lstm.weight_{k}_l0": np.ones((4, 4), np.float32) for k in ("ih", "hh")}
-    write_state_dict({**weights(), **lstm}, "other.npz")
+    more = {f"conv.lin_{k}.weight": np.ones((4, 4), np.float32) for k in ("key", "query")}
+    write_state_dict({**weights(), **more}, "other.npz")
     out = ported("other.npz", code=1)
-    assert "'readout' has the weights of torch_geometric.nn.Set2Set (or LSTMAggregation)" in out
+    assert "'conv' has the weights of torch_geometric.nn.TransformerConv" in out
 
 
 def test_a_write_that_fails_leaves_no_trace(folder, monkeypatch):

@@ -28,6 +28,7 @@ def test_its_parameters_have_the_names_of_pyg(unet):
     assert set(state_dict(unet)) == set(names)
 
 
+@pytest.mark.full
 def test_a_lowered_room_for_paths_is_enough_or_an_error(unet):
     call = eqx.filter_jit(lambda unet, room: unet(X, EDGES, BATCH, max_paths=room))
     counts = eqx.filter_jit(unet.count_paths)(X, EDGES, BATCH)
@@ -121,6 +122,7 @@ def test_what_is_known_of_the_largest_graph_changes_no_value(unet):
     np.testing.assert_allclose(known, loose, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.full
 def test_counted_paths_suffice_under_jit(unet):
     batch = Batch.from_data_list([ring(12)] * 6)
     counts = unet.count_paths(batch.x, batch.edge_index, batch.batch)
