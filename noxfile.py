@@ -21,7 +21,10 @@ BRIEFLY = ("-m", "not full")
 BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
 # What sees a release of JAX that computes otherwise, in a few minutes. `nox -s newest -- tests`
 # runs all tests, and all operators against their references.
-ARITHMETIC = ("tests/ops", "tests/nn/pool")
+POOLS = (
+    f"tests/nn/pool/test_{name}.py" for name in ("topk_pooling", "edge_pooling", "global_pools")
+)
+ARITHMETIC = ("tests/ops", *POOLS)
 OPERATORS = ("TopKPooling", "EdgePooling", "global_max_pool")
 
 
