@@ -143,7 +143,7 @@ CASES = {
         lambda: pooled(edge_attr=jnp.ones(())), "edge_attr must have one row .* 4", "edge_attr"
     ),
     "edge_attr without edge_dim": Case(
-        lambda: convolved(GATConv, edge_attr), "edge_attr must be None for a GATConv without"
+        lambda: convolved(GATConv, edge_attr), "edge_attr must be None for a layer without"
     ),
     "edge_attr width": Case(
         lambda: convolved(GATConv, edge_attr, edge_dim=3),
