@@ -358,6 +358,11 @@ def _dense_graph_from_pyg(module, **kwargs):
     return DenseGraphConv(*sizes, module.aggr, module.lin_rel.bias is not None, **kwargs)
 
 
+def _dense_graph_to_pyg(kind, layer):
+    bias = layer.lin_rel.bias is not None
+    return kind(layer.in_features, layer.out_features, layer.aggr, bias)
+
+
 def _dense_gat_from_pyg(module, **kwargs):
     layer = DenseGATConv(
         module.in_channels,
@@ -478,7 +483,7 @@ register_layer(
     "torch_geometric.nn.DenseSAGEConv", DenseSAGEConv, _dense_sage_from_pyg, _dense_sage_to_pyg
 )
 register_layer(
-    "torch_geometric.nn.DenseGraphConv", DenseGraphConv, _dense_graph_from_pyg, _graph_to_pyg
+    "torch_geometric.nn.DenseGraphConv", DenseGraphConv, _dense_graph_from_pyg, _dense_graph_to_pyg
 )
 register_layer(
     "torch_geometric.nn.DenseGATConv", DenseGATConv, _dense_gat_from_pyg, _dense_gat_to_pyg
