@@ -59,6 +59,13 @@ def key_argument(layer: object, key: PRNGKeyArray | None) -> dict[str, Any]:
     return {"key": key} if isinstance(layer, eqx.Module) else {}
 
 
+def make_dropout(p: float | int) -> eqx.nn.Dropout:
+    """Dropout of a checked probability."""
+    if not 0 <= p < 1:
+        raise ValueError(f"dropout must be a probability in [0, 1), got {p}")
+    return eqx.nn.Dropout(float(p))
+
+
 def apply_dropout(
     dropout: eqx.nn.Dropout, x: Float[Array, "..."], key: PRNGKeyArray | None
 ) -> Float[Array, "..."]:

@@ -10,9 +10,16 @@ from .._number import python_numbers
 from ..data import BatchVector
 from ..ops import mask_rows
 from ._entry import one_program
-from ._layer import AbstractBatchLayer, apply_dropout, apply_layer, resolve_rows, split_key
+from ._layer import (
+    AbstractBatchLayer,
+    apply_dropout,
+    apply_layer,
+    make_dropout,
+    resolve_rows,
+    split_key,
+)
 from ._linear import Linear
-from ._parts import make_activation, make_dropout, make_norms
+from ._parts import make_activation, make_norms
 
 
 class MLP(AbstractBatchLayer):

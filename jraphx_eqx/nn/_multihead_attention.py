@@ -9,9 +9,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from .._number import python_numbers
 from ._check import check_last_axis, check_positive
 from ._entry import one_program
-from ._layer import apply_dropout
+from ._layer import apply_dropout, make_dropout
 from ._linear import Linear, add_bias, glorot
-from ._parts import make_dropout
 
 
 class MultiheadAttention(eqx.Module):

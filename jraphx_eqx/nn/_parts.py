@@ -39,10 +39,3 @@ def make_norms(
             f"norm must be 'batch_norm', 'graph_norm', 'layer_norm' or None, got {norm!r}"
         )
     return [_NORMS[plain](width, dtype=dtype, **(options or {})) for width in widths]
-
-
-def make_dropout(p: float | int) -> eqx.nn.Dropout:
-    """Dropout of a checked probability."""
-    if not 0 <= p < 1:
-        raise ValueError(f"dropout must be a probability in [0, 1), got {p}")
-    return eqx.nn.Dropout(float(p))

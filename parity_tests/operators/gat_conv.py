@@ -79,12 +79,18 @@ OPERATOR = Operator(
             ),
         ),
         *edits(
-            "nn.conv._gat:GATConv.__call__",
-            ("loops always", "if self.add_self_loops:", "if True:", "add_self_loops=False"),
+            "nn.conv._gat:with_loops",
+            ("loops always", "if not layer.add_self_loops:", "if False:", "add_self_loops=False"),
+        ),
+        *edits(
+            "nn.conv._gat:joined_heads",
             ("heads are added", "jnp.mean(out, axis=1)", "jnp.sum(out, axis=1)", "concat=False"),
             ("heads in another order", "out.reshape(", "out.swapaxes(1, 2).reshape(", "heads=3"),
-            ("no residual", "out + apply_linear(self.res, x, node_mask)", "out * 1", "residual"),
-            ("no bias", "add_bias(out, self.bias)", "out"),
+            ("no residual", "rows + apply_linear(layer.res, x, node_mask)", "rows * 1", "residual"),
+            ("no bias", "add_bias(rows, layer.bias)", "rows"),
+        ),
+        *edits(
+            "nn.conv._gat:GATConv.__call__",
             (
                 "attention is detached",
                 "self._attention(heads, edge_index, edge_attr)",

@@ -1,3 +1,5 @@
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -24,6 +26,7 @@ from .._check import (
     check_positive,
 )
 from .._entry import one_program
+from .._layer import apply_dropout, make_dropout
 from .._linear import add_bias, apply_linear, glorot, linear
 from ._conv import AbstractConv
 
@@ -110,8 +113,6 @@ class GATConv(AbstractConv):
         check_positive(in_features=in_features, out_features=out_features, heads=heads)
         if edge_dim is not None:
             check_positive(edge_dim=edge_dim)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
         if isinstance(fill_value, str):
             aggregation(fill_value, argument="fill_value")
         keys = jax.random.split(key, 6)
@@ -129,7 +130,7 @@ class GATConv(AbstractConv):
             self.res = linear(in_features, all_features, False, "glorot", dtype, key=keys[5])
         if bias:
             self.bias = jnp.zeros(all_features, self.lin.weight.dtype)
-        self.dropout = eqx.nn.Dropout(float(dropout))
+        self.dropout = make_dropout(dropout)
         self.in_features = in_features
         self.out_features = out_features
         self.heads = heads
@@ -168,24 +169,11 @@ class GATConv(AbstractConv):
         """
         check_features(x, self.in_features, self.lin.weight.dtype)
         edge_attr = checked_attr(edge_index, edge_attr, self.edge_dim, x.dtype)
-        num_nodes = x.shape[0]
-        mask = edge_mask(edge_index, num_nodes)
-        edge_index, edge_attr = masked_edges(edge_index, edge_attr, mask, num_nodes)
-        if self.add_self_loops:
-            edge_index, edge_attr = remove_self_loops(edge_index, edge_attr, num_nodes)
-            edge_index, edge_attr = add_self_loops(
-                edge_index, edge_attr, num_nodes, self.fill_value
-            )
+        edge_index, edge_attr = with_loops(self, edge_index, edge_attr, x.shape[0])
         heads = self._by_head(self.lin, x, node_mask)
-        alpha = self._drop(self._attention(heads, edge_index, edge_attr), key)
-        out = self.propagate(heads, edge_index, alpha)
-        if self.concat:
-            out = out.reshape(num_nodes, self.heads * self.out_features)
-        else:
-            out = jnp.mean(out, axis=1)
-        if self.res is not None:
-            out = out + apply_linear(self.res, x, node_mask)
-        return add_bias(out, self.bias)
+        alpha = self._attention(heads, edge_index, edge_attr)
+        out = self.propagate(heads, edge_index, apply_dropout(self.dropout, alpha, key))
+        return joined_heads(self, out, x, node_mask)
 
     def _attention(self, heads, edge_index, edge_attr):
         source, target = edge_index
@@ -199,13 +187,28 @@ class GATConv(AbstractConv):
     def _by_head(self, lin, rows, mask=None):
         return apply_linear(lin, rows, mask).reshape(rows.shape[0], self.heads, self.out_features)
 
-    def _drop(self, alpha, key):
-        if key is None and self.dropout.p > 0 and not self.dropout.inference:
-            raise ValueError(
-                f"key must be given in training with dropout={self.dropout.p}; for inference use "
-                "equinox.nn.inference_mode(model)"
-            )
-        return self.dropout(alpha, key=key)
+
+def with_loops(
+    layer: Any, edge_index: Array, edge_attr: Array | None, num_nodes: int
+) -> tuple[Array, Array | None]:
+    """The edges that a layer attends to: with one loop for each node, if it asks for them."""
+    mask = edge_mask(edge_index, num_nodes)
+    edge_index, edge_attr = masked_edges(edge_index, edge_attr, mask, num_nodes)
+    if not layer.add_self_loops:
+        return edge_index, edge_attr
+    edge_index, edge_attr = remove_self_loops(edge_index, edge_attr, num_nodes)
+    return add_self_loops(edge_index, edge_attr, num_nodes, layer.fill_value)
+
+
+def joined_heads(
+    layer: Any, out: Array, x: Array, node_mask: Array | None
+) -> Float[Array, "nodes all_features"]:
+    """Heads side by side or averaged, the skip connection and the bias of a layer."""
+    nodes, heads, features = out.shape
+    rows = out.reshape(nodes, heads * features) if layer.concat else jnp.mean(out, axis=1)
+    if layer.res is not None:
+        rows = rows + apply_linear(layer.res, x, node_mask)
+    return add_bias(rows, layer.bias)
 
 
 def checked_attr(

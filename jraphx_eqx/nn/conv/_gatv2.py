@@ -6,22 +6,17 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
 from ...ops import (
-    add_self_loops,
     aggregation,
-    edge_mask,
     gather,
-    masked_edges,
-    remove_self_loops,
     segment_softmax,
 )
 from .._activation import leaky_relu
 from .._check import check_features, check_positive
 from .._entry import one_program
-from .._layer import apply_dropout
-from .._linear import add_bias, apply_linear, glorot, linear
-from .._parts import make_dropout
+from .._layer import apply_dropout, make_dropout
+from .._linear import apply_linear, glorot, linear
 from ._conv import AbstractConv
-from ._gat import checked_attr
+from ._gat import checked_attr, joined_heads, with_loops
 
 
 class GATv2Conv(AbstractConv):
@@ -161,24 +156,11 @@ class GATv2Conv(AbstractConv):
         """
         check_features(x, self.in_features, self.lin_l.weight.dtype)
         edge_attr = checked_attr(edge_index, edge_attr, self.edge_dim, x.dtype)
-        num_nodes = x.shape[0]
-        mask = edge_mask(edge_index, num_nodes)
-        edge_index, edge_attr = masked_edges(edge_index, edge_attr, mask, num_nodes)
-        if self.add_self_loops:
-            edge_index, edge_attr = remove_self_loops(edge_index, edge_attr, num_nodes)
-            edge_index, edge_attr = add_self_loops(
-                edge_index, edge_attr, num_nodes, self.fill_value
-            )
+        edge_index, edge_attr = with_loops(self, edge_index, edge_attr, x.shape[0])
         near, own = (self._by_head(lin, x, node_mask) for lin in (self.lin_l, self.lin_r))
         alpha = self._attention(near, own, edge_index, edge_attr)
         out = self.propagate(near, edge_index, apply_dropout(self.dropout, alpha, key))
-        if self.concat:
-            out = out.reshape(num_nodes, self.heads * self.out_features)
-        else:
-            out = jnp.mean(out, axis=1)
-        if self.res is not None:
-            out = out + apply_linear(self.res, x, node_mask)
-        return add_bias(out, self.bias)
+        return joined_heads(self, out, x, node_mask)
 
     def _attention(self, near, own, edge_index, edge_attr):
         source, target = edge_index

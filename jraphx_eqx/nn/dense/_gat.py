@@ -8,7 +8,7 @@ from ..._number import python_numbers
 from .._activation import leaky_relu
 from .._check import check_positive
 from .._entry import one_program
-from .._layer import apply_dropout
+from .._layer import apply_dropout, make_dropout
 from .._linear import add_bias, glorot, linear, product
 from ._dense_conv import AbstractDenseConv, dense_arguments, with_loops
 
@@ -52,15 +52,13 @@ class DenseGATConv(AbstractDenseConv):
     ):
         r"""**Arguments:** as [`GATConv`][jraphx_eqx.nn.conv.GATConv], which has some more."""
         check_positive(in_features=in_features, out_features=out_features, heads=heads)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
         keys, width = jax.random.split(key, 3), heads * out_features
         self.lin = linear(in_features, width, False, "glorot", dtype, key=keys[0])
         self.att_src = glorot((1, 1, heads, out_features), dtype, key=keys[1])
         self.att_dst = glorot((1, 1, heads, out_features), dtype, key=keys[2])
         all_features = width if concat else out_features
         self.bias = jnp.zeros(all_features, self.lin.weight.dtype) if bias else None
-        self.dropout = eqx.nn.Dropout(float(dropout))
+        self.dropout = make_dropout(dropout)
         self.in_features = in_features
         self.out_features = out_features
         self.heads = heads

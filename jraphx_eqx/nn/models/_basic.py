@@ -8,9 +8,10 @@ from jaxtyping import PRNGKeyArray
 
 from ..._number import python_numbers
 from .._check import check_positive
+from .._layer import make_dropout
 from .._linear import Linear
 from .._mlp import MLP
-from .._parts import make_activation, make_dropout, make_norms
+from .._parts import make_activation, make_norms
 from ..conv import GATConv, GATv2Conv, GCNConv, GINConv, SAGEConv
 from ._gnn import AbstractGNN
 from ._jumping_knowledge import JumpingKnowledge

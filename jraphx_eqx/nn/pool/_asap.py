@@ -26,7 +26,7 @@ from ...ops import (
 from ...ops._order import places_in_graph
 from .._activation import leaky_relu
 from .._check import check_features, check_positive, check_rows
-from .._layer import apply_dropout, split_key
+from .._layer import apply_dropout, make_dropout, split_key
 from .._linear import Linear
 from ..conv import LEConv
 from ._choice import Choice, settle
@@ -111,8 +111,6 @@ class ASAPooling(AbstractPool):
         an `in_features` below 1, an unknown `gnn`, and a `dropout` outside [0, 1).
         """
         check_positive(in_features=in_features)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
         keys = jax.random.split(key, 5)
         self.lin = Linear(in_features, in_features, dtype=dtype, key=keys[0])
         self.att = Linear(2 * in_features, 1, dtype=dtype, key=keys[1])
@@ -122,7 +120,7 @@ class ASAPooling(AbstractPool):
         )
         select = SelectTopK(1, ratio, dtype=dtype, key=keys[4])
         self.select = eqx.tree_at(lambda s: s.weight, select, replace_fn=jnp.ones_like)
-        self.dropout = eqx.nn.Dropout(float(dropout))
+        self.dropout = make_dropout(dropout)
         self.in_features = in_features
         self.negative_slope = negative_slope
         self.add_self_loops = add_self_loops

@@ -11,7 +11,7 @@ from ..._number import python_numbers
 from ...data import BatchVector
 from ...ops import mask_rows, segment_sum
 from .._check import check_positive
-from .._layer import apply_dropout
+from .._layer import apply_dropout, make_dropout
 from .._mlp import MLP
 from ._dense import AbstractDensePool, edge_weights, inside
 from ._dense_losses import (
@@ -94,10 +94,8 @@ class DMoNPooling(AbstractDensePool):
         if not widths:
             raise ValueError("in_features must hold at least one number, got none")
         check_positive(in_features=min(widths), clusters=clusters)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
         self.mlp = MLP([*widths, clusters], act=None, norm=None, dtype=dtype, key=key)
-        self.dropout = eqx.nn.Dropout(float(dropout))
+        self.dropout = make_dropout(dropout)
         self.in_features = widths[0]
         self.clusters = clusters
         self.pyg_compat = pyg_compat

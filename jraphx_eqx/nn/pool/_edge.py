@@ -20,7 +20,7 @@ from ...ops import (
     segment_sum,
 )
 from .._check import check_dtype, check_features, check_rows
-from .._layer import apply_dropout
+from .._layer import apply_dropout, make_dropout
 from .._linear import Linear
 from ._choice import Choice, settle
 from ._cluster import AbstractClusterPool, select_clusters
@@ -103,12 +103,10 @@ class EdgePooling(AbstractClusterPool):
             )
         if in_features < 1:
             raise ValueError(f"in_features must be at least 1, got {in_features}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
         method = edge_score_method
         self.lin = Linear(2 * in_features, 1, dtype=dtype, key=key)
         self.edge_score_method = EDGE_SCORES[method] if isinstance(method, str) else method
-        self.dropout = eqx.nn.Dropout(float(dropout))
+        self.dropout = make_dropout(dropout)
         self.in_features = in_features
         self.add_to_edge_score = add_to_edge_score
         self.keeps_loops = True

@@ -20,7 +20,7 @@ from ...ops import (
     segment_count,
 )
 from .._check import check_features, check_positive, check_rows
-from .._layer import apply_dropout
+from .._layer import apply_dropout, make_dropout
 from .._linear import Linear
 from ._choice import Choice, settle
 from ._cluster import AbstractClusterPool, select_clusters
@@ -101,12 +101,10 @@ class ClusterPooling(AbstractClusterPool):
             names = ", ".join(repr(name) for name in SCORES)
             raise ValueError(f"edge_score_method must be one of {names}, got {edge_score_method!r}")
         check_positive(in_features=in_features)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
         if threshold is None:
             threshold = 0.5 if edge_score_method == "sigmoid" else 0.0
         self.lin = Linear(2 * in_features, 1, dtype=dtype, key=key)
-        self.dropout = eqx.nn.Dropout(float(dropout))
+        self.dropout = make_dropout(dropout)
         self.in_features = in_features
         self.edge_score_method = edge_score_method
         self.threshold = threshold
