@@ -111,13 +111,13 @@ def test_a_folder_without_a_tu_set_is_refused(tmp_path):
 
 def published():
     """The folder of TU sets, as `.npz` files, that an environment variable names."""
-    return pathlib.Path(os.environ.get("TU_DATA", "no folder"))
+    return pathlib.Path(os.environ.get("TU_DATASETS", "no folder"))
 
 
 @pytest.mark.parametrize("name", ["MUTAG", "IMDB-BINARY", "ENZYMES"])
 def test_a_published_set_has_its_published_numbers(name):
     if not (published() / f"{name}.npz").is_file():
-        pytest.skip("the TU sets are not part of the project: TU_DATA names their folder")
+        pytest.skip("the TU sets are not part of the project: TU_DATASETS names their folder")
     expected = json.loads((published() / "stats.json").read_text())[name]["stats"]
     graphs = read_tu(published() / f"{name}.npz")
     assert len(graphs) == expected["graphs"]
