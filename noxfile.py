@@ -207,3 +207,15 @@ def bench(session: nox.Session) -> None:
     """Times our pools beside those of PyG and JraphX; docs/benchmarks.md says how."""
     install(session, ".[bench]")
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=MAIN)
+def tgp(session: nox.Session) -> None:
+    """Records again what torch-geometric-pool gives; its torch-scatter is compiled, in minutes."""
+    install(session, ".[parity]", "numpy", "scipy", "scikit-learn", "setuptools", "wheel")
+    folder = f"{session.create_tmp()}/tgp"
+    versions = ("torch-scatter==2.1.2", "torch-geometric-pool==1.0.2")
+    build = ("--no-build-isolation", "--no-deps", "--target", folder)
+    session.install(*build, *versions, env={"FORCE_ONLY_CPU": "1"})
+    command = ("parity_tests/tgp/record.py", "tests/nn/pool/tgp.npz")
+    session.run("python", *command, env={"PYTHONPATH": folder})
