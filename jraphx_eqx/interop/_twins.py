@@ -58,10 +58,10 @@ def from_pyg(obj: Any) -> Any:
 
     **Arguments:**
 
-    - `obj`: a layer, model or function of PyG or PyTorch that has a twin here; a `Sequential`, `ModuleList` or `ModuleDict` of these, or
-        PyG's `Sequential`; an activation; a `Data`, a `Batch`, or a data set such as `TUDataset`,
-        with its `transform`. The page *Coming from PyG* lists them, and so does the error for
-        anything else.
+    - `obj`: a layer, model or function of PyG or PyTorch that has a twin here; a `Sequential`,
+        `ModuleList` or `ModuleDict` of these, or PyG's `Sequential`; an activation; a `Data`, a
+        `Batch`, or a data set such as `TUDataset`, with its `transform`. The page *Coming from PyG*
+        lists them, and so does the error for anything else.
 
     **Returns:** our twin of it; of a `ModuleList` a list, of a `ModuleDict` a dictionary, and of a
     data set a list of `Data`. Transformations of JAX sort the keys of dictionaries, so look up
