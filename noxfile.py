@@ -63,6 +63,8 @@ def keep_programs(session: nox.Session) -> None:
     session.env["JAX_COMPILATION_CACHE_DIR"] = str(Path(".nox/compiled").resolve())
     session.env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     session.env["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    # Many tests start processes: without bytecode each compiles the checks of types again.
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
     # XLA wrongly reports that it was compiled for another processor, for every program.
     session.env["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
