@@ -40,6 +40,14 @@ weight of the classifier: True
 only kept nodes are reached: True
 NaN in padding changes nothing: True
 """,
+    "point_cloud": """\
+points of new clouds: 256
+four of five are told apart: True
+""",
+    "digits_by_voxels": """\
+nodes at each level: [1033, 434, 244]
+the loss falls by half: True
+""",
     "selected_nodes": """\
 perm:     [0 2 4 5]
 selected: [1. 0. 1. 0. 1.]
@@ -64,7 +72,11 @@ def example(monkeypatch):
     return load
 
 
-@pytest.mark.parametrize("name", OUTPUT)
+# Matchings take XLA long.
+LONG = {"digits_by_voxels": pytest.mark.full}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LONG.get(name, ())) for name in OUTPUT])
 def test_the_example_prints(name, example, capsys):
     example(name).main()
     assert capsys.readouterr().out == OUTPUT[name]
