@@ -37,12 +37,12 @@ def pytest_configure(config):
     if given["bless"] and not given["record"]:
         raise pytest.UsageError("--parity-bless is a reason to record: give --parity-record too")
     if given["lanes"]:
-        from jraphx_eqx.parity._suite import check_lanes
+        from jraphx_eqx.parity import LANES
 
-        try:
-            check_lanes(_lanes(config))
-        except ValueError as error:
-            raise pytest.UsageError(f"--parity-lanes: {error}") from None
+        unknown = [lane for lane in _lanes(config) if lane not in LANES]
+        if unknown:
+            known = ", ".join(LANES)
+            raise pytest.UsageError(f"--parity-lanes: expected lanes among {known}, got {unknown}")
     if (given["json"] or given["html"]) and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Report(config), "parity-report")
 
@@ -58,15 +58,13 @@ def _folder(config, option):
 
 
 def pytest_pycollect_makeitem(collector, name, obj):
-    suites = sys.modules.get("jraphx_eqx.parity._suite")
-    if suites is None or not isinstance(obj, suites.Suite) or not collector.funcnamefilter(name):
+    parity = sys.modules.get("jraphx_eqx.parity")
+    if parity is None or not isinstance(obj, parity.Suite) or not collector.funcnamefilter(name):
         return None
     config = collector.config
     if config.getoption("parity_record"):
         return [Recording.from_parent(collector, name=f"{name}[record]", suite=obj)]
-    from jraphx_eqx.parity._runner import Runner
-
-    runner = Runner(obj, lanes=_lanes(config), folder=_folder(config, "parity_references"))
+    runner = parity.Runner(obj, lanes=_lanes(config), folder=_folder(config, "parity_references"))
     return [
         Comparison.from_parent(
             collector, name=f"{name}[{check.name}]", runner=runner, check=check, order=order
@@ -168,8 +166,7 @@ class Report:
             self.found[tuple(report.parity["order"])] = report.parity["result"]
 
     def pytest_sessionfinish(self):
-        from jraphx_eqx.parity import Result, to_html
-        from jraphx_eqx.parity._runner import merge_profiles
+        from jraphx_eqx.parity import Result, merge_profiles, to_html
 
         whole = Result()
         for order in sorted(self.found):

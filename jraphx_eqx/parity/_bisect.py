@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import jax.numpy as jnp
@@ -7,9 +6,9 @@ import numpy as np
 from ._candidate import Candidate, precision
 from ._case import Case
 from ._compare import compare
-from ._oracle import SCORES, AbstractOracle, Reference
+from ._oracle import SCORES, AbstractOracle, Reference, decided
 from ._record import FAIL, NOT_VERIFIED, Record
-from ._run import live, run
+from ._session import Live, Session, Source
 from ._spec import Config, Spec, Stage
 from ._trial import RunTally, Trial, kind_of
 
@@ -46,7 +45,7 @@ def bisect(
     *,
     lane: str = "f64",
     seed: int = 0,
-    oracle: Callable[[Spec, Config, Case, int], AbstractOracle] | None = None,
+    source: Source | None = None,
     repro: str = "",
 ) -> Bisection:
     """Finds the first step of an operator that differs from PyTorch's.
@@ -55,30 +54,31 @@ def bisect(
 
     **Arguments:**
 
-    - `spec`, `config`, `case`, `seed`, `oracle`: as for [`run`][jraphx_eqx.parity.run].
+    - `spec`, `config`, `case`, `seed`, `source`: as for [`run`][jraphx_eqx.parity.run].
     - `lane`: `"f64"` or `"f32"`.
     - `repro`: the command that repeats this, for the report.
     """
-    theirs = (oracle or live())(spec, config, case, seed)
+    session = Session(spec, source or Live(spec, seed))
+    theirs = session.oracle(config, case)
     trial = Trial(spec, config, case, lane, RunTally(), repro)
-    candidate = trial.candidate(spec.eqx(**config.options), theirs.inputs, theirs.weights)
+    candidate = trial.candidate(session.module(config), theirs.inputs, theirs.weights)
     for stage in spec.stages if theirs.decision is not None else ():
-        reference = theirs.reference(tuple(choice.rows for choice in theirs.decide(lane)))
-        _compare_stage(trial, stage, theirs, candidate, reference)
+        _compare_stage(trial, stage, theirs, candidate, decided(theirs, lane))
         if any(record.verdict == FAIL for record in trial.records):
             return Bisection(stage.name, trial.records, repro)
-    whole = run(spec, [case], lanes=[lane], configs=[config], oracle=lambda *at: theirs)
-    bad = whole.of(FAIL, NOT_VERIFIED)
+    whole = session.compare(config, case, lane, RunTally())
+    bad = [record for record in whole if record.verdict in (FAIL, NOT_VERIFIED)]
     if not bad:
-        return Bisection(None, [*trial.records, *whole.records], repro)
+        return Bisection(None, [*trial.records, *whole], repro)
     values = [record for record in bad if record.kind != "gradient"]
     stage = "call" if values else "gradients"
     return Bisection(stage, [*trial.records, *(values or bad)], repro)
 
 
 def _compare_stage(
-    trial: Trial, stage: Stage, oracle, candidate: Candidate, reference: Reference
+    trial: Trial, stage: Stage, oracle: AbstractOracle, candidate: Candidate, reference: Reference
 ) -> None:
+    assert oracle.decision is not None
     # Stages are of an operator that chooses once.
     [theirs] = oracle.decide(trial.lane)
     scores = theirs.scores

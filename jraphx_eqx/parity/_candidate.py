@@ -12,9 +12,9 @@ from jaxtyping import Array
 from .._decide import deciding
 from ._case import Case
 from ._decisions import AbstractChoice
+from ._lanes import LANES
 from ._oracle import Chosen
 from ._spec import Config, Decision, Spec
-from ._tolerance import DTYPES
 from ._torch import is_float
 from ._weights import leaf_name, load, match
 
@@ -22,8 +22,7 @@ from ._weights import leaf_name, load, match
 @contextmanager
 def precision(lane: str) -> Iterator[None]:
     """The lane's setting of JAX's 64-bit mode, which users run without, and full products."""
-    wide = DTYPES[lane] is np.float64
-    with jax.enable_x64(wide), jax.default_matmul_precision("highest"):
+    with jax.enable_x64(LANES[lane].wide), jax.default_matmul_precision("highest"):
         yield
 
 
@@ -91,14 +90,14 @@ class Candidate:
         quick: bool = False,
     ):
         self.spec, self.lane, self.compiled, self.watch = spec, lane, True, watch
-        self.quick = quick or DTYPES[lane] is np.float64
+        self.quick = quick or LANES[lane].wide
         self.plain = dict(inputs)
         self.padded = dict(spec.pad(inputs, case))
         self.decision: Decision | None = spec.decision(config)
         named = match(weights, module, spec.renames)
         self.names = {spec.renames.get(name, name): name for name in weights}
         with precision(lane):
-            self.module = load(module, named, DTYPES[lane])
+            self.module = load(module, named, LANES[lane].dtype)
             self.arrays = {name: as_array(value, lane) for name, value in self.padded.items()}
         self._watched: Watched | None = None
 
@@ -134,7 +133,7 @@ class Candidate:
         chosen first."""
         assert self.decision is not None
         rows = len(self.watched.scores[0])
-        padded = np.full(rows, choice.padding_score, DTYPES[self.lane])
+        padded = np.full(rows, choice.padding_score, LANES[self.lane].dtype)
         padded[: len(scores)] = scores
         with precision(self.lane):
             select = self.decision.select_eqx
@@ -336,7 +335,7 @@ def as_array(value: Any, lane: str) -> Any:
     if not isinstance(value, np.ndarray):
         return value
     # `jnp.asarray` would compile a program for each shape.
-    return jax.device_put(value.astype(DTYPES[lane]) if is_float(value) else value)
+    return jax.device_put(value.astype(LANES[lane].dtype) if is_float(value) else value)
 
 
 def _output(value: Any) -> Any:

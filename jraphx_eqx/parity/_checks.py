@@ -13,6 +13,7 @@ import numpy as np
 
 from ._candidate import as_array, is_inexact, output_shapes, precision
 from ._case import Case
+from ._lanes import LANES
 from ._record import Record
 from ._run import lanes_of, pairs
 from ._spec import Config, Spec
@@ -96,7 +97,7 @@ def _comparisons(suite: Suite, lanes: Sequence[str]) -> Iterator[Comparison]:
         decision = spec.decision(config)
         index = None if decision is None else decision.index
         for lane in lanes:
-            if lane != "exact":
+            if LANES[lane].by != "bits":
                 tensors = _tensors(spec, config, case, known)
                 decided = () if index is None else (index,)
                 yield Comparison(config, case, lane, index, (*decided, *tensors))

@@ -7,8 +7,9 @@ import numpy as np
 
 from ._case import Case
 from ._decisions import AbstractChoice
+from ._lanes import LANES
 from ._spec import Config, Decision, Spec
-from ._tolerance import DTYPES, FAR, JITTERED_RUNS, NEAR, Blocks, Noise, jitter
+from ._tolerance import FAR, JITTERED_RUNS, NEAR, Blocks, Noise, jitter
 from ._torch import (
     buffer_names,
     is_float,
@@ -47,7 +48,12 @@ class Reference:
     @property
     def chosen(self) -> Chosen:
         """The rows that are forced, call by call."""
-        return tuple(choice.rows for choice in self.choices)
+        return rows_of(self.choices)
+
+
+def rows_of(choices: Sequence[AbstractChoice]) -> Chosen:
+    """The chosen rows, call by call."""
+    return tuple(choice.rows for choice in choices)
 
 
 def scores_name(place: int) -> str:
@@ -69,6 +75,11 @@ class AbstractOracle(Protocol):
     def measure_noise(self, reference: Reference, runs: int) -> None: ...
     def dyadic(self) -> "AbstractOracle": ...
     def moved(self, weights: Mapping[str, np.ndarray]) -> "AbstractOracle": ...
+
+
+def decided(oracle: AbstractOracle, lane: str) -> Reference:
+    """The float64 result for PyG's own choices in a lane."""
+    return oracle.reference(rows_of(oracle.decide(lane)))
 
 
 class Oracle:
@@ -176,7 +187,7 @@ class Oracle:
                 self.inputs if inputs is None else inputs,
                 self.weights if weights is None else weights,
                 tuple(self.spec.differentiate),
-                DTYPES[lane],
+                LANES[lane].dtype,
                 cotangents or {},
             )
         arrays.update({scores_name(i): choice.scores for i, choice in enumerate(choices)})

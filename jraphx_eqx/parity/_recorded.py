@@ -11,13 +11,17 @@ import numpy as np
 
 from ._case import Case
 from ._decisions import CHOICES, AbstractChoice
-from ._oracle import AbstractOracle, Chosen, Reference
+from ._lanes import LANES
+from ._oracle import AbstractOracle, Chosen, Reference, rows_of
 from ._spec import Config, Decision, Spec
-from ._tolerance import DTYPES, JITTERED_RUNS, MORE_RUNS, Noise
+from ._tolerance import JITTERED_RUNS, MORE_RUNS, Noise
 from ._weights import with_moved
 
 ABOUT, ARRAY = "about", "array"
-LANES_OF = {"plain": ("f64", "f32"), "dyadic": ("exact",)}
+LANES_OF = {
+    part: tuple(name for name, lane in LANES.items() if lane.by == by)
+    for part, by in (("plain", "noise"), ("dyadic", "bits"))
+}
 KINDS = ("tau", "rms", "wide")
 
 
@@ -137,7 +141,7 @@ def _part(oracle: AbstractOracle, lanes, only: tuple[str, ...] | None = None) ->
     for lane in lanes:
         try:
             choices = oracle.decide(lane)
-            reference = oracle.reference(tuple(choice.rows for choice in choices))
+            reference = oracle.reference(rows_of(choices))
         except Exception as error:
             dtypes[_dtype(lane)] = {"raised": _error_text(error)}
             continue
@@ -204,7 +208,7 @@ def _noise(tree: Mapping[str, Any]) -> Noise:
 
 
 def _dtype(lane: str) -> str:
-    return np.dtype(DTYPES[lane]).name
+    return np.dtype(LANES[lane].dtype).name
 
 
 def _error_text(error: Exception) -> str:
@@ -223,7 +227,7 @@ class RecordedOracle:
     """
 
     def __init__(self, spec: Spec, config: Config, tree: Mapping[str, Any], part: str = "plain"):
-        self._at = spec, config, tree
+        self.spec, self.config, self.tree = spec, config, tree
         self._tree = tree[part]
         self.inputs: dict[str, Any] = self._tree["inputs"]
         self.weights: dict[str, np.ndarray] = self._tree["weights"]
@@ -234,11 +238,11 @@ class RecordedOracle:
 
     def dyadic(self) -> "RecordedOracle":
         """The same for the exact lane."""
-        return RecordedOracle(*self._at, part="dyadic")
+        return RecordedOracle(self.spec, self.config, self.tree, "dyadic")
 
     def moved(self, weights: Mapping[str, np.ndarray]) -> "RecordedOracle":
         """The same with the other buffers that were recorded."""
-        other = RecordedOracle(*self._at, part="moved")
+        other = RecordedOracle(self.spec, self.config, self.tree, "moved")
         if any(not np.array_equal(weights[name], value) for name, value in other.weights.items()):
             raise ValueError("references hold the results for one set of moved buffers")
         return other

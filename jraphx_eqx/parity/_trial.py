@@ -7,6 +7,7 @@ from ._candidate import Candidate
 from ._case import Case
 from ._compare import compare
 from ._decisions import AbstractChoice
+from ._lanes import LANES
 from ._oracle import Reference, scores_name
 from ._profile import Profiler
 from ._record import FAIL, MISTRUSTED, PASS, UNJUDGED, UNUSED, ZERO, Record
@@ -200,7 +201,8 @@ class Trial:
 
     def _is_symmetric(self, decision: Decision) -> bool:
         """Whether the choice must be the same. Among permuted nodes another one comes first."""
-        return decision.symmetric and "symmetric" in self.case.tags and self.lane != "metamorphic"
+        moved = LANES[self.lane].by == "moves"
+        return decision.symmetric and "symmetric" in self.case.tags and not moved
 
     def select(self, decision: Decision, theirs: AbstractChoice, candidate: Candidate) -> None:
         """Records that there is one right selection for given scores: PyG's, then our own."""
