@@ -192,9 +192,11 @@ def verify(
 
 def _unjudged(result: Any) -> list[str]:
     """What was listed instead of judged, one line for each tensor of the whole network."""
+    from ..parity import Tensor
+
     lines = {}
     for record in result.of("UNJUDGED"):
-        if record.operator == "network" and "|" not in record.tensor:
+        if record.operator == "network" and not Tensor.parse(record.tensor).direction:
             lines.setdefault(record.tensor, f"UNJUDGED {record.tensor}: {record.message}")
     return list(lines.values())
 

@@ -56,6 +56,7 @@ from ._spec import Stage as Stage
 from ._suite import Suite as Suite
 from ._table import describe as describe
 from ._table import render as render
+from ._tensor import Tensor as Tensor
 from ._tolerance import Blocks as Blocks
 from ._tolerance import jitter as jitter
 from ._tolerance import tolerance as tolerance

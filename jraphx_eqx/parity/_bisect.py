@@ -6,10 +6,11 @@ import numpy as np
 from ._candidate import Candidate, precision
 from ._case import Case
 from ._compare import compare
-from ._oracle import SCORES, AbstractOracle, Reference, decided
+from ._oracle import SCORES, AbstractOracle, Reference, decided, scores_of
 from ._record import FAIL, NOT_VERIFIED, Record
 from ._session import Live, Session, Source
 from ._spec import Config, Spec, Stage
+from ._tensor import Tensor
 from ._trial import RunTally, Trial, kind_of
 
 
@@ -97,9 +98,9 @@ def _compare_stage(
         }
     real = {SCORES: slice(len(scores)), **trial.spec.real(candidate.padded, outputs)}
     for name in stage.outputs:
-        key = SCORES if name == SCORES else f"out.{name}"
-        ref, ours = reference.arrays[key], outputs[name]
+        tensor = scores_of(0) if name == SCORES else Tensor("out", name)
+        ref, ours = reference.arrays[tensor], outputs[name]
         ours = ours if ours is None or name not in real else ours[real[name]]
-        record = trial.record(name, kind_of(key, ref))
-        tau, ids = reference.noise.of(key, trial.lane), reference.ids.get(key)
+        record = trial.record(name, kind_of(tensor, ref))
+        tau, ids = reference.noise.of(tensor, trial.lane), reference.ids.get(tensor)
         compare(record, ours, ref, tau=tau, ids=ids)

@@ -13,8 +13,9 @@ from .._decide import deciding
 from ._case import Case
 from ._decisions import AbstractChoice
 from ._lanes import LANES
-from ._oracle import Chosen
+from ._oracle import Arrays, Chosen, scores_of
 from ._spec import Config, Decision, Spec
+from ._tensor import Tensor
 from ._torch import is_float
 from ._weights import leaf_name, load, match
 
@@ -72,7 +73,7 @@ class Candidate:
     - `inputs`: the arguments before padding.
     - `weights`: the PyTorch weights by their PyTorch names.
     - `lane`: one of `LANES`.
-    - `watch`: receives all that the module gives, by name.
+    - `watch`: receives all that the module gives.
     - `quick`: compile without optimizations, and by XLA's older emitters. Always on in float64,
         whose purpose is to expose wrong formulas, not compiler effects.
     """
@@ -86,7 +87,7 @@ class Candidate:
         inputs: Mapping[str, Any],
         weights: Mapping[str, np.ndarray],
         lane: str,
-        watch: Callable[[Mapping[str, np.ndarray | None]], None] = lambda found: None,
+        watch: Callable[[Arrays], None] = lambda found: None,
         quick: bool = False,
     ):
         self.spec, self.lane, self.compiled, self.watch = spec, lane, True, watch
@@ -125,7 +126,7 @@ class Candidate:
     def scores(self, choice: AbstractChoice) -> np.ndarray:
         """The scores of the real rows at the first call in the last `run`."""
         real = self.watched.scores[0][: len(choice.groups)]
-        self.watch({"scores": real})
+        self.watch({scores_of(0): real})
         return real
 
     def select(self, choice: AbstractChoice, scores: np.ndarray) -> np.ndarray:
@@ -142,12 +143,12 @@ class Candidate:
             chosen = select(self.module, jax.device_put(padded), self.arrays)
         index = np.asarray(chosen)
         index = index[index < rows]
-        self.watch({"selected": index})
+        self.watch({Tensor("", "selected"): index})
         return index
 
     def run(
         self, chosen: Chosen, cotangents: Mapping[str, Mapping[str, np.ndarray]]
-    ) -> dict[str, np.ndarray | None]:
+    ) -> dict[Tensor, np.ndarray | None]:
         """Outputs and gradients of the real entries, named as those of the PyTorch side.
 
         **Arguments:**
@@ -155,7 +156,7 @@ class Candidate:
         - `chosen`: the rows to be forced at each call; at calls after those the operator's own.
         - `cotangents`: as in `run_torch`. Not used where the outputs do not have these shapes.
 
-        **Returns:** the arrays, and under `"leak.name"` the gradients of padded rows.
+        **Returns:** the arrays, and of kind `"leak"` the gradients of padded rows.
         """
         with precision(self.lane):
             program, zeros = self._program(chosen)
@@ -164,14 +165,14 @@ class Candidate:
             real = self.spec.real(self.padded, outputs)
             found = self._real(outputs)
             for direction, parts in cotangents.items():
-                if any(_shape(found.get(f"out.{n}")) != p.shape for n, p in parts.items()):
+                if any(_shape(found.get(Tensor("out", n))) != p.shape for n, p in parts.items()):
                     continue
                 spread = {n: _spread(zero, real.get(n), parts.get(n)) for n, zero in zeros.items()}
                 found.update(self._gradients(program(spread)[1], direction))
         self.watch(found)
         return found
 
-    def values(self, chosen: Chosen) -> dict[str, np.ndarray | None]:
+    def values(self, chosen: Chosen) -> dict[Tensor, np.ndarray | None]:
         """Outputs of the real entries by a program that computes no gradients, as for inference.
         It is compiled otherwise."""
         with precision(self.lane):
@@ -190,9 +191,9 @@ class Candidate:
         self._watched = Watched(_numpy(watched.outputs), own, scores)
         return self._watched.outputs
 
-    def _real(self, outputs: Mapping[str, Any]) -> dict[str, np.ndarray | None]:
+    def _real(self, outputs: Mapping[str, Any]) -> dict[Tensor, np.ndarray | None]:
         real = self.spec.real(self.padded, outputs)
-        return {f"out.{name}": _take(value, real.get(name)) for name, value in outputs.items()}
+        return {Tensor("out", n): _take(value, real.get(n)) for n, value in outputs.items()}
 
     def forced(self, chosen: Chosen) -> tuple[Array, ...]:
         """The rows to be forced, padded to what the operator has room for, so that other cases need
@@ -229,18 +230,17 @@ class Candidate:
         program = _jit(program, self.quick) if self.compiled else program
         return functools.partial(program, *self._parts(), forced), zeros
 
-    def _gradients(self, grads: tuple[Any, Any], direction: str) -> dict[str, np.ndarray | None]:
-        suffix = f"|{direction}" if direction else ""
+    def _gradients(self, grads: tuple[Any, Any], direction: str) -> dict[Tensor, np.ndarray | None]:
         params, inputs = grads
-        found: dict[str, np.ndarray | None] = {}
+        found: dict[Tensor, np.ndarray | None] = {}
         for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-            found[f"d.{self.names[leaf_name(path)]}{suffix}"] = np.asarray(leaf)
+            found[Tensor("d", self.names[leaf_name(path)], direction)] = np.asarray(leaf)
         for name, value in _numpy(inputs).items():
             rows = tuple(slice(size) for size in np.shape(self.plain[name]))
             padding = value.copy()
             padding[rows] = 0
-            found[f"d.{name}{suffix}"] = value[rows]
-            found[f"leak.{name}{suffix}"] = padding
+            found[Tensor("d", name, direction)] = value[rows]
+            found[Tensor("leak", name, direction)] = padding
         return found
 
 

@@ -1,6 +1,6 @@
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,7 @@ import numpy as np
 from ._case import Case
 from ._fault import Fault, injected
 from ._lanes import LANES
+from ._oracle import Arrays
 from ._record import EQUIVALENT, FAIL, KILLED, SURVIVED, Kill, Record, Result
 from ._references import trusted
 from ._run import checked_lanes, pairs
@@ -204,10 +205,10 @@ def _refuse_nonsense(fault: Fault, record: Record) -> None:
         )
 
 
-def _add(sha: Any, found: Mapping[str, np.ndarray | None]) -> None:
+def _add(sha: Any, found: Arrays) -> None:
     """Takes every bit of the results into the digest."""
-    for name in sorted(found):
-        value = found[name]
+    for tensor in sorted(found):
+        value, name = found[tensor], str(tensor)
         about = (name, None) if value is None else (name, value.shape, value.dtype.str)
         sha.update(repr(about).encode())
         sha.update(b"" if value is None else np.ascontiguousarray(value).tobytes())

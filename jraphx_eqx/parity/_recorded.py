@@ -14,6 +14,7 @@ from ._decisions import CHOICES, AbstractChoice
 from ._lanes import LANES
 from ._oracle import AbstractOracle, Chosen, Reference, rows_of
 from ._spec import Config, Decision, Spec
+from ._tensor import Tensor
 from ._tolerance import JITTERED_RUNS, MORE_RUNS, Noise
 from ._weights import with_moved
 
@@ -156,18 +157,19 @@ def _part(oracle: AbstractOracle, lanes, only: tuple[str, ...] | None = None) ->
 
 
 def _reference(oracle: AbstractOracle, reference: Reference, only) -> dict[str, Any]:
-    names = [name for name in reference.arrays if only is None or name in only]
+    names = {str(t): t for t in reference.arrays if only is None or str(t) in only}
     tree: dict[str, Any] = {
         "choices": [_choice_tree(choice) for choice in reference.choices],
-        "arrays": {name: reference.arrays[name] for name in names},
-        "low": {name: reference.low[name] for name in names if name in reference.low},
+        "arrays": {name: reference.arrays[t] for name, t in names.items()},
+        "low": {name: reference.low[t] for name, t in names.items() if t in reference.low},
         "cotangents": reference.cotangents,
-        "unused": sorted(reference.unused),
+        "unused": sorted(map(str, reference.unused)),
         "ids": {},
         "noise": [],
     }
     if only is None:
-        tree["ids"] = {name: reference.ids[name] for name in names if name in reference.ids}
+        ids = reference.ids
+        tree["ids"] = {name: ids[t] for name, t in names.items() if t in ids}
         for runs in (JITTERED_RUNS, MORE_RUNS):
             oracle.measure_noise(reference, runs)
             tree["noise"].append(_noise_tree(reference.noise))
@@ -190,7 +192,7 @@ def _noise_tree(noise: Noise) -> dict[str, Any]:
     """The noise of all tensors in one array per kind: most have a few blocks only."""
     tree: dict[str, Any] = {"runs": noise.runs}
     for kind in KINDS:
-        found = getattr(noise, kind)
+        found = {str(tensor): values for tensor, values in getattr(noise, kind).items()}
         sizes = {name: len(found[name]) for name in sorted(found)}
         values = [found[name] for name in sizes]
         tree[kind] = {"sizes": sizes, "values": np.concatenate([*values, np.zeros(0)])}
@@ -203,8 +205,13 @@ def _noise(tree: Mapping[str, Any]) -> Noise:
         sizes, values = tree[kind]["sizes"], tree[kind]["values"]
         names = sorted(sizes)
         ends = np.cumsum([sizes[name] for name in names])[:-1]
-        found[kind] = dict(zip(names, np.split(values, ends), strict=True)) if names else {}
+        parts = np.split(values, ends) if names else []
+        found[kind] = _by_tensor(dict(zip(names, parts, strict=True)))
     return Noise(tree["runs"], **found)
+
+
+def _by_tensor(arrays: Mapping[str, Any]) -> dict[Tensor, Any]:
+    return {Tensor.parse(name): value for name, value in arrays.items()}
 
 
 def _dtype(lane: str) -> str:
@@ -273,12 +280,12 @@ class RecordedOracle:
             tree = trees[place]
             self._references[place] = Reference(
                 _choices(tree["choices"]),
-                tree["arrays"],
+                _by_tensor(tree["arrays"]),
                 _noise(tree["noise"][0]) if tree["noise"] else Noise(),
-                tree["ids"],
+                _by_tensor(tree["ids"]),
                 tree["cotangents"],
-                set(tree["unused"]),
-                tree["low"],
+                set(map(Tensor.parse, tree["unused"])),
+                _by_tensor(tree["low"]),
                 self.tied,
                 self.buffers,
             )

@@ -442,19 +442,20 @@ def _same(one: Chosen, other: Chosen) -> bool:
 
 
 def _tensor_changes(trial: Trial, old: Reference, new: Reference) -> Iterator[str]:
-    for what in ("cotangents", "ids"):
-        if pack(getattr(old, what)) != pack(getattr(new, what)):
+    ids = [{str(tensor): rows for tensor, rows in said.ids.items()} for said in (old, new)]
+    for what, said in (("cotangents", (old.cotangents, new.cotangents)), ("ids", ids)):
+        if pack(said[0]) != pack(said[1]):
             yield f"the {what} differ"
             return
-    for name in sorted({*old.arrays, *new.arrays}):
-        ref, ids, tau = old.arrays.get(name), old.ids.get(name), old.noise.of(name, "f64")
-        record = trial.record(name, kind_of(name, ref))
+    for tensor in sorted({*old.arrays, *new.arrays}):
+        ref, ids, tau = old.arrays.get(tensor), old.ids.get(tensor), old.noise.of(tensor, "f64")
+        record = trial.record(tensor, kind_of(tensor, ref))
         record.lane = "f64"  # All references are in float64.
-        compare(record, new.arrays.get(name), ref, ids=ids, tau=tau)
-        grown = new.noise.of(name, "f64")
+        compare(record, new.arrays.get(tensor), ref, ids=ids, tau=tau)
+        grown = new.noise.of(tensor, "f64")
         if ref is None or tau is None or grown is None or len(tau) != len(grown):
             continue
         finite = np.where(np.isfinite(ref), np.abs(ref), 0.0)
         limit = tolerance(Blocks(ref.shape, ids).max(finite), tau, "f32")
         if np.any(grown > limit):
-            yield f"{name}: the noise is {grown.max():.2e}, {tau.max():.2e} was recorded"
+            yield f"{tensor}: the noise is {grown.max():.2e}, {tau.max():.2e} was recorded"

@@ -11,6 +11,7 @@ from ._references import BadReferences, References, trusted
 from ._run import about_all, missing_input_classes, pairs, vacuity
 from ._session import Live, Session, Source
 from ._suite import Suite
+from ._tensor import Tensor
 from ._trial import RunTally, Vacuous
 
 
@@ -68,7 +69,7 @@ class Runner:
         result.profiles = [
             profiler.finish()
             for (_, tensor), profiler in part.tally.profilers.items()
-            if tensor.partition("|")[0] == check.tensor
+            if str(dataclasses.replace(Tensor.parse(tensor), direction="")) == check.tensor
         ]
         return result
 

@@ -1,5 +1,6 @@
 """Where comparisons are made: of one operator with one source of references."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
@@ -12,9 +13,10 @@ from ._compare import compare, compare_bits, is_vacuous
 from ._environment import environment, is_torch_here, torch_environment
 from ._lanes import LANES
 from ._metamorphic import compare_moves
-from ._oracle import AbstractOracle, Oracle, Reference, decided
+from ._oracle import AbstractOracle, Arrays, Oracle, Reference, decided
 from ._record import DECLARED, FAIL, NOT_VERIFIED, UNJUDGED, UNUSED, ZERO, Record, Result
 from ._spec import Config, Divergence, Spec
+from ._tensor import Tensor
 from ._tolerance import MORE_RUNS
 from ._torch import state_arrays
 from ._trial import RunTally, Trial, first_lines, kind_of
@@ -111,7 +113,7 @@ class Session:
         tally: RunTally,
         *,
         repro: str = "",
-        watch: Callable[[Mapping[str, np.ndarray | None]], None] = lambda found: None,
+        watch: Callable[[Arrays], None] = lambda found: None,
     ) -> list[Record]:
         """Makes one comparison.
 
@@ -120,7 +122,7 @@ class Session:
         - `config`, `case`, `lane`: which.
         - `tally`: takes down what is judged over several comparisons.
         - `repro`: the command that repeats it.
-        - `watch`: receives all that our side gives, by name.
+        - `watch`: receives all that our side gives.
         """
         trial = Trial(self.spec, config, case, lane, tally, repro, watch, self.quick)
         problem = self.source.problem(config, case)
@@ -177,15 +179,15 @@ def _compare_exactly(
     trial: Trial, module: Any, oracle: AbstractOracle, candidate: Candidate, reference: Reference
 ) -> None:
     found = candidate.run(reference.chosen, reference.cotangents)
-    for name in trial.spec.exact(trial.config):
-        ref, low = reference.arrays.get(name), reference.low.get(name)
-        record = trial.record(name, kind_of(name, ref))
-        if name not in found or ref is None or low is None:
+    for tensor in map(Tensor.parse, trial.spec.exact(trial.config)):
+        ref, low = reference.arrays.get(tensor), reference.low.get(tensor)
+        record = trial.record(tensor, kind_of(tensor, ref))
+        if tensor not in found or ref is None or low is None:
             record.verdict, record.message = FAIL, "not a tensor of both sides"
             continue
         exact = np.asarray(ref == low)
-        compare_bits(record, found[name], ref, exact)
-        trial.tally.note_vacuous(trial.lane, name, not np.any(exact & (ref != 0)))
+        compare_bits(record, found[tensor], ref, exact)
+        trial.tally.note_vacuous(trial.lane, tensor, not np.any(exact & (ref != 0)))
 
 
 def _compare_within_noise(
@@ -205,7 +207,7 @@ def _compare_within_noise(
     if as_users:  # As users run it for inference; in float64 it would show nothing more.
         alone = candidate.values(chosen)
         if decision is not None:
-            trial.judge(decision, reference, candidate.own, "without gradients: ")
+            trial.judge(decision, reference, candidate.own, "without gradients")
     before = len(trial.records)
     trial.tensors(reference, found, alone)
     if any(r.verdict == FAIL and np.isfinite(r.ratio) for r in trial.records[before:]):
@@ -213,14 +215,14 @@ def _compare_within_noise(
         oracle.measure_noise(reference, MORE_RUNS)
         trial.tensors(reference, found, alone)
     for record in trial.records[before:]:
-        name = record.tensor
-        if name in reference.arrays:
+        tensor = Tensor.parse(record.tensor)
+        if tensor in reference.arrays:
             if not (record.verdict == UNJUDGED and {UNUSED, ZERO} & set(record.flags)):
                 says_nothing = record.verdict == UNJUDGED or is_vacuous(
-                    reference.arrays[name], trial.spec.network
+                    reference.arrays[tensor], trial.spec.network
                 )
-                trial.tally.note_vacuous(trial.lane, name, says_nothing)
-            trial.profile(record, found.get(name), reference)
+                trial.tally.note_vacuous(trial.lane, tensor, says_nothing)
+            trial.profile(tensor, record.kind, found.get(tensor), reference)
     if trial.spec.network and oracle.buffers:
         _move_buffers(trial, module, oracle)
 
@@ -232,11 +234,12 @@ def _move_buffers(trial: Trial, module: Any, oracle: AbstractOracle) -> None:
     reference = decided(other, trial.lane)
     candidate = trial.candidate(module, other.inputs, _held(module, other))
     found = candidate.run(reference.chosen, {})
-    for name, ours in found.items():
-        ref, noise = reference.arrays.get(name), reference.noise.of(name, trial.lane)
-        record = trial.record(f"buffers moved: {name}", kind_of(name, ref))
-        compare(record, ours, ref, ids=reference.ids.get(name), tau=noise)
-        trial.tally.note_vacuous(trial.lane, record.tensor, record.verdict == UNJUDGED)
+    for tensor, ours in found.items():
+        ref, noise = reference.arrays.get(tensor), reference.noise.of(tensor, trial.lane)
+        moved = dataclasses.replace(tensor, move="buffers moved")
+        record = trial.record(moved, kind_of(tensor, ref))
+        compare(record, ours, ref, ids=reference.ids.get(tensor), tau=noise)
+        trial.tally.note_vacuous(trial.lane, moved, record.verdict == UNJUDGED)
 
 
 _BY: dict[str, Callable[..., None]] = {

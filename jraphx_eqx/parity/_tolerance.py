@@ -3,6 +3,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ._lanes import LANES
+from ._tensor import Tensor
 
 # Fitted on nine operators of PyG 2.8.1: over 1,500 tensors no error exceeded 4.5 times the noise
 # of eight jittered runs; four runs were not enough, because a lucky scalar can be exact four times.
@@ -37,11 +38,11 @@ class Noise:
     """
 
     runs: int = 0
-    tau: dict[str, np.ndarray] = field(default_factory=dict)
-    rms: dict[str, np.ndarray] = field(default_factory=dict)
-    wide: dict[str, np.ndarray] = field(default_factory=dict)
+    tau: dict[Tensor, np.ndarray] = field(default_factory=dict)
+    rms: dict[Tensor, np.ndarray] = field(default_factory=dict)
+    wide: dict[Tensor, np.ndarray] = field(default_factory=dict)
 
-    def add(self, errors: dict[str, tuple[np.ndarray, "Blocks"]]) -> None:
+    def add(self, errors: dict[Tensor, tuple[np.ndarray, "Blocks"]]) -> None:
         """Takes in the errors of one more jittered run: their maximum and mean rms by block."""
         for name, (error, blocks) in errors.items():
             largest, rms = blocks.max(error), blocks.rms(error)
@@ -50,12 +51,12 @@ class Noise:
             self.rms[name] = before + (rms - before) / (self.runs + 1)
         self.runs += 1
 
-    def add_wide(self, moves: dict[str, tuple[np.ndarray, "Blocks"]]) -> None:
+    def add_wide(self, moves: dict[Tensor, tuple[np.ndarray, "Blocks"]]) -> None:
         """Takes in how far one more float64 result with other roundings is from the reference."""
         for name, (move, blocks) in moves.items():
             self.wide[name] = np.maximum(self.wide.get(name, 0.0), blocks.max(move))
 
-    def of(self, tensor: str, lane: str) -> np.ndarray | None:
+    def of(self, tensor: Tensor, lane: str) -> np.ndarray | None:
         """The noise of a tensor, in units of float32's error."""
         tau, wide = self.tau.get(tensor), self.wide.get(tensor)
         if tau is None or wide is None or not LANES[lane].wide:
