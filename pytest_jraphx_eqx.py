@@ -11,9 +11,6 @@ from pathlib import Path
 
 import pytest
 
-# The gravest first.
-VERDICTS = ("FAIL", "NOT VERIFIED", "MISTRUSTED", "DECLARED", "PASS", "UNJUDGED")
-BAD = VERDICTS[:3]
 OPTIONS = ("lanes", "references", "record", "bless", "json", "html")
 
 
@@ -85,15 +82,16 @@ class Comparison(pytest.Item):
 
     def runtest(self):
         from jraphx_eqx.parity import describe
+        from jraphx_eqx.parity.verdicts import SEVERITY
 
         result = self.runner.run(self.check)
         for record in result.records:
             record.repro = self._command()
         order = [self._file(), self.suite, self.order]
-        gravest = next(verdict for verdict in VERDICTS if result.of(verdict))
+        gravest = next(verdict for verdict in SEVERITY if result.of(verdict))
         self.found = {"verdict": gravest, "order": order, "result": json.dumps(result.to_json())}
-        if gravest in BAD:
-            bad = [record for verdict in BAD for record in result.of(verdict)]
+        if gravest in SEVERITY[:3]:
+            bad = [record for verdict in SEVERITY[:3] for record in result.of(verdict)]
             pytest.fail(_once(map(describe, bad)), pytrace=False)
         if gravest == "UNJUDGED":
             pytest.skip(_once(map(describe, result.records)))
@@ -166,7 +164,8 @@ class Report:
             self.found[tuple(report.parity["order"])] = report.parity["result"]
 
     def pytest_sessionfinish(self):
-        from jraphx_eqx.parity import Result, merge_profiles, to_html
+        from jraphx_eqx.parity import Result, merge_profiles
+        from jraphx_eqx.report import to_html
 
         whole = Result()
         for order in sorted(self.found):

@@ -12,15 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from jraphx_eqx.parity import (
-    BadReferences,
-    Result,
-    UnreachedFault,
-    bisect,
-    drift,
-    render,
-    to_html,
-)
+from jraphx_eqx.parity import BadReferences, Result, UnreachedFault, bisect
+from jraphx_eqx.report import drift, render, to_html
 
 from . import _work
 from .catalogue import FAULTS, LIVE, SPECS

@@ -151,7 +151,7 @@ def verify(
 
     def work() -> None:
         from ..fit import verify as compare
-        from ..parity import render, to_html
+        from ..report import render, to_html
 
         theirs = make_torch(pyg, seed)
         ours = make_equinox(eqx)

@@ -14,12 +14,8 @@ from ._compare import compare as compare
 from ._decisions import Matching as Matching
 from ._decisions import Threshold as Threshold
 from ._decisions import TopK as TopK
-from ._drift import Drift as Drift
-from ._drift import drift as drift
-from ._drift import render_drift as render_drift
 from ._fault import Edit as Edit
 from ._fault import Fault as Fault
-from ._html import to_html as to_html
 from ._lanes import LANES as LANES
 from ._lanes import Lane as Lane
 from ._layers import bisect_layers as bisect_layers
@@ -36,6 +32,7 @@ from ._record import Kill as Kill
 from ._record import Profile as Profile
 from ._record import Record as Record
 from ._record import Result as Result
+from ._record import describe as describe
 from ._references import BadReferences as BadReferences
 from ._references import References as References
 from ._references import check as check
@@ -54,8 +51,6 @@ from ._spec import Rows as Rows
 from ._spec import Spec as Spec
 from ._spec import Stage as Stage
 from ._suite import Suite as Suite
-from ._table import describe as describe
-from ._table import render as render
 from ._tensor import Tensor as Tensor
 from ._tolerance import Blocks as Blocks
 from ._tolerance import jitter as jitter

@@ -7,11 +7,12 @@ from ._candidate import Candidate, precision
 from ._case import Case
 from ._compare import compare
 from ._oracle import SCORES, AbstractOracle, Reference, decided, scores_of
-from ._record import FAIL, NOT_VERIFIED, Record
+from ._record import Record
 from ._session import Live, Session, Source
 from ._spec import Config, Spec, Stage
 from ._tensor import Tensor
 from ._trial import RunTally, Trial, kind_of
+from .verdicts import FAIL, NOT_VERIFIED
 
 
 @dataclass

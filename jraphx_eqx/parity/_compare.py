@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 
 from ._lanes import LANES
-from ._record import COARSE, FAIL, IMPRECISE, UNJUDGED, Record
+from ._record import Record
 from ._tolerance import (
     COARSE_ERROR,
     EPS_32,
@@ -13,6 +13,7 @@ from ._tolerance import (
     Blocks,
     tolerance,
 )
+from .verdicts import COARSE, FAIL, IMPRECISE, UNJUDGED
 
 
 def compare(

@@ -12,9 +12,10 @@ import numpy as np
 from ._bisect import Bisection
 from ._case import Case
 from ._pair import pair, plain
-from ._record import FAIL, MISTRUSTED, NOT_VERIFIED, Result
+from ._record import Result
 from ._run import run
 from ._spec import Spec
+from .verdicts import FAIL, MISTRUSTED, NOT_VERIFIED
 
 Pair = Callable[[str, Any, Any, Sequence[Any]], tuple[Spec, Case]]
 

@@ -10,11 +10,11 @@ import numpy as np
 from ._candidate import Candidate
 from ._compare import compare
 from ._oracle import AbstractOracle, Reference
-from ._record import FAIL
 from ._spec import Rows
 from ._tensor import Tensor
 from ._tolerance import MORE_RUNS
 from ._trial import Trial, kind_of
+from .verdicts import FAIL
 
 PARTS = 8
 

@@ -11,12 +11,13 @@ from ._case import Case
 from ._fault import Fault, injected
 from ._lanes import LANES
 from ._oracle import Arrays
-from ._record import EQUIVALENT, FAIL, KILLED, SURVIVED, Kill, Record, Result
+from ._record import Kill, Record, Result
 from ._references import trusted
 from ._run import checked_lanes, pairs
 from ._session import Live, Session
 from ._spec import Config, Divergence, Spec
 from ._trial import RunTally
+from .verdicts import EQUIVALENT, FAIL, KILLED, SURVIVED
 
 # What kills a fault is most often a value in float64, and the metamorphic lane takes the longest.
 LANE_ORDER = ("f64", "exact", "f32", "metamorphic")
@@ -71,7 +72,8 @@ def mutate(
     if references is not None:
         source = trusted(spec, references, divergences)
         cases, pairing = source.cases, source.manifest["pairing"]
-        session = Session(spec, source, divergences)
+        # Noise that a fault made a reference measure must not be there for the next one.
+        session = Session(spec, source, divergences, remember=0)
     else:
         assert cases is not None
         session = Session(spec, Live(spec, seed, weights), divergences, remember=None)

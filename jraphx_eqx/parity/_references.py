@@ -15,7 +15,7 @@ from ._compare import compare
 from ._environment import environment
 from ._lanes import LANES
 from ._oracle import AbstractOracle, Chosen, Reference, decided
-from ._record import FAIL, Result
+from ._record import Result
 from ._recorded import (
     LANES_OF,
     RecordedOracle,
@@ -31,6 +31,7 @@ from ._session import Live
 from ._spec import Config, Divergence, Spec
 from ._tolerance import JITTERED_RUNS, MORE_RUNS, Blocks, tolerance
 from ._trial import RunTally, Trial, kind_of
+from .verdicts import FAIL
 
 MANIFEST = "manifest.json"
 SCHEMA = 2

@@ -4,11 +4,12 @@ from typing import Literal
 
 from ._case import Case
 from ._lanes import LANES
-from ._record import FAIL, MISTRUSTED, NOT_VERIFIED, Record, Result
+from ._record import Record, Result
 from ._session import Live, Session, Source
 from ._spec import Config, Divergence, Spec
 from ._tensor import Tensor
 from ._trial import RunTally, Vacuous
+from .verdicts import FAIL, MISTRUSTED, NOT_VERIFIED
 
 
 def run(

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from ._checks import Check, Comparison, checks_of
 from ._lanes import LANES
-from ._record import FAIL, NOT_VERIFIED, PASS, Record, Result
+from ._record import Record, Result
 from ._references import BadReferences, References, trusted
 from ._run import about_all, missing_input_classes, pairs, vacuity
 from ._session import Live, Session, Source
 from ._suite import Suite
 from ._tensor import Tensor
 from ._trial import RunTally, Vacuous
+from .verdicts import FAIL, NOT_VERIFIED, PASS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,13 +14,14 @@ from ._environment import environment, is_torch_here, torch_environment
 from ._lanes import LANES
 from ._metamorphic import compare_moves
 from ._oracle import AbstractOracle, Arrays, Oracle, Reference, decided
-from ._record import DECLARED, FAIL, NOT_VERIFIED, UNJUDGED, UNUSED, ZERO, Record, Result
+from ._record import Record, Result
 from ._spec import Config, Divergence, Spec
 from ._tensor import Tensor
 from ._tolerance import MORE_RUNS
 from ._torch import state_arrays
 from ._trial import RunTally, Trial, first_lines, kind_of
 from ._weights import WeightMismatch, leaves, with_moved
+from .verdicts import DECLARED, FAIL, NOT_VERIFIED, UNJUDGED, UNUSED, ZERO
 
 
 class Source(Protocol):

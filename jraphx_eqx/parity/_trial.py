@@ -11,10 +11,11 @@ from ._decisions import AbstractChoice
 from ._lanes import LANES
 from ._oracle import Arrays, Reference, scores_of
 from ._profile import Profiler
-from ._record import FAIL, MISTRUSTED, PASS, UNJUDGED, UNUSED, ZERO, Record
+from ._record import Record
 from ._spec import Config, Decision, Spec
 from ._tensor import Tensor
 from ._tolerance import NEGLIGIBLE, Blocks, decision_margin
+from .verdicts import FAIL, MISTRUSTED, PASS, UNJUDGED, UNUSED, ZERO
 
 # For each lane and tensor, which of its comparisons said nothing.
 Vacuous = dict[tuple[str, str], list[bool]]
