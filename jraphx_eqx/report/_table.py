@@ -11,6 +11,7 @@ from ..parity.verdicts import (
     MISTRUSTED,
     NOT_VERIFIED,
     PASS,
+    SEVERITY,
     SURVIVED,
     UNJUDGED,
 )
