@@ -117,11 +117,20 @@ class Recording(pytest.Item):
         self.suite = suite
 
     def runtest(self):
-        from jraphx_eqx.parity import BadReferences
+        from jraphx_eqx.parity import BadReferences, record
 
-        folder, bless = _folder(self.config, "parity_record"), self.config.getoption("parity_bless")
+        suite = self.suite
         try:
-            self.suite.record(folder, bless=bless)
+            record(
+                suite.spec,
+                suite.cases,
+                _folder(self.config, "parity_record"),
+                pairing=suite.pairing,
+                seed=suite.seed,
+                weights=suite.weights,
+                divergences=suite.divergences,
+                bless=self.config.getoption("parity_bless"),
+            )
         except (BadReferences, ValueError) as error:
             pytest.fail(str(error), pytrace=False)
 

@@ -63,7 +63,7 @@ def bisect(
     session = Session(spec, source or Live(spec, seed))
     theirs = session.oracle(config, case)
     trial = Trial(spec, config, case, lane, RunTally(), repro)
-    candidate = trial.candidate(session.module(config), theirs.inputs, theirs.weights)
+    candidate = Candidate(trial, session.module(config), theirs.inputs, theirs.weights)
     for stage in spec.stages if theirs.decision is not None else ():
         _compare_stage(trial, stage, theirs, candidate, decided(theirs, lane))
         if any(record.verdict == FAIL for record in trial.records):

@@ -13,10 +13,11 @@ from .._decide import deciding
 from ._case import Case
 from ._decisions import AbstractChoice
 from ._lanes import LANES
-from ._oracle import Arrays, Chosen, scores_of
-from ._spec import Config, Decision, Spec
+from ._oracle import Chosen, scores_of
+from ._spec import Decision
 from ._tensor import Tensor
 from ._torch import is_float
+from ._trial import Trial
 from ._weights import leaf_name, load, match
 
 
@@ -68,33 +69,28 @@ class Candidate:
 
     **Arguments:**
 
-    - `spec`, `config`, `case`: what is compared.
+    - `trial`: what is compared.
     - `module`: the Equinox module (or function).
     - `inputs`: the arguments before padding.
     - `weights`: the PyTorch weights by their PyTorch names.
-    - `lane`: one of `LANES`.
-    - `watch`: receives all that the module gives.
-    - `quick`: compile without optimizations, and by XLA's older emitters. Always on in float64,
-        whose purpose is to expose wrong formulas, not compiler effects.
+    - `case`: the case with another capacity.
     """
 
     def __init__(
         self,
-        spec: Spec,
-        config: Config,
-        case: Case,
+        trial: Trial,
         module: Any,
         inputs: Mapping[str, Any],
         weights: Mapping[str, np.ndarray],
-        lane: str,
-        watch: Callable[[Arrays], None] = lambda found: None,
-        quick: bool = False,
+        case: Case | None = None,
     ):
-        self.spec, self.lane, self.compiled, self.watch = spec, lane, True, watch
-        self.quick = quick or LANES[lane].wide
+        spec, lane = trial.spec, trial.lane
+        self.spec, self.lane, self.compiled, self.watch = spec, lane, True, trial.watch
+        # Float64 is there to expose wrong formulas, not compiler effects.
+        self.quick = trial.quick or LANES[lane].wide
         self.plain = dict(inputs)
-        self.padded = dict(spec.pad(inputs, case))
-        self.decision: Decision | None = spec.decision(config)
+        self.padded = dict(spec.pad(inputs, case or trial.case))
+        self.decision: Decision | None = spec.decision(trial.config)
         named = match(weights, module, spec.renames)
         self.names = {spec.renames.get(name, name): name for name in weights}
         with precision(lane):

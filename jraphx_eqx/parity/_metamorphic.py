@@ -46,7 +46,7 @@ def _moves(trial, module, oracle, plain: Candidate) -> Iterator[tuple[str, list[
 
     def part(places, case=None):
         moved = _take(inputs, rows, places)
-        return Part(trial.candidate(module, moved, oracle.weights, case), places)
+        return Part(Candidate(trial, module, moved, oracle.weights, case), places)
 
     eager = part(same)
     eager.candidate.compiled = False

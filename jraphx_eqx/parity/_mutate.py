@@ -3,7 +3,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -86,8 +86,7 @@ def mutate(
     return result
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """One comparison to be made: a configuration, a case and a lane."""
 
     config: Config
@@ -100,8 +99,7 @@ class Comparison:
         return " / ".join(filter(None, (self.case.name, self.config.name, self.lane)))
 
 
-@dataclass
-class Outcome:
+class Outcome(NamedTuple):
     """What a comparison found: its records, and a digest of all that ours computed."""
 
     records: list[Record]

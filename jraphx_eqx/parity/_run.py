@@ -62,7 +62,7 @@ def run(
         spec = dataclasses.replace(spec, grid=configs)
     lanes = checked_lanes(spec, lanes)
     session = Session(spec, source or Live(spec, seed, weights), divergences, quick=quick)
-    result, tally = session.result(), RunTally(vacuous)
+    result, tally = session.result(), RunTally({} if vacuous is None else vacuous)
     for config, case in pairs(spec, cases, pairing):
         for lane in lanes:
             command = repro(spec, config, case, lane) if repro else ""

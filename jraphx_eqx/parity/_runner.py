@@ -16,14 +16,6 @@ from ._trial import RunTally, Vacuous
 from .verdicts import FAIL, NOT_VERIFIED, PASS
 
 
-@dataclasses.dataclass(frozen=True)
-class _Part:
-    """What one comparison found."""
-
-    records: list[Record]
-    tally: RunTally
-
-
 class Runner:
     """Runs the tests of a suite, each comparison when the first of its tests asks for it.
 
@@ -38,7 +30,7 @@ class Runner:
         self, suite: Suite, *, lanes: Sequence[str] | None = None, folder: Path | None = None
     ):
         self.suite, self.lanes, self.folder = suite, lanes, folder
-        self._parts: dict[Comparison, _Part] = {}
+        self._parts: dict[Comparison, tuple[list[Record], RunTally]] = {}
 
     @functools.cached_property
     def checks(self) -> list[Check]:
@@ -62,30 +54,30 @@ class Runner:
         """What a test finds: one record or more, none of which passes if it was not compared."""
         if check.comparison is None:
             return self._session.result(self._whole())
-        comparison, part = check.comparison, self._part(check.comparison)
+        comparison, (records, tally) = check.comparison, self._part(check.comparison)
         result = self._session.result(
-            [r for r in part.records if comparison.tensor(r) == check.tensor]
-            or [self._nothing(comparison, check.tensor, part)]
+            [r for r in records if comparison.tensor(r) == check.tensor]
+            or [self._nothing(comparison, check.tensor, records)]
         )
         result.profiles = [
             profiler.finish()
-            for (_, tensor), profiler in part.tally.profilers.items()
+            for (_, tensor), profiler in tally.profilers.items()
             if str(dataclasses.replace(Tensor.parse(tensor), direction="")) == check.tensor
         ]
         return result
 
-    def _part(self, comparison: Comparison) -> _Part:
+    def _part(self, comparison: Comparison) -> tuple[list[Record], RunTally]:
         if comparison not in self._parts:
             tally = RunTally()
             records = self._session.compare(
                 comparison.config, comparison.case, comparison.lane, tally
             )
-            self._parts[comparison] = _Part(records, tally)
+            self._parts[comparison] = records, tally
         return self._parts[comparison]
 
-    def _nothing(self, comparison: Comparison, tensor: str, part: _Part) -> Record:
+    def _nothing(self, comparison: Comparison, tensor: str, records: list[Record]) -> Record:
         """Says why a comparison has found nothing about a tensor."""
-        bad = [r for r in part.records if r.verdict in (FAIL, NOT_VERIFIED)]
+        bad = [r for r in records if r.verdict in (FAIL, NOT_VERIFIED)]
         messages = [r.message for r in bad if r.kind in ("run", "weights")]
         return Record(
             self.suite.spec.name,
@@ -130,7 +122,7 @@ class Runner:
         ran = [comparison for comparison in comparisons if comparison in self._parts]
         for comparison in dict.fromkeys((*ran, *comparisons)):
             if comparison in self._parts or needed(comparison):
-                for key, said in self._part(comparison).tally.vacuous.items():
+                for key, said in self._part(comparison)[1].vacuous.items():
                     vacuous.setdefault(key, []).extend(said)
         return vacuous
 

@@ -10,35 +10,28 @@ import numpy as np
 from ._candidate import Candidate
 from ._case import Case
 from ._compare import compare, compare_bits, is_vacuous
+from ._decisions import AbstractChoice
 from ._environment import environment, is_torch_here, torch_environment
 from ._lanes import LANES
 from ._metamorphic import compare_moves
 from ._oracle import AbstractOracle, Arrays, Oracle, Reference, decided
 from ._record import Record, Result
-from ._spec import Config, Divergence, Spec
+from ._spec import Config, Decision, Divergence, Spec
 from ._tensor import Tensor
 from ._tolerance import MORE_RUNS
 from ._torch import state_arrays
 from ._trial import RunTally, Trial, first_lines, kind_of
 from ._weights import WeightMismatch, leaves, with_moved
-from .verdicts import DECLARED, FAIL, NOT_VERIFIED, UNJUDGED, UNUSED, ZERO
+from .verdicts import DECLARED, FAIL, NOT_VERIFIED, PASS, UNJUDGED, UNUSED, ZERO
 
 
 class Source(Protocol):
-    """Where the PyTorch side comes from."""
+    """Where the PyTorch side comes from, and, if there is none, why."""
 
     @property
-    def environment(self) -> Mapping[str, Any]:
-        """Versions and settings of the PyTorch side."""
-        ...
-
-    def problem(self, config: Config, case: Case) -> str | None:
-        """Why there is nothing to compare with, if there is not."""
-        ...
-
-    def oracle(self, config: Config, case: Case) -> AbstractOracle:
-        """The PyTorch side of one configuration and case."""
-        ...
+    def environment(self) -> Mapping[str, Any]: ...
+    def problem(self, config: Config, case: Case) -> str | None: ...
+    def oracle(self, config: Config, case: Case) -> AbstractOracle: ...
 
 
 class Live:
@@ -116,15 +109,7 @@ class Session:
         repro: str = "",
         watch: Callable[[Arrays], None] = lambda found: None,
     ) -> list[Record]:
-        """Makes one comparison.
-
-        **Arguments:**
-
-        - `config`, `case`, `lane`: which.
-        - `tally`: takes down what is judged over several comparisons.
-        - `repro`: the command that repeats it.
-        - `watch`: receives all that our side gives.
-        """
+        """Makes one comparison. The arguments are those of a `Trial`."""
         trial = Trial(self.spec, config, case, lane, tally, repro, watch, self.quick)
         problem = self.source.problem(config, case)
         if problem is not None:
@@ -133,7 +118,12 @@ class Session:
         if LANES[lane].by != "bits" or self.spec.exact(config):
             self._run(trial)
         for record in trial.records:
-            self._declare(record, config, case)
+            if record.verdict in (FAIL, NOT_VERIFIED):
+                covers = (
+                    d.id for d in self.divergences if d.covers(case, config, lane, record.tensor)
+                )
+                record.divergence = next(covers, "")
+                record.verdict = DECLARED if record.divergence else record.verdict
         return trial.records
 
     def _run(self, trial: Trial) -> None:
@@ -151,7 +141,7 @@ class Session:
         try:
             module = self.module(trial.config)
             weights = _held(module, oracle)
-            candidate = trial.candidate(module, oracle.inputs, weights)
+            candidate = Candidate(trial, module, oracle.inputs, weights)
             trial.record("weights", "weights", message=f"{len(oracle.weights)} weights matched")
             _BY[LANES[trial.lane].by](trial, module, oracle, candidate, reference)
         except WeightMismatch as error:
@@ -159,14 +149,6 @@ class Session:
         except Exception as error:
             message = f"ours raised {first_lines(error)}"
             trial.record("*", "run", verdict=FAIL, message=message)
-
-    def _declare(self, record: Record, config: Config, case: Case) -> None:
-        """Marks a failure that a divergence covers."""
-        if record.verdict in (FAIL, NOT_VERIFIED):
-            for divergence in self.divergences:
-                if divergence.covers(case, config, record.lane, record.tensor):
-                    record.verdict, record.divergence = DECLARED, divergence.id
-                    return
 
 
 def _held(module: Any, oracle: AbstractOracle) -> dict[str, np.ndarray]:
@@ -198,12 +180,14 @@ def _compare_within_noise(
     found = candidate.run(chosen, reference.cotangents)
     as_users = LANES[trial.lane].as_users
     if as_users:
-        trial.properties(candidate)
+        for name, problem in candidate.problems().items():
+            verdict = PASS if problem is None else FAIL
+            trial.record(name, "structure", verdict=verdict, message=problem or "")
     if decision is not None:
         trial.judge(decision, reference, candidate.own)
         if decision.select_eqx is not None and chosen:
             # The scores of the lane, not those of the reference.
-            trial.select(decision, oracle.decide(trial.lane)[0], candidate)
+            _compare_selections(trial, decision, oracle.decide(trial.lane)[0], candidate)
     alone = {}
     if as_users:  # As users run it for inference; in float64 it would show nothing more.
         alone = candidate.values(chosen)
@@ -228,12 +212,25 @@ def _compare_within_noise(
         _move_buffers(trial, module, oracle)
 
 
+def _compare_selections(
+    trial: Trial, decision: Decision, theirs: AbstractChoice, candidate: Candidate
+) -> None:
+    """Records that there is one right selection for given scores: PyG's, then our own."""
+    given = {"own": candidate.scores(theirs)}
+    trial.same("select(PyG's scores)", candidate.select(theirs, theirs.scores), theirs.rows)
+    if decision.harder is not None:
+        given["harder"] = decision.harder(theirs)
+    for whose, scores in given.items():
+        expected = theirs.expected(scores)
+        trial.same(f"select({whose} scores)", candidate.select(theirs, scores), expected)
+
+
 def _move_buffers(trial: Trial, module: Any, oracle: AbstractOracle) -> None:
     """Compares the outputs for other running statistics and other buffers, since what has no
     gradient, and a value that changes nothing, would be seen by nothing else."""
     other = oracle.moved(with_moved(oracle.weights, oracle.buffers))
     reference = decided(other, trial.lane)
-    candidate = trial.candidate(module, other.inputs, _held(module, other))
+    candidate = Candidate(trial, module, other.inputs, _held(module, other))
     found = candidate.run(reference.chosen, {})
     for tensor, ours in found.items():
         ref, noise = reference.arrays.get(tensor), reference.noise.of(tensor, trial.lane)

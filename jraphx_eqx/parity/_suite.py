@@ -1,6 +1,5 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -8,7 +7,6 @@ import numpy as np
 from ._case import Case
 from ._pair import pair
 from ._record import Result
-from ._references import record
 from ._run import checked_lanes, run
 from ._spec import Divergence, Spec
 
@@ -73,24 +71,4 @@ class Suite:
             weights=self.weights,
             complete=True,
             divergences=self.divergences,
-        )
-
-    def record(self, folder: str | Path, *, bless: str | None = None) -> Path:
-        """Records references, as [`record`][jraphx_eqx.parity.record] does.
-
-        **Arguments:**
-
-        - `folder`, `bless`: as there.
-
-        **Returns:** the folder of the operator.
-        """
-        return record(
-            self.spec,
-            self.cases,
-            folder,
-            pairing=self.pairing,
-            seed=self.seed,
-            weights=self.weights,
-            divergences=self.divergences,
-            bless=bless,
         )

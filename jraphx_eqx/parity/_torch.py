@@ -5,7 +5,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
@@ -24,20 +24,12 @@ def stable_sort() -> Iterator[None]:
     """
     import torch
 
-    owners = [
-        (torch, "sort"),
-        (torch, "argsort"),
-        (torch.Tensor, "sort"),
-        (torch.Tensor, "argsort"),
-    ]
-    originals = [getattr(owner, name) for owner, name in owners]
-    try:
-        for (owner, name), original in zip(owners, originals, strict=True):
-            setattr(owner, name, _stable(original))
+    with ExitStack() as patched:
+        for owner in (torch, torch.Tensor):
+            for name in ("sort", "argsort"):
+                stable = _stable(getattr(owner, name))
+                patched.enter_context(mock.patch.object(owner, name, stable))
         yield
-    finally:
-        for (owner, name), original in zip(owners, originals, strict=True):
-            setattr(owner, name, original)
 
 
 def _stable(original):

@@ -1,10 +1,9 @@
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from ._candidate import Candidate
 from ._case import Case
 from ._compare import compare
 from ._decisions import AbstractChoice
@@ -21,43 +20,42 @@ from .verdicts import FAIL, MISTRUSTED, PASS, UNJUDGED, UNUSED, ZERO
 Vacuous = dict[tuple[str, str], list[bool]]
 
 
+@dataclass
 class RunTally:
     """What the trials of one run find out together; `vacuous` may go on from another run."""
 
-    def __init__(self, vacuous: Vacuous | None = None):
-        self.vacuous: Vacuous = {} if vacuous is None else vacuous
-        self.profilers: dict[tuple[str, str], Profiler] = {}
-        self.classes: set[str] = set()
+    vacuous: Vacuous = field(default_factory=dict)
+    profilers: dict[tuple[str, str], Profiler] = field(default_factory=dict)
+    classes: set[str] = field(default_factory=set)
 
     def note_vacuous(self, lane: str, tensor: Tensor, vacuous: bool) -> None:
         """Notes whether one comparison of a tensor says anything."""
         self.vacuous.setdefault((lane, str(tensor)), []).append(vacuous)
 
-    def profiler(self, operator: str, lane: str, tensor: str) -> Profiler:
-        """The profiler of a tensor."""
-        key = lane, tensor
-        if key not in self.profilers:
-            self.profilers[key] = Profiler(operator, lane, tensor)
-        return self.profilers[key]
 
-
+@dataclass(eq=False)
 class Trial:
-    """One configuration, case and lane."""
+    """One configuration, case and lane.
 
-    def __init__(
-        self,
-        spec: Spec,
-        config: Config,
-        case: Case,
-        lane: str,
-        tally: RunTally,
-        repro: str = "",
-        watch: Callable[[Arrays], None] = lambda found: None,
-        quick: bool = False,
-    ):
-        self.spec, self.config, self.case, self.lane = spec, config, case, lane
-        self.tally, self.repro, self.watch, self.quick = tally, repro, watch, quick
-        self.records: list[Record] = []
+    **Arguments:**
+
+    - `spec`, `config`, `case`, `lane`: what is compared.
+    - `tally`: takes down what is judged over several comparisons.
+    - `repro`: the command that repeats it.
+    - `watch`: receives all that the Equinox side gives.
+    - `quick`: compile without optimizations, and by XLA's older emitters.
+    - `records`: what it finds.
+    """
+
+    spec: Spec
+    config: Config
+    case: Case
+    lane: str
+    tally: RunTally
+    repro: str = ""
+    watch: Callable[[Arrays], None] = lambda found: None
+    quick: bool = False
+    records: list[Record] = field(default_factory=list)
 
     def record(self, tensor: Tensor | str, kind: Any, **values: Any) -> Record:
         """Adds a record of this trial."""
@@ -72,34 +70,14 @@ class Trial:
         classes = self.spec.input_classes.items()
         self.tally.classes |= {name for name, occurs in classes if occurs(inputs)}
 
-    def candidate(self, module: Any, inputs, weights, case: Case | None = None) -> Candidate:
-        """The Equinox side for these inputs; `case` has another capacity, if given."""
-        return Candidate(
-            self.spec,
-            self.config,
-            self.case if case is None else case,
-            module,
-            inputs,
-            weights,
-            self.lane,
-            self.watch,
-            self.quick,
-        )
-
-    def properties(self, candidate: Candidate) -> None:
-        """Records what has to be true of our side alone."""
-        for name, problem in candidate.problems().items():
-            record = self.record(name, "structure")
-            if problem is not None:
-                record.verdict, record.message = FAIL, problem
-
     def profile(self, tensor: Tensor, kind: str, ours: Any, reference: Reference) -> None:
         """Adds the errors of one tensor to its profile."""
         ref, noise = reference.arrays[tensor], reference.noise
         if ours is None or ref is None or ref.dtype.kind != "f" or ours.shape != ref.shape:
             return
         low, ids = reference.low.get(tensor), reference.ids.get(tensor)
-        profiler = self.tally.profiler(self.spec.name, self.lane, str(tensor))
+        key = self.lane, str(tensor)
+        profiler = self.tally.profilers.setdefault(key, Profiler(self.spec.name, *key))
         profiler.add(ours, ref, low, ids, noise.of(tensor, self.lane), kind)
 
     def tensors(self, reference: Reference, found: Arrays, alone: Arrays) -> None:
@@ -181,11 +159,14 @@ class Trial:
 
     def _judge(self, record: Record, decision: Decision, choice: AbstractChoice, own, deltas):
         judgement = choice.judge(own, deltas)
+        # Among permuted nodes another one comes first.
+        moved = LANES[self.lane].by == "moves"
+        symmetric = decision.symmetric and "symmetric" in self.case.tags and not moved
         record.decisions = judgement.counts
         record.gap_delta, record.near_ties = judgement.gap, judgement.pairs
         if "FAIL" in judgement.counts:
             record.verdict, record.message = FAIL, judgement.message
-        elif self._is_symmetric(decision):
+        elif symmetric:
             if set(judgement.counts) - {"EXACT"}:
                 message = "scores that are equal by symmetry are not equal here, to the last bit"
                 record.verdict, record.message = FAIL, message
@@ -195,22 +176,8 @@ class Trial:
                 message = f"in {np.sum(close)} of {len(close)} groups the cut is within rounding"
                 record.verdict, record.message = MISTRUSTED, message
 
-    def _is_symmetric(self, decision: Decision) -> bool:
-        """Whether the choice must be the same. Among permuted nodes another one comes first."""
-        moved = LANES[self.lane].by == "moves"
-        return decision.symmetric and "symmetric" in self.case.tags and not moved
-
-    def select(self, decision: Decision, theirs: AbstractChoice, candidate: Candidate) -> None:
-        """Records that there is one right selection for given scores: PyG's, then our own."""
-        given = {"own": candidate.scores(theirs)}
-        self._same("select(PyG's scores)", candidate.select(theirs, theirs.scores), theirs.rows)
-        if decision.harder is not None:
-            given["harder"] = decision.harder(theirs)
-        for whose, scores in given.items():
-            expected = theirs.expected(scores)
-            self._same(f"select({whose} scores)", candidate.select(theirs, scores), expected)
-
-    def _same(self, what: str, found: np.ndarray, expected: np.ndarray) -> None:
+    def same(self, what: str, found: np.ndarray, expected: np.ndarray) -> None:
+        """Records whether a selection is the right one."""
         record = self.record(what, "decision")
         if not np.array_equal(found, expected):
             record.verdict = FAIL

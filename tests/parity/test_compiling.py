@@ -7,6 +7,7 @@ import pytest
 
 from jraphx_eqx.parity import Tensor, pairs, run, trusted
 from jraphx_eqx.parity import _candidate as candidates
+from jraphx_eqx.parity._trial import RunTally, Trial
 from parity_tests.catalogue import DIVERGENCES, SPECS
 from parity_tests.recorded import FOLDER
 
@@ -62,8 +63,9 @@ def test_values_alone_are_compiled_quickly_if_asked_for(quick, monkeypatch):
     monkeypatch.setattr(candidates, "_options", lambda: {"xla_no_such_option": True})
     candidates.clear_caches()
     oracle = REFERENCES.oracle(CONFIG, CASE)
-    at = (SPEC, CONFIG, CASE, SPEC.eqx(**CONFIG.options), oracle.inputs, oracle.weights, "f32")
-    candidate = candidates.Candidate(*at, quick=quick)
+    trial = Trial(SPEC, CONFIG, CASE, "f32", RunTally(), quick=quick)
+    module = SPEC.eqx(**CONFIG.options)
+    candidate = candidates.Candidate(trial, module, oracle.inputs, oracle.weights)
     told = pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_such_option")
     with told if quick else contextlib.nullcontext():
         assert Tensor("out", "x") in candidate.values(())

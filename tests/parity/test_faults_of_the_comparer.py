@@ -27,10 +27,10 @@ FAULTS = [
     (TOLERANCE + "_rounding", "(eps / EPS_32)", "1", "compare"),
     (TOLERANCE + "jitter", "reach + 1", "1", "compare"),
     (TOLERANCE + "Blocks.max", "np.maximum.at", "np.minimum.at", "compare"),
-    (DECISIONS + "judge_topk", "max(cut, order)", "cut", "decisions"),
-    (DECISIONS + "judge_topk", "max(cut, order)", "order", "decisions"),
-    (DECISIONS + "judge_topk", "gap <= LIMIT", "True", "decisions"),
-    (DECISIONS + "judge_threshold", "gap <= LIMIT", "True", "decisions"),
+    (DECISIONS + "TopK._gap", "max(cut, order)", "cut", "decisions"),
+    (DECISIONS + "TopK._gap", "max(cut, order)", "order", "decisions"),
+    (DECISIONS + "Threshold._gap", "np.diff(ours) <= 0", "False", "decisions"),
+    (DECISIONS + "verdict_of", "gap <= LIMIT", "True", "decisions"),
     (DECISIONS + "rank", "~np.isnan(scores), groups", "np.isnan(scores), groups", "decisions"),
 ]
 
