@@ -32,14 +32,8 @@ class Judgement:
         shared = min(len(ours), len(theirs))
         for place in np.flatnonzero(ours[:shared] != theirs[:shared])[: PAIRS - len(self.pairs)]:
             mine, other = int(ours[place]), int(theirs[place])
-            self.pairs.append(
-                {
-                    "row_ours": mine,
-                    "row_theirs": other,
-                    "score_ours": float(scores[mine]),
-                    "score_theirs": float(scores[other]),
-                }
-            )
+            pair = {"row_ours": mine, "row_theirs": other, "score_ours": float(scores[mine])}
+            self.pairs.append({**pair, "score_theirs": float(scores[other])})
 
 
 def verdict_of(gap: float) -> Verdict:

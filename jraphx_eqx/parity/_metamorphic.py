@@ -3,7 +3,7 @@ reference is our own result, its tolerance the noise of PyG's."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,7 @@ from .verdicts import FAIL
 PARTS = 8
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A changed input, and which row of the original each of its rows is."""
 
     candidate: Candidate
@@ -106,8 +105,7 @@ def _tight(case, sizes: Mapping[str, int]) -> Any:
     return dataclasses.replace(case, capacity={**case.capacity, **capacity})
 
 
-@dataclasses.dataclass(frozen=True)
-class _Level:
+class _Level(NamedTuple):
     """A call in a part: where its rows are in the original, the rows that are forced, and which of
     those that the original keeps they are."""
 

@@ -16,6 +16,7 @@ from ._oracle import AbstractOracle, Chosen, Reference, rows_of
 from ._spec import Config, Decision, Spec
 from ._tensor import Tensor
 from ._tolerance import JITTERED_RUNS, MORE_RUNS, Noise
+from ._trial import first_lines
 from ._weights import with_moved
 
 ABOUT, ARRAY = "about", "array"
@@ -144,7 +145,7 @@ def _part(oracle: AbstractOracle, lanes, only: tuple[str, ...] | None = None) ->
             choices = oracle.decide(lane)
             reference = oracle.reference(rows_of(choices))
         except Exception as error:
-            dtypes[_dtype(lane)] = {"raised": _error_text(error)}
+            dtypes[_dtype(lane)] = {"raised": first_lines(error)}
             continue
         if not any(reference is known for known in references):
             references.append(reference)
@@ -216,10 +217,6 @@ def _by_tensor(arrays: Mapping[str, Any]) -> dict[Tensor, Any]:
 
 def _dtype(lane: str) -> str:
     return np.dtype(LANES[lane].dtype).name
-
-
-def _error_text(error: Exception) -> str:
-    return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]
 
 
 class RecordedOracle:

@@ -79,16 +79,10 @@ class Runner:
         """Says why a comparison has found nothing about a tensor."""
         bad = [r for r in records if r.verdict in (FAIL, NOT_VERIFIED)]
         messages = [r.message for r in bad if r.kind in ("run", "weights")]
-        return Record(
-            self.suite.spec.name,
-            comparison.config.name,
-            comparison.case.name,
-            comparison.lane,
-            tensor,
-            "run",
-            NOT_VERIFIED,
-            messages[0] if messages else "neither side has such a tensor",
-        )
+        message = messages[0] if messages else "neither side has such a tensor"
+        config, case = comparison.config.name, comparison.case.name
+        names = self.suite.spec.name, config, case, comparison.lane, tensor
+        return Record(*names, "run", NOT_VERIFIED, message)
 
     def _whole(self) -> list[Record]:
         """What can be said of all comparisons together only."""

@@ -119,11 +119,10 @@ class Session:
             self._run(trial)
         for record in trial.records:
             if record.verdict in (FAIL, NOT_VERIFIED):
-                covers = (
-                    d.id for d in self.divergences if d.covers(case, config, lane, record.tensor)
-                )
-                record.divergence = next(covers, "")
-                record.verdict = DECLARED if record.divergence else record.verdict
+                for divergence in self.divergences:
+                    if divergence.covers(case, config, lane, record.tensor):
+                        record.verdict, record.divergence = DECLARED, divergence.id
+                        break
         return trial.records
 
     def _run(self, trial: Trial) -> None:
