@@ -10,8 +10,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from ..data import Batch, BatchVector
-from ..data._batch_vector import bounded_batch
+from ..data import Batch, BatchVector, bounded_batch
 from ..interop import leaf_renames
 from ..nn.pool import PoolOutput
 from ..parity import Case, Spec, Tensor, call_layer, pair
