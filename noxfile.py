@@ -63,6 +63,8 @@ def keep_programs(session: nox.Session) -> None:
     session.env["JAX_COMPILATION_CACHE_DIR"] = str(Path(".nox/compiled").resolve())
     session.env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     session.env["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    # Many tests start processes: without bytecode each compiles the checks of types again.
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
     # XLA wrongly reports that it was compiled for another processor, for every program.
     session.env["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -205,3 +207,15 @@ def bench(session: nox.Session) -> None:
     """Times our pools beside those of PyG and JraphX; docs/benchmarks.md says how."""
     install(session, ".[bench]")
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=MAIN)
+def tgp(session: nox.Session) -> None:
+    """Records again what torch-geometric-pool gives; its torch-scatter is compiled, in minutes."""
+    install(session, ".[parity]", "numpy", "scipy", "scikit-learn", "setuptools", "wheel")
+    folder = f"{session.create_tmp()}/tgp"
+    versions = ("torch-scatter==2.1.2", "torch-geometric-pool==1.0.2")
+    build = ("--no-build-isolation", "--no-deps", "--target", folder)
+    session.install(*build, *versions, env={"FORCE_ONLY_CPU": "1"})
+    command = ("parity_tests/tgp/record.py", "tests/nn/pool/tgp.npz")
+    session.run("python", *command, env={"PYTHONPATH": folder})

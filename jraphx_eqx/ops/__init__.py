@@ -10,6 +10,8 @@ from ._edges import masked_edges as masked_edges
 from ._error_if import error_if as error_if
 from ._gather import gather as gather
 from ._gather import gather_once as gather_once
+from ._independent import independent_nodes as independent_nodes
+from ._independent import lowest_rank as lowest_rank
 from ._loops import add_self_loops as add_self_loops
 from ._loops import degree as degree
 from ._loops import remove_self_loops as remove_self_loops

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import (
-    CONVS,
     DISTINCT,
     EDGE_FEATURES,
     FEATURES,
@@ -44,8 +43,7 @@ def rings(num_graphs: int) -> Inputs:
 
 # A U-Net has room for the square of its edges. It is made of the others, and other poolings than
 # those that keep nodes of the same sums.
-CHECKED = [*CONVS, *(operator for operator in DISTINCT if operator.kind not in ("conv", "pool"))]
-CHECKED = [operator for operator in CHECKED if operator.name != "unet"]
+CHECKED = [op for op in DISTINCT if op.kind != "pool" and op.name != "unet"]
 
 
 @pytest.mark.parametrize(**named(CHECKED))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import OPERATORS, Inputs, Variant, assert_same, named, random_inputs
+from helpers import DISTINCT, Inputs, Variant, assert_same, named, random_inputs
 from jax.test_util import check_grads
 
 from jraphx_eqx.data import BatchVector
@@ -19,7 +19,7 @@ from jraphx_eqx.nn.pool import TopKPooling, global_mean_pool
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 KEY = jax.random.key(0)
-SMOOTH = [op for op in OPERATORS if "max" not in op.name and "min" not in op.name]
+SMOOTH = [op for op in DISTINCT if "max" not in op.name and "min" not in op.name]
 
 
 def in_numpy(inputs: Inputs) -> Inputs:
@@ -28,7 +28,7 @@ def in_numpy(inputs: Inputs) -> Inputs:
     return Inputs(*arrays, BatchVector(index, num_graphs))
 
 
-@pytest.mark.parametrize(**named(OPERATORS))
+@pytest.mark.parametrize(**named(DISTINCT))
 def test_every_operator_takes_numpy_arrays(operator: Variant):
     inputs, module = random_inputs(), operator.module()
     expected = jax.tree.leaves(operator(module, inputs))

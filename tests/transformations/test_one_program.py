@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import OPERATORS, Variant, assert_close, named, random_inputs, run
+from helpers import DISTINCT, Variant, assert_close, named, random_inputs, run
 
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn._entry import op_by_op
@@ -126,7 +126,7 @@ def test_gradients_and_vmap_of_an_eager_call_take_few_programs():
         assert jnp.array_equal(row, pool(one, EDGES, batch=index).perm)
 
 
-@pytest.mark.parametrize(**named(OPERATORS))
+@pytest.mark.parametrize(**named(DISTINCT))
 def test_one_program_gives_what_single_operations_give(operator: Variant):
     inputs = random_inputs()
     assert_close(operator(operator.module(), inputs), run(operator, inputs).out)

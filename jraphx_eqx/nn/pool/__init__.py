@@ -1,4 +1,6 @@
 from ._asap import ASAPooling as ASAPooling
+from ._bnpool import BNPool as BNPool
+from ._cheeger import AsymCheegerCutPooling as AsymCheegerCutPooling
 from ._cluster import AbstractClusterPool as AbstractClusterPool
 from ._clusterings import decimation_indices as decimation_indices
 from ._clusterings import graclus as graclus
@@ -6,11 +8,13 @@ from ._clusterings import normalized_cut as normalized_cut
 from ._clusterings import pool_edge as pool_edge
 from ._clusterings import voxel_grid as voxel_grid
 from ._dense import AbstractDensePool as AbstractDensePool
+from ._dense import AbstractSoftmaxPool as AbstractSoftmaxPool
 from ._dense_selection import DenseSelectOutput as DenseSelectOutput
 from ._diff import DiffPooling as DiffPooling
 from ._diff import dense_diff_pool as dense_diff_pool
 from ._dmon import DMoNPooling as DMoNPooling
 from ._edge import EdgePooling as EdgePooling
+from ._get_pooler import get_pooler as get_pooler
 from ._given import avg_pool as avg_pool
 from ._given import avg_pool_neighbor_x as avg_pool_neighbor_x
 from ._given import avg_pool_x as avg_pool_x
@@ -22,8 +26,11 @@ from ._global import global_max_pool as global_max_pool
 from ._global import global_mean_pool as global_mean_pool
 from ._global import global_min_pool as global_min_pool
 from ._histogram import batch_histogram as batch_histogram
+from ._hosc import HOSCPooling as HOSCPooling
 from ._joined import ClusterPooling as ClusterPooling
+from ._just_balance import JustBalancePooling as JustBalancePooling
 from ._keep import AbstractKeepPool as AbstractKeepPool
+from ._kmis import KMISPooling as KMISPooling
 from ._mem import MemPooling as MemPooling
 from ._mincut import MinCutPooling as MinCutPooling
 from ._mincut import dense_mincut_pool as dense_mincut_pool
@@ -34,6 +41,7 @@ from ._neighbours import knn_interpolate as knn_interpolate
 from ._neighbours import nearest as nearest
 from ._neighbours import radius as radius
 from ._neighbours import radius_graph as radius_graph
+from ._nopool import NoPool as NoPool
 from ._output import PoolOutput as PoolOutput
 from ._pan import PANPooling as PANPooling
 from ._pool import AbstractPool as AbstractPool

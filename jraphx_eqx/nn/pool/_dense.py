@@ -28,7 +28,7 @@ class AbstractDensePool(AbstractPool):
     keeps_loops: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
-    def logits(
+    def memberships(
         self,
         x: Float[Array, "nodes features"],
         edge_index: Int[Array, "2 edges"],
@@ -36,8 +36,8 @@ class AbstractDensePool(AbstractPool):
         batch: BatchVector,
         *,
         key: PRNGKeyArray | None = None,
-    ) -> Float[Array, "nodes clusters"]:
-        """What the memberships of each node are a softmax of. Rows of padding mean nothing."""
+    ) -> DenseSelectOutput:
+        """The memberships of each node, 0 in padding."""
 
     def assign(
         self,
@@ -59,9 +59,7 @@ class AbstractDensePool(AbstractPool):
             raise ValueError(
                 f"max_nodes must be at least {rows}, the clusters of all graphs, got {max_nodes}"
             )
-        logits = self.logits(x, edge_index, edge_attr, batch, key=key)
-        memberships = jax.nn.softmax(mask_rows(logits, batch.node_mask), axis=-1)
-        return DenseSelectOutput(mask_rows(memberships, batch.node_mask), batch)
+        return self.memberships(x, edge_index, edge_attr, batch, key=key)
 
     def connect(
         self,
@@ -78,7 +76,7 @@ class AbstractDensePool(AbstractPool):
         """
         batch = resolve_batch(batch, select.num_nodes)
         weight = edge_weights(edge_index, edge_attr, select.num_nodes, select.matrix.dtype)
-        adjacency = select.product(neighbours(select, edge_index, weight))
+        adjacency = select.product(neighbours(select.matrix, edge_index, weight))
         pooled, entries = select.graphs(batch), np.ones((self.clusters, self.clusters), bool)
         if not self.keeps_loops:
             adjacency = normalized(adjacency)
@@ -93,6 +91,36 @@ class AbstractDensePool(AbstractPool):
     ) -> Float[Array, "nodes features"]:
         r"""$\mathbf{S} \mathbf{X}$: each node gets the features of its clusters, by membership."""
         return select.lift(x)
+
+
+class AbstractSoftmaxPool(AbstractDensePool):
+    """A pooling by memberships that are a softmax."""
+
+    @abc.abstractmethod
+    def logits(
+        self,
+        x: Float[Array, "nodes features"],
+        edge_index: Int[Array, "2 edges"],
+        edge_attr: Shaped[Array, "edges ..."] | None,
+        batch: BatchVector,
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "nodes clusters"]:
+        """What the memberships of each node are a softmax of. Rows of padding mean nothing."""
+
+    def memberships(
+        self,
+        x: Float[Array, "nodes features"],
+        edge_index: Int[Array, "2 edges"],
+        edge_attr: Shaped[Array, "edges ..."] | None,
+        batch: BatchVector,
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> DenseSelectOutput:
+        """The softmax of the logits of each node; 0 in padding."""
+        logits = self.logits(x, edge_index, edge_attr, batch, key=key)
+        rows = jax.nn.softmax(mask_rows(logits, batch.node_mask), axis=-1)
+        return DenseSelectOutput(mask_rows(rows, batch.node_mask), batch)
 
 
 def edge_weights(
@@ -111,12 +139,13 @@ def edge_weights(
 
 
 def neighbours(
-    select: DenseSelectOutput, edge_index: Int[Array, "2 edges"], weight: Float[Array, " edges"]
-) -> Float[Array, "nodes clusters"]:
-    r"""$\mathbf{A} \mathbf{S}$: the memberships of the targets of each node's edges, added up."""
+    rows: Float[Array, "nodes columns"],
+    edge_index: Int[Array, "2 edges"],
+    weight: Float[Array, " edges"],
+) -> Float[Array, "nodes columns"]:
+    r"""$\mathbf{A}$ times the rows: those of the targets of each node's edges, added up."""
     source, target = edge_index
-    rows = gather(select.matrix, target) * weight[:, None]
-    return segment_sum(rows, source, select.num_nodes)
+    return segment_sum(gather(rows, target) * weight[:, None], source, rows.shape[0])
 
 
 def inside(
@@ -124,7 +153,7 @@ def inside(
 ) -> Float[Array, " graphs"]:
     r"""$\mathrm{tr}(\mathbf{S}^\top \mathbf{A} \mathbf{S})$ of each graph: the weights inside of
     clusters."""
-    near = jnp.sum(select.matrix * neighbours(select, edge_index, weight), axis=1)
+    near = jnp.sum(select.matrix * neighbours(select.matrix, edge_index, weight), axis=1)
     return segment_sum(near, select.batch.index, select.batch.num_graphs)
 
 

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ...ops import wide_dtype
+from ...ops import segment_sum, wide_dtype
+from ._dense_selection import DenseSelectOutput
 
 _EPS = 1e-15  # PyG's, beside a root
 
@@ -51,6 +52,12 @@ def orthogonality(gram: Float[Array, "graphs clusters clusters"]) -> Float[Array
     difference = quotient(gram, jnp.broadcast_to(norm, gram.shape)) - unit
     square = jnp.sum(difference**2, axis=(1, 2))
     return root(jnp.where(used, square, 0))
+
+
+def cluster_lengths(select: DenseSelectOutput) -> Float[Array, "graphs clusters"]:
+    """The norm of the memberships of each cluster."""
+    square = segment_sum(select.matrix**2, select.batch.index, select.batch.num_graphs)
+    return root(square)
 
 
 def mean_over(values: Float[Array, " graphs"], real: Bool[Array, " graphs"]) -> Float[Array, ""]:

@@ -22,13 +22,21 @@ class DenseSelectOutput(AbstractSelection):
 
     - `matrix`: the memberships, shape `(nodes, K)`; 0 in padding.
     - `batch`: the graph of each node.
+    - `extra`: a row for each node of what the losses of a pooling need besides; for
+        [`BNPool`][jraphx_eqx.nn.pool.BNPool] the parameters of its distributions.
     """
 
     matrix: Float[Array, "nodes clusters"]
     batch: BatchVector
+    extra: Float[Array, "nodes parameters"] | None
 
-    def __init__(self, matrix: Float[Array, "nodes clusters"], batch: BatchVector):
-        self.matrix, self.batch = matrix, batch
+    def __init__(
+        self,
+        matrix: Float[Array, "nodes clusters"],
+        batch: BatchVector,
+        extra: Float[Array, "nodes parameters"] | None = None,
+    ):
+        self.matrix, self.batch, self.extra = matrix, batch, extra
 
     @property
     def num_nodes(self) -> int:
@@ -109,8 +117,9 @@ class DenseSelectOutput(AbstractSelection):
         real = out.batch.index < self.batch.num_graphs
         graphs, index = np.unique(out.batch.index[real], return_inverse=True)
         index = index.astype(out.batch.index.dtype)
-        matrix, index = on_device_as_they_are((out.matrix[real], index))
-        return DenseSelectOutput(matrix, BatchVector(index, len(graphs)))
+        extra = None if out.extra is None else out.extra[real]
+        matrix, index, extra = on_device_as_they_are((out.matrix[real], index, extra))
+        return DenseSelectOutput(matrix, BatchVector(index, len(graphs)), extra)
 
     def _kept(self, name):
         raise not_nodes(name)

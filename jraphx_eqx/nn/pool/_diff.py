@@ -10,7 +10,7 @@ from ..._number import python_numbers
 from ...data import BatchVector
 from ...ops import coalesce, gather, wide_dtype
 from .._check import check_positive
-from ._dense import AbstractDensePool, edge_weights
+from ._dense import AbstractSoftmaxPool, edge_weights
 from ._dense_losses import root
 from ._dense_selection import DenseSelectOutput
 from ._network import made_network, network_logits
@@ -18,7 +18,7 @@ from ._network import made_network, network_logits
 _EPS = 1e-15  # PyG's, in the logarithm
 
 
-class DiffPooling(AbstractDensePool):
+class DiffPooling(AbstractSoftmaxPool):
     r"""Differentiable pooling: a network gives each node a membership in each of `clusters`
     clusters of its graph.
 

@@ -13,7 +13,7 @@ from ...ops import mask_rows, segment_sum
 from .._check import check_positive
 from .._layer import apply_dropout, make_dropout
 from .._mlp import MLP
-from ._dense import AbstractDensePool, edge_weights, inside
+from ._dense import AbstractSoftmaxPool, edge_weights, inside
 from ._dense_losses import (
     dense_inputs,
     mean_over,
@@ -26,7 +26,7 @@ from ._dense_losses import (
 from ._dense_selection import DenseSelectOutput
 
 
-class DMoNPooling(AbstractDensePool):
+class DMoNPooling(AbstractSoftmaxPool):
     r"""Deep modularity networks: memberships with more edges inside of clusters than by chance.
 
     $$\mathbf{S} = \mathrm{softmax}(\mathrm{MLP}(\mathbf{X})), \qquad

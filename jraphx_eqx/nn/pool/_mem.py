@@ -10,14 +10,14 @@ from ...data import BatchVector
 from ...ops import gather, mask_rows, segment_sum
 from .._check import check_positive
 from .._linear import Linear
-from ._dense import AbstractDensePool
+from ._dense import AbstractSoftmaxPool
 from ._dense_losses import quotient, widened
 from ._dense_selection import DenseSelectOutput
 
 _EPS = 1e-15  # PyG's, below the logarithm
 
 
-class MemPooling(AbstractDensePool):
+class MemPooling(AbstractSoftmaxPool):
     r"""Memory-based pooling: memberships by how near a node is to learnable keys.
 
     $$S^{(h)}_{nk} \propto \left(1 + \|\mathbf{x}_n - \mathbf{k}^{(h)}_k\|^2 / \tau

@@ -10,13 +10,13 @@ from ..._number import python_numbers
 from ...data import BatchVector
 from ...ops import segment_sum
 from .._check import check_positive
-from ._dense import AbstractDensePool, edge_weights, inside
+from ._dense import AbstractSoftmaxPool, edge_weights, inside
 from ._dense_losses import dense_inputs, mean_over, normalized, orthogonality, quotient, widened
 from ._dense_selection import DenseSelectOutput
 from ._network import made_network, network_logits
 
 
-class MinCutPooling(AbstractDensePool):
+class MinCutPooling(AbstractSoftmaxPool):
     r"""MinCut pooling: memberships that cut few edges and make clusters of equal sizes.
 
     $$\mathbf{S} = \mathrm{softmax}(\mathrm{GNN}(\mathbf{X}, \mathbf{A}) / \tau), \qquad

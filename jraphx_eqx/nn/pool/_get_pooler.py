@@ -1,0 +1,69 @@
+import inspect
+from typing import Any
+
+from ._asap import ASAPooling
+from ._bnpool import BNPool
+from ._cheeger import AsymCheegerCutPooling
+from ._diff import DiffPooling
+from ._dmon import DMoNPooling
+from ._edge import EdgePooling
+from ._hosc import HOSCPooling
+from ._joined import ClusterPooling
+from ._just_balance import JustBalancePooling
+from ._kmis import KMISPooling
+from ._mem import MemPooling
+from ._mincut import MinCutPooling
+from ._nopool import NoPool
+from ._pan import PANPooling
+from ._pool import AbstractPool
+from ._sag import SAGPooling
+from ._topk import TopKPooling
+
+_POOLERS: dict[str, type[AbstractPool]] = {
+    "acc": AsymCheegerCutPooling,
+    "asap": ASAPooling,
+    "bnpool": BNPool,
+    "cluster": ClusterPooling,
+    "diff": DiffPooling,
+    "dmon": DMoNPooling,
+    "ec": EdgePooling,
+    "hosc": HOSCPooling,
+    "jb": JustBalancePooling,
+    "kmis": KMISPooling,
+    "mem": MemPooling,
+    "mincut": MinCutPooling,
+    "nopool": NoPool,
+    "pan": PANPooling,
+    "sag": SAGPooling,
+    "topk": TopKPooling,
+}
+
+
+def get_pooler(name: str, **options: Any) -> AbstractPool:
+    """A pooling by a short name, for experiments that compare several.
+
+    The names are torch-geometric-pool's, and the options those of the class here. An option that
+    the class does not have is an error; there it is dropped.
+
+    **Arguments:**
+
+    - `name`: `"acc"`, `"asap"`, `"bnpool"`, `"cluster"`, `"diff"`, `"dmon"`, `"ec"`, `"hosc"`,
+        `"jb"`, `"kmis"`, `"mem"`, `"mincut"`, `"nopool"`, `"pan"`, `"sag"` or `"topk"`.
+    - `options`: the arguments of the class, by their names.
+
+    **Raises:** `ValueError` for an unknown name, an unknown option, or one that is missing.
+    """
+    if name not in _POOLERS:
+        names = ", ".join(map(repr, _POOLERS))
+        raise ValueError(f"name must be one of {names}, got {name!r}")
+    made = _POOLERS[name]
+    known = inspect.signature(made).parameters
+    if unknown := [option for option in options if option not in known]:
+        raise ValueError(
+            f"{made.__name__} has no option {', '.join(map(repr, unknown))}; it has "
+            f"{', '.join(known)}"
+        )
+    needed = [option for option, value in known.items() if value.default is value.empty]
+    if missing := [option for option in needed if option not in options]:
+        raise ValueError(f"{made.__name__} needs {', '.join(missing)} as well")
+    return made(**options)

@@ -1,0 +1,125 @@
+"""Records what torch-geometric-pool gives: `python record.py FILE`, with it on the path.
+
+The file holds float64 arrays. The inputs are `input/NAME`. For each pooling, below its name, there
+are its parameters as `state/NAME`, what it returns as `out/NAME`, its losses as `loss/NAME`, and
+the gradients of the sum of the losses and of the sines of features and weights, as `grad/NAME`.
+"""
+
+import contextlib
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+# Three graphs: a house, a path with a node apart, and a pair. Nodes of one graph stand together.
+BATCH = [0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
+ENDS = [0, 1, 2, 3, 0, 3, 5, 6, 9], [1, 2, 3, 0, 4, 4, 6, 7, 10]
+EDGES = [[*ENDS[0], *ENDS[1]], [*ENDS[1], *ENDS[0]]]
+WIDTH, CLUSTERS = 3, 3
+DENSE = {
+    "jb": ("jb", {}),
+    "jb plain": ("jb", {"normalize_loss": False}),
+    "hosc": ("hosc", {"mu": 0.3, "alpha": 0.25}),
+    "hosc ortho": ("hosc", {"hosc_ortho": True, "alpha": 1.0}),
+    "acc": ("acc", {}),
+    "bnpool": ("bnpool", {"alpha_DP": 2.0, "eta": 0.5, "K_mu": 3.0}),
+}
+KMIS = {
+    "kmis": {},
+    "kmis w-greedy": {"score_heuristic": "w-greedy", "order_k": 2},
+    "kmis degree": {"scorer": "degree"},
+    "kmis constant": {"scorer": "constant"},
+    "kmis canonical": {"scorer": "canonical", "score_heuristic": None},
+}
+
+
+@contextlib.contextmanager
+def repeatable():
+    """Samples are means, and sorts are stable."""
+    from torch.distributions import Beta
+
+    drawn, sort = Beta.rsample, torch.argsort
+    Beta.rsample = lambda self, shape=(): self.mean
+    torch.argsort = lambda values, dim=-1, descending=False: sort(
+        values, dim=dim, descending=descending, stable=True
+    )
+    yield
+    Beta.rsample, torch.argsort = drawn, sort
+
+
+def inputs():
+    """Fresh tensors: features, the edge list, weights, and the batch vector."""
+    rng = np.random.default_rng(3)
+    x = torch.tensor(rng.normal(size=(len(BATCH), WIDTH)), requires_grad=True)
+    weight = np.tile(rng.uniform(0.5, 2, len(ENDS[0])), 2)
+    return x, torch.tensor(EDGES), torch.tensor(weight, requires_grad=True), torch.tensor(BATCH)
+
+
+def results(pool, weighed=True):
+    """What a pooling returns, and the gradients; `weighed` is whether weights have a part."""
+    x, edges, weight, batch = inputs()
+    if hasattr(pool, "K"):  # Its loss takes weights for probabilities.
+        weight = torch.ones_like(weight)
+    out = pool(x=x, adj=edges, edge_weight=weight, batch=batch)
+    dense = out.edge_index.is_floating_point()
+    weights = out.edge_index if dense else out.edge_weight
+    found = {f"loss/{name}": value for name, value in (out.loss or {}).items()}
+    total = sum(found.values()) + torch.sin(out.x).sum()
+    if weighed:
+        total = total + torch.sin(weights).sum()
+    total.backward()
+    found |= {"out/x": out.x, "out/weight": weights, "grad/x": x.grad}
+    if weight.grad is not None:
+        found["grad/weight"] = weight.grad
+    if not dense:
+        found |= {"out/edge_index": out.edge_index, "out/batch": out.batch}
+        found |= {"out/cluster": out.so.cluster_index}
+    for name, parameter in pool.named_parameters():
+        found[f"state/{name}"] = parameter
+        gradient = parameter.grad
+        found[f"grad/{name}"] = torch.zeros_like(parameter) if gradient is None else gradient
+    return found
+
+
+def hosc_results(pool):
+    """Those of a pooling that keeps the diagonal, which its loss is computed from."""
+    usual = results(pool, weighed=False)
+    pool.zero_grad()
+    pool.connector.remove_self_loops = pool.connector.degree_norm = False
+    found = results(pool, weighed=False)
+    return {**found, "out/weight": usual["out/weight"], "default/loss": usual["loss/hosc_loss"]}
+
+
+def record(path: Path) -> None:
+    """Writes the file."""
+    from tgp.poolers import get_pooler
+
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    arrays = dict(zip(("input/x", "input/edge_index", "input/weight"), inputs(), strict=False))
+    arrays["input/batch"] = torch.tensor(BATCH)
+    with repeatable():
+        for number, (name, (alias, options)) in enumerate(DENSE.items()):
+            sizes = {"in_channels": WIDTH, "k": CLUSTERS}
+            torch.manual_seed(number)
+            pool = get_pooler(alias, **sizes, **options)
+            found = hosc_results(pool) if alias == "hosc" else results(pool)
+            arrays |= {f"{name}/{key}": value for key, value in found.items()}
+        for number, (name, options) in enumerate(KMIS.items()):
+            torch.manual_seed(number)
+            pool = get_pooler("kmis", in_channels=WIDTH, **options)
+            arrays |= {f"{name}/{key}": value for key, value in results(pool).items()}
+        scores = torch.tensor([[0.1], [1.1], [2.1], [3.1]])
+        out = get_pooler("topk", in_channels=1, ratio=3)(
+            x=scores, adj=torch.tensor([[3, 3], [1, 2]])
+        )
+        rows = out.so.node_index[torch.argsort(out.so.cluster_index)]
+        arrays |= {"topk/rows": rows, "topk/x": out.x, "topk/edges": out.edge_index}
+    np.savez_compressed(path, **{key: value.detach().numpy() for key, value in arrays.items()})
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    record(Path(sys.argv[1]))
