@@ -77,9 +77,8 @@ def problems(graph):
                 continue
             if top not in BELOW[package].split():
                 yield f"{name} imports {other}, which is not below"
-            elif "_" in {part[0] for part in filter(None, rest.split("."))}:
-                if package not in INSIDE:
-                    yield f"{name} imports {other}, which is private"
+            elif package not in INSIDE and "._" in f".{rest}":
+                yield f"{name} imports {other}, which is private"
 
 
 def test_imports_point_downwards_and_at_public_names():

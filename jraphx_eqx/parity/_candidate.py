@@ -161,7 +161,8 @@ class Candidate:
             real = self.spec.real(self.padded, outputs)
             found = self._real(outputs)
             for direction, parts in cotangents.items():
-                if any(_shape(found.get(Tensor("out", n))) != p.shape for n, p in parts.items()):
+                ours = {n: found.get(Tensor("out", n)) for n in parts}
+                if any(v is None or v.shape != parts[n].shape for n, v in ours.items()):
                     continue
                 spread = {n: _spread(zero, real.get(n), parts.get(n)) for n, zero in zeros.items()}
                 found.update(self._gradients(program(spread)[1], direction))
@@ -341,10 +342,6 @@ def _output(value: Any) -> Any:
 
 def _numpy(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if v is None else np.array(v) for name, v in arrays.items()}
-
-
-def _shape(value: np.ndarray | None) -> tuple[int, ...] | None:
-    return None if value is None else value.shape
 
 
 def _take(value: np.ndarray | None, index: Any) -> np.ndarray | None:

@@ -129,7 +129,8 @@ class Session:
         """Runs a trial; an exception becomes a record, so that the others still run."""
         try:
             oracle = self.oracle(trial.config, trial.case)
-            trial.note_classes(oracle.inputs)
+            classes = self.spec.input_classes.items()
+            trial.tally.classes |= {name for name, occurs in classes if occurs(oracle.inputs)}
             if LANES[trial.lane].by == "bits":
                 oracle = oracle.dyadic()
             reference = decided(oracle, trial.lane)
@@ -199,13 +200,11 @@ def _compare_within_noise(
         oracle.measure_noise(reference, MORE_RUNS)
         trial.tensors(reference, found, alone)
     for record in trial.records[before:]:
-        tensor = Tensor.parse(record.tensor)
+        tensor, unjudged = Tensor.parse(record.tensor), record.verdict == UNJUDGED
         if tensor in reference.arrays:
-            if not (record.verdict == UNJUDGED and {UNUSED, ZERO} & set(record.flags)):
-                says_nothing = record.verdict == UNJUDGED or is_vacuous(
-                    reference.arrays[tensor], trial.spec.network
-                )
-                trial.tally.note_vacuous(trial.lane, tensor, says_nothing)
+            if not (unjudged and {UNUSED, ZERO} & set(record.flags)):
+                vacuous = unjudged or is_vacuous(reference.arrays[tensor], trial.spec.network)
+                trial.tally.note_vacuous(trial.lane, tensor, vacuous)
             trial.profile(tensor, record.kind, found.get(tensor), reference)
     if trial.spec.network and oracle.buffers:
         _move_buffers(trial, module, oracle)
@@ -216,9 +215,9 @@ def _compare_selections(
 ) -> None:
     """Records that there is one right selection for given scores: PyG's, then our own."""
     given = {"own": candidate.scores(theirs)}
-    trial.same("select(PyG's scores)", candidate.select(theirs, theirs.scores), theirs.rows)
     if decision.harder is not None:
         given["harder"] = decision.harder(theirs)
+    trial.same("select(PyG's scores)", candidate.select(theirs, theirs.scores), theirs.rows)
     for whose, scores in given.items():
         expected = theirs.expected(scores)
         trial.same(f"select({whose} scores)", candidate.select(theirs, scores), expected)

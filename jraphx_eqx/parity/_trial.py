@@ -65,11 +65,6 @@ class Trial:
         self.records.append(record)
         return record
 
-    def note_classes(self, inputs: Mapping[str, Any]) -> None:
-        """Notes which classes of inputs these belong to."""
-        classes = self.spec.input_classes.items()
-        self.tally.classes |= {name for name, occurs in classes if occurs(inputs)}
-
     def profile(self, tensor: Tensor, kind: str, ours: Any, reference: Reference) -> None:
         """Adds the errors of one tensor to its profile."""
         ref, noise = reference.arrays[tensor], reference.noise
@@ -150,9 +145,8 @@ class Trial:
             record.message = f"ours chooses {len(own)} times, PyTorch {len(reference.choices)}"
             return
         for place, (rows, choice) in enumerate(zip(own, reference.choices, strict=False)):
-            scale = Blocks(choice.scores.shape, choice.groups).max(
-                np.abs(np.nan_to_num(choice.scores))
-            )
+            sizes = np.abs(np.nan_to_num(choice.scores))
+            scale = Blocks(sizes.shape, choice.groups).max(sizes)
             deltas = decision_margin(scale, reference.noise.tau[scores_of(place)], self.lane)
             record = self.record(Tensor("", decision.name(place), move=move), "decision")
             self._judge(record, decision, choice, rows, deltas)
