@@ -77,6 +77,16 @@ def test_no_graphs_are_a_batch_without_fields_here_and_an_error_in_pyg():
     assert padded.num_graphs == 4 and padded.x is None
 
 
+def test_what_is_batch_size_in_pyg_is_size_here():
+    theirs, x = pyg.GraphNorm(1), np.array([[0.0], [1.0], [2.0], [5.0]], np.float32)
+    expected = theirs(torch.tensor(x), torch.tensor([0, 0, 1, 1]), batch_size=3)
+    ours, batch = from_pyg(theirs), jnp.array([0, 0, 1, 1])
+    found = ours(jnp.asarray(x), batch, size=3)
+    np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-5)
+    with pytest.raises(TypeError, match="batch_size"):
+        ours(jnp.asarray(x), batch, batch_size=3)
+
+
 def test_a_sum_of_booleans_is_refused_here_and_two_things_in_pyg():
     x = torch.tensor([[True], [True]])
     assert pyg.global_add_pool(x, None).tolist() == [[2]]

@@ -14,11 +14,15 @@ from jraphx_eqx.parity import (
     Config,
     Divergence,
     Spec,
+    Suite,
     assert_parity,
+    check,
     graphs,
+    record,
     run,
     vacuity,
 )
+from jraphx_eqx.report._table import rows
 
 from .catalogue import FEATURES, SPECS
 
@@ -127,6 +131,50 @@ def test_what_pytorch_cannot_do_is_not_verified():
 
     result = run(small_spec(pyg=lambda: broken), [CASE])
     assert (verdicts(result), result.exit_code) == ({"NOT VERIFIED"}, 2)
+
+
+def noisy(x):
+    """A sum in which rounding errors of float32 are millions of times as large as the result."""
+    return x + 1e14 * (torch.log(torch.exp(x)) - x)
+
+
+def off_by_a_hundredth(x):
+    return 1.01 * x
+
+
+HIDDEN = small_spec(pyg=lambda: noisy, eqx=lambda: off_by_a_hundredth)
+
+
+def by_references(folder):
+    record(HIDDEN, [CASE], folder)
+    return check(HIDDEN, folder)
+
+
+@pytest.mark.parametrize(
+    "compared",
+    [lambda folder: run(HIDDEN, [CASE]), lambda folder: Suite(HIDDEN, [CASE])(), by_references],
+    ids=["run", "suite", "check"],
+)
+def test_what_rounding_noise_hides_is_no_pass(compared, tmp_path):
+    result = compared(tmp_path)
+    hidden = {(r.lane, r.tensor) for r in result.of("UNJUDGED")}
+    assert hidden == {(lane, name) for lane in ("f64", "f32") for name in ("out.y", "d.x")}
+    assert {(r.lane, r.tensor) for r in result.of("MISTRUSTED")} == hidden
+    assert not [r for r in result.of("PASS") if r.kind in ("value", "gradient")]
+    assert result.exit_code == 2
+    assert {row["status"] for row in rows(result)} == {"MISTRUSTED"}
+
+
+def test_what_rounding_noise_hides_is_no_parity():
+    with pytest.raises(AssertionError, match=r"MISTRUSTED .* hidden by rounding noise"):
+        assert_parity(off_by_a_hundredth, noisy, [X])
+
+
+def test_a_gradient_is_not_called_missing_where_an_output_has_another_shape():
+    result = run(small_spec(eqx=lambda: lambda x: x[:, None] ** 2), [CASE], lanes=["f64"])
+    messages = {r.tensor: r.message for r in result.of("FAIL")}
+    assert messages["d.x"] == "not computed, as an output has another shape"
+    assert messages["out.y"].startswith("ours has shape")
 
 
 def test_no_case_at_all_is_not_verified():

@@ -16,6 +16,7 @@ from jraphx_eqx.nn.norm import BatchNorm1d
 from jraphx_eqx.nn.pool import global_add_pool
 from jraphx_eqx.ops import segment_softmax
 from jraphx_eqx.parity import Case, assert_parity, check, graphs, record, run
+from jraphx_eqx.report._table import rows
 
 KEY = jax.random.key(0)
 CASE = graphs.random(2, graphs=3)
@@ -151,6 +152,36 @@ def test_a_gradient_may_vanish_where_that_is_expected():
     assert compared(ours, theirs, expect_zero=expected).result.exit_code == 0
     leaking = Dead(ours.dead, ours.lin, slope=1e-9)
     assert "d.dead.bias" in failed(compared(leaking, theirs, expect_zero=expected))
+
+
+class Lost(eqx.Module):
+    """Its twin's rounding errors of float32 are millions of times as large as its result."""
+
+    def __call__(self, x):
+        return 1.01 * x
+
+
+class Losing(eqx.Module):
+    lin: Linear
+    lost: Lost
+
+    def __call__(self, x):
+        return self.lost(self.lin(x))
+
+
+def test_a_layer_and_a_network_that_rounding_noise_hides_do_not_pass():
+    class TheirLost(torch.nn.Module):
+        def forward(self, x):
+            return x + 1e14 * (torch.log(torch.exp(x)) - x)
+
+    def build(self):
+        self.lin, self.lost = torch.nn.Linear(4, 3), TheirLost()
+
+    theirs = their_module(build, lambda self, x: self.lost(self.lin(x)))
+    found = compared(Losing(Linear(4, 3, key=KEY), Lost()), theirs, layers=True)
+    assert found.result.exit_code == 2
+    status = {row["operator"]: row["status"] for row in rows(found.result)}
+    assert status == {"lin": "PASS", "lost": "UNJUDGED", "network": "MISTRUSTED"}
 
 
 class Alias(eqx.Module):

@@ -453,7 +453,7 @@ REFUSED = {
     "embedding": (
         lambda: torch.nn.Embedding(3, 2, max_norm=1.0),
         ValueError,
-        "torch.nn.modules.sparse.Embedding with max_norm or scale_grad_by_freq has no twin",
+        "torch.nn.modules.sparse.Embedding with max_norm=1.0 has no twin: it must be None",
     ),
     "layer norm": (
         lambda: torch.nn.LayerNorm((2, 3)),

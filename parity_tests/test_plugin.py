@@ -68,6 +68,13 @@ test_raises = Suite(named("raises", call_pyg=refuses), CASES[:1], ["f64"])
 test_undrawn = Suite(named("undrawn", input_classes={"a giant": lambda inputs: False}), CASES[:1],
                      ["f64"])
 test_nothing = Suite(SPEC, [], ["f64"])
+
+def noisy(module, inputs):
+    x = inputs["x"]
+    return {"x": x + 1e14 * (torch.log(torch.exp(x)) - x)}
+
+product |= dict(call_pyg=noisy, call_eqx=lambda m, i: {"x": 1.01 * i["x"]})
+test_hidden = Suite(named("hidden", **product), CASES[:1], ["f64"])
 """
 
 
@@ -79,7 +86,9 @@ def pytest_run(folder, *options):
 
 def outcomes(text):
     """The verdict of each test in verbose output."""
-    found = re.findall(r"^test_port.py::(\S+) (PASSED|FAILED|DECLARED|MIS\w+|NOT \w+)", text, re.M)
+    found = re.findall(
+        r"^test_port.py::(\S+) (PASSED|FAILED|DECLARED|UNJUDGED|MIS\w+|NOT \w+)", text, re.M
+    )
     return dict(found)
 
 
@@ -158,14 +167,18 @@ def test_what_proves_nothing_fails(red):
     assert code == 1
     assert found["test_vacuous[zeros-f64-out.x]"] == "PASSED"
     assert found["test_vacuous[all]"] == "MISTRUSTED"
-    assert "MISTRUSTED vacuous: f64 / out.x: empty, zero or constant in all 1 cases" in text
+    says_nothing = "empty, zero, constant or hidden by rounding noise in all 1 cases"
+    assert f"MISTRUSTED vacuous: f64 / out.x: {says_nothing}" in text
+    assert found["test_hidden[normal:0-f64-out.x]"] == "UNJUDGED"
+    assert found["test_hidden[all]"] == "MISTRUSTED"
+    assert f"MISTRUSTED hidden: f64 / out.x: {says_nothing}" in text
     assert found["test_undrawn[all]"] == "FAILED" and "no case has a giant" in text
     assert found["test_nothing[all]"] == "NOT VERIFIED"
     raised = {name: verdict for name, verdict in found.items() if "raises" in name}
     assert set(raised.values()) == {"NOT VERIFIED", "PASSED"} and len(raised) == 6
     assert raised["test_raises[normal:0-f64-out.x]"] == "NOT VERIFIED"
     assert "PyTorch raised RuntimeError: no kernel" in text
-    assert len(result.of("MISTRUSTED")) == 2
+    assert len(result.of("MISTRUSTED")) == 4
 
 
 def test_the_test_of_all_together_needs_no_other_test_and_runs_no_more_than_it_must():

@@ -19,7 +19,7 @@ BELOW = {
     "parity": "",
     "report": "parity",
     "fit": "data nn interop parity",
-    "cli": "data interop parity report fit",
+    "cli": "data nn interop loading viz parity report fit",
 }
 # These use private modules of each other, downwards. All others keep to public names.
 INSIDE = {"data", "ops", "nn", "loading", "interop"}

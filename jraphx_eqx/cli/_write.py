@@ -13,6 +13,11 @@ def check_output(path: Path) -> None:
     """Refuses what could not be written in the end, before anything is loaded."""
     with told(ValueError):
         format_of(path)
+    check_place(path)
+
+
+def check_place(path: Path) -> None:
+    """Refuses a path where no file could be written."""
     if path.exists() and not path.is_file():
         raise Problem(f"{path} is a folder or a device, and no file")
     folder = Path(os.path.realpath(path)).parent

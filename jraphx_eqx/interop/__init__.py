@@ -5,14 +5,9 @@ PyTorch is imported by the calls that need it, never by the import of this packa
 
 # These fill the table that `from_pyg` and `to_pyg` look things up in.
 from . import _activation as _activation
-from . import _aggr as _aggr
 from . import _containers as _containers
-from . import _conv as _conv
 from . import _data as _data
-from . import _models as _models
-from . import _pool as _pool
-from . import _torch as _torch
-from . import _unet as _unet
+from . import _layer as _layer
 from ._files import read_state_dict as read_state_dict
 from ._files import write_state_dict as write_state_dict
 from ._state_dict import leaf_renames as leaf_renames

@@ -1,7 +1,6 @@
-from ..nn import Activation, PReLU
-from ._layer import register_layer
+from ..nn import Activation
 from ._nonlinearity import TORCH_FUNCTIONS, in_place_too
-from ._twins import Twin, qualified_name, register, resolve
+from ._twins import Conversion, qualified_name, register, resolve
 
 # Options that ours also have.
 _OPTIONS = {
@@ -42,13 +41,11 @@ def _to_pyg(layer):
     return resolve("torch.nn.SiLU")()
 
 
-def _prelu_to_pyg(kind, layer):
-    return kind(layer.weight.shape[0])
-
-
 for _name in (*TORCH_FUNCTIONS, "Softmax", "LogSoftmax"):
     if _name != "Identity":
-        register(Twin(f"torch.nn.{_name}", Activation, _from_pyg(_name), _to_pyg, listed=False))
+        register(
+            Conversion(f"torch.nn.{_name}", Activation, _from_pyg(_name), _to_pyg, listed=False)
+        )
 _functions = {
     f"{_owner}.{_function}": _name
     for _name, _plain in TORCH_FUNCTIONS.items()
@@ -61,10 +58,4 @@ for _theirs, _name in {**_functions, "torch_geometric.nn.resolver.swish": "SiLU"
     def _constant(_, name=_name):
         return Activation(name)
 
-    register(Twin(_theirs, Activation, _constant, _to_pyg, listed=False))
-register_layer(
-    "torch.nn.PReLU",
-    PReLU,
-    lambda module, dtype, key: PReLU(module.num_parameters, dtype=dtype),
-    _prelu_to_pyg,
-)
+    register(Conversion(_theirs, Activation, _constant, _to_pyg, listed=False))

@@ -6,7 +6,7 @@ from ..data import Data
 from ..nn import Sequential
 from ..nn.models import GraphSequential
 from ._layer import check_hooks
-from ._twins import Twin, part_from_pyg, register, resolve, to_pyg
+from ._twins import Conversion, part_from_pyg, register, resolve, to_pyg
 
 
 def _parts(module):
@@ -57,7 +57,7 @@ def _dropout_to_pyg(layer):
 
 
 register(
-    Twin(
+    Conversion(
         "torch.nn.Sequential",
         Sequential,
         lambda module: Sequential(list(_parts(module).values())),
@@ -65,20 +65,22 @@ register(
     )
 )
 register(
-    Twin("torch.nn.ModuleList", list, lambda module: list(_parts(module).values()), _list_to_pyg)
+    Conversion(
+        "torch.nn.ModuleList", list, lambda module: list(_parts(module).values()), _list_to_pyg
+    )
 )
-register(Twin("torch.nn.ModuleDict", dict, _parts, _dict_to_pyg))
+register(Conversion("torch.nn.ModuleDict", dict, _parts, _dict_to_pyg))
 register(
-    Twin(
+    Conversion(
         "torch_geometric.nn.Sequential",
         GraphSequential,
         _graph_sequential_from_pyg,
         _graph_sequential_to_pyg,
     )
 )
-register(Twin("torch.nn.Dropout", eqx.nn.Dropout, _dropout_from_pyg, _dropout_to_pyg))
+register(Conversion("torch.nn.Dropout", eqx.nn.Dropout, _dropout_from_pyg, _dropout_to_pyg))
 register(
-    Twin(
+    Conversion(
         "torch.nn.Identity",
         eqx.nn.Identity,
         lambda _: eqx.nn.Identity(),

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..data import Batch, BatchVector, Data
 from ._arrays import as_tensor, from_tensor, is_tensor
-from ._twins import Twin, from_pyg, qualified_name, register, register_refusal, resolve
+from ._twins import Conversion, from_pyg, qualified_name, register, register_refusal, resolve
 
 _FIELDS = ("x", "edge_index", "edge_attr", "pos")
 _LEVELS = ("node", "edge", "graph")
@@ -197,10 +197,14 @@ def _put(fields, extras, name, level, array):
 _HETERO = "it has nodes of several types; convert data.to_homogeneous()"
 
 # A Batch of PyG is a Data too, so that it must be looked for first.
-register(Twin("torch_geometric.data.Batch", Batch, _batch_from_pyg, _batch_to_pyg, subclasses=True))
-register(Twin("torch_geometric.data.Data", Data, _data_from_pyg, _data_to_pyg, subclasses=True))
 register(
-    Twin(
+    Conversion("torch_geometric.data.Batch", Batch, _batch_from_pyg, _batch_to_pyg, subclasses=True)
+)
+register(
+    Conversion("torch_geometric.data.Data", Data, _data_from_pyg, _data_to_pyg, subclasses=True)
+)
+register(
+    Conversion(
         "torch_geometric.data.Dataset",
         None,
         _dataset_from_pyg,

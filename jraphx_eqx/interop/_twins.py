@@ -8,8 +8,17 @@ import equinox as eqx
 from ._arrays import as_tensor
 
 
-class Twin(NamedTuple):
-    """A class or function of PyG, ours, and how to go from an object of the one to the other."""
+class Conversion(NamedTuple):
+    """A class or function of PyG, ours, and how to go from an object of the one to the other.
+
+    **Arguments:**
+
+    - `theirs`: the public name, which is not imported before it is needed.
+    - `ours`: the class or function; `None` if there is only one direction.
+    - `from_pyg`, `to_pyg`: from an object of either to one of the other.
+    - `subclasses`: whether objects may be of a subclass, which may compute anything.
+    - `listed`: whether error messages name it.
+    """
 
     theirs: str
     ours: Any
@@ -19,25 +28,13 @@ class Twin(NamedTuple):
     listed: bool = True
 
 
-_TWINS: list[Twin] = []
+_CONVERSIONS: list[Conversion] = []
 _REFUSED: dict[str, str] = {}
 
 
-def register(twin: Twin) -> None:
-    """Makes `from_pyg` and `to_pyg` know a pair of twins.
-
-    **Arguments:**
-
-    - `twin`: its `theirs` is the public name of a class or function, which is not imported before
-        it is needed. Objects must be exactly of that class, because a subclass may compute
-        anything, unless `subclasses` is set. Error messages name it if it is `listed`.
-    """
-    _TWINS.append(twin)
-
-
-def register_function(theirs: str, ours: Callable[..., Any]) -> None:
-    """Registers a function that has a twin of the same arguments."""
-    register(Twin(theirs, ours, lambda _: ours, lambda _: resolve(theirs)))
+def register(conversion: Conversion) -> None:
+    """Makes `from_pyg` and `to_pyg` know a conversion."""
+    _CONVERSIONS.append(conversion)
 
 
 def register_refusal(theirs: str, reason: str) -> None:
@@ -61,23 +58,10 @@ def from_pyg(obj: Any) -> Any:
 
     **Arguments:**
 
-    - `obj`: one of
-        PyG's poolings `TopKPooling`, `SAGPooling`, `EdgePooling`, `ASAPooling`, `PANPooling`,
-        `ClusterPooling`, `DMoNPooling`, `MemPooling`, `SelectTopK`, and the functions
-        `dense_diff_pool`, `dense_mincut_pool`,
-        `global_add_pool`, `global_mean_pool`, `global_max_pool`;
-        its 26 aggregations, and `nn.glob.global_sort_pool`;
-        its convolutions `GCNConv`, `GATConv`, `GATv2Conv`, `SAGEConv`, `GraphConv`, `GINConv`,
-        `GINEConv`, `EdgeConv`, `DynamicEdgeConv`, `NNConv`, `PointNetConv`, `PNAConv`,
-        `LEConv`, `PANConv`, `DenseGCNConv`, `DenseGraphConv`, `DenseSAGEConv`, `DenseGATConv`,
-        `DenseGINConv`;
-        its norms `BatchNorm`, `LayerNorm`, `GraphNorm`;
-        its models `GraphUNet`, `GCN`, `GAT`, `GraphSAGE`, `GIN`, `MLP`, `JumpingKnowledge`, and
-        `Sequential`;
-        PyTorch's `Linear` (and PyG's), `Embedding`, `LayerNorm`, `BatchNorm1d`, `GRUCell`,
-        `LSTMCell`, `Dropout`, `Identity`, `PReLU`, activations, and its containers `Sequential`,
-        `ModuleList` and `ModuleDict` of any of these; a `Data`, a `Batch`, or a data set such as
-        `TUDataset`, with its `transform`.
+    - `obj`: a layer, model or function of PyG or PyTorch that has a twin here; a `Sequential`,
+        `ModuleList` or `ModuleDict` of these, or PyG's `Sequential`; an activation; a `Data`, a
+        `Batch`, or a data set such as `TUDataset`, with its `transform`. The page *Coming from PyG*
+        lists them, and so does the error for anything else.
 
     **Returns:** our twin of it; of a `ModuleList` a list, of a `ModuleDict` a dictionary, and of a
     data set a list of `Data`. Transformations of JAX sort the keys of dictionaries, so look up
@@ -89,16 +73,15 @@ def from_pyg(obj: Any) -> Any:
     module it is, and nothing is left out in silence. Port a whole network of your own with
     [`load_state_dict`][jraphx_eqx.interop.load_state_dict].
     """
-    for twin in _TWINS:
-        if _is_imported(twin.theirs) and _is_one(obj, resolve(twin.theirs), twin.subclasses):
+    for one in _CONVERSIONS:
+        if _is_imported(one.theirs) and _is_one(obj, resolve(one.theirs), one.subclasses):
             _check_shared(obj)
-            return twin.from_pyg(obj)
+            return one.from_pyg(obj)
+    known = ", ".join(one.theirs for one in _CONVERSIONS if one.listed)
     raise TypeError(
-        f"from_pyg cannot convert {qualified_name(obj)}{_reason(obj)}; it converts "
-        f"{', '.join(twin.theirs for twin in _TWINS if twin.listed)}, and the activations of "
-        "torch.nn. For a network of your own, write it in "
-        "Equinox with the same attribute names, and use "
-        "load_state_dict(network, pyg_network.state_dict())"
+        f"from_pyg cannot convert {qualified_name(obj)}{_reason(obj)}; it converts {known}, and "
+        "the activations of torch.nn. For a network of your own, write it in Equinox with the same "
+        "attribute names, and use load_state_dict(network, pyg_network.state_dict())"
     )
 
 
@@ -121,22 +104,20 @@ def to_pyg(obj: Any) -> Any:
     _require_pyg()
     if isinstance(obj, Mapping) and all(eqx.is_array(value) for value in obj.values()):
         return {name: as_tensor(array) for name, array in obj.items()}
-    for twin in _TWINS:
-        if _is_one(obj, twin.ours, twin.subclasses):
-            return twin.to_pyg(obj)
+    for one in _CONVERSIONS:
+        if _is_one(obj, one.ours, one.subclasses):
+            return one.to_pyg(obj)
+    known = ", ".join(dict.fromkeys(one.ours.__name__ for one in _CONVERSIONS if one.ours))
     raise TypeError(
-        f"to_pyg cannot convert {qualified_name(obj)}; it converts "
-        f"{', '.join(dict.fromkeys(twin.ours.__name__ for twin in _TWINS if twin.ours))}, and "
-        "state dicts"
+        f"to_pyg cannot convert {qualified_name(obj)}; it converts {known}, and state dicts"
     )
 
 
 def resolve(public_name: str) -> Any:
     """What has that name in PyTorch Geometric, or `None` if the installed release lacks it."""
-    module, name = public_name.rsplit(".", 1)
-    if module == "torch.Tensor":  # a class, whose methods are known as functions
-        return getattr(importlib.import_module("torch").Tensor, name, None)
-    return getattr(importlib.import_module(module), name, None)
+    owner, name = public_name.rsplit(".", 1)
+    is_class = owner.rpartition(".")[2][0].isupper()
+    return getattr(resolve(owner) if is_class else importlib.import_module(owner), name, None)
 
 
 def part_from_pyg(name: str, part: Any) -> Any:
@@ -189,12 +170,12 @@ def _reason(obj):
     for name, reason in _REFUSED.items():
         if _is_imported(name) and isinstance(obj, resolve(name)):
             return f" ({reason})"
-    for twin in _TWINS:
-        if not _is_imported(twin.theirs):
+    for one in _CONVERSIONS:
+        if not _is_imported(one.theirs):
             continue
-        known = resolve(twin.theirs)
-        if isinstance(known, type) and isinstance(obj, known):
-            return f" (a subclass of {twin.theirs}, which may compute something else)"
+        cls = resolve(one.theirs)
+        if isinstance(cls, type) and isinstance(obj, cls):
+            return f" (a subclass of {one.theirs}, which may compute something else)"
     return ""
 
 

@@ -8,6 +8,7 @@ from ._folder import read_graph as read_graph
 from ._folder import write_graph as write_graph
 from ._jraph import from_jraph as from_jraph
 from ._jraph import to_jraph as to_jraph
+from ._keep_memory import keep_memory as keep_memory
 from ._loader import Loader as Loader
 from ._loader import LoaderState as LoaderState
 from ._means import accuracy as accuracy

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._number import python_numbers
+from .._twin import Option, twin
 from ._activation import activation, gelu, leaky_relu
 from ._entry import one_program
 
@@ -125,3 +126,6 @@ def _check_options(plain, name, options):
         )
     if plain == "gelu" and options["approximate"] not in ("none", "tanh"):
         raise ValueError(f"approximate must be 'none' or 'tanh', got {options['approximate']!r}")
+
+
+twin(PReLU, "torch.nn.PReLU", Option("num_parameters", at="weight", write=len))

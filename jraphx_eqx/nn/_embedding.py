@@ -5,6 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._number import python_numbers
+from .._twin import Option, twin
 from ..ops import gather
 from ._check import check_positive
 from ._entry import one_program
@@ -69,3 +70,13 @@ class Embedding(eqx.Module):
             return rows
         fixed = (x == self.padding_idx)[..., None]
         return jnp.where(fixed, jax.lax.stop_gradient(rows), rows)
+
+
+twin(
+    Embedding,
+    "torch.nn.Embedding",
+    "num_embeddings",
+    Option("features", "embedding_dim"),
+    "padding_idx",
+    only={"max_norm": (None,), "scale_grad_by_freq": (False,)},
+)

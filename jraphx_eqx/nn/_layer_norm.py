@@ -5,6 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._number import python_numbers
+from .._twin import NoTwin, Option, present, twin
 from ..ops import wide_dtype
 from ._check import check_last_axis, check_positive
 from ._entry import one_program
@@ -88,3 +89,19 @@ def scale_shift(
     if weight is not None:
         x = x * weight.reshape((1,) * (x.ndim - 1) + weight.shape)
     return add_bias(x, bias)
+
+
+def _only_axis(shape):
+    if len(shape) != 1:
+        raise NoTwin(f"={tuple(shape)}", "it must be one number")
+    return shape[0]
+
+
+twin(
+    LayerNorm,
+    "torch.nn.LayerNorm",
+    Option("in_features", "normalized_shape", read=_only_axis),
+    "eps",
+    present("affine", "weight", "elementwise_affine"),
+    present("bias"),
+)

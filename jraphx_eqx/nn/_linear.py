@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from .._number import python_numbers
+from .._twin import Option, present, twin
 from ..ops import masked_matmul
 from ._check import check_last_axis, check_positive
 from ._entry import one_program
@@ -117,3 +118,12 @@ def add_bias(
 ) -> Float[Array, "... features"]:
     """`x + bias`, spelt out for `jax_numpy_rank_promotion="raise"`."""
     return x if bias is None else x + bias.reshape((1,) * (x.ndim - 1) + bias.shape)
+
+
+twin(
+    Linear,
+    ("torch.nn.Linear", "torch_geometric.nn.Linear"),
+    Option("in_features", theirs_at=("in_features", "in_channels")),
+    Option("out_features", theirs_at=("out_features", "out_channels")),
+    present("bias"),
+)

@@ -1,3 +1,4 @@
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .._number import python_numbers
+from .._twin import Option, part, twin
 from ..data import BatchVector
 from ..ops import mask_rows
 from ._entry import one_program
@@ -128,3 +130,30 @@ class MLP(AbstractBatchLayer):
         if self.plain_last:
             x = apply_dropout(self.dropouts[-1], self.lins[-1](x), keys[-1])
         return mask_rows(x, mask)
+
+
+def takes_batch(module: Any) -> None:
+    """Tells a model of PyG whether its norms take a batch vector."""
+    forward = (inspect.signature(norm.forward).parameters for norm in module.norms)
+    module.supports_norm_batch = any("batch" in parameters for parameters in forward)
+
+
+twin(
+    MLP,
+    "torch_geometric.nn.MLP",
+    Option("features", "channel_list", write=list),
+    Option(
+        "dropout",
+        at="dropouts",
+        read=lambda dropout: [float(p) for p in dropout],
+        write=lambda dropouts: [dropout.p for dropout in dropouts],
+    ),
+    Option("bias", "", theirs_at="lins", read=lambda lins: [lin.bias is not None for lin in lins]),
+    part("act"),
+    "act_first",
+    "plain_last",
+    fixed={"norm": None},
+    parts=("lins", "norms"),
+    inference="dropouts",
+    finish=takes_batch,
+)

@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._number import python_numbers
+from .._twin import Option, present, twin
 from ._check import check_last_axis, check_positive
 from ._entry import one_program
 from ._linear import add_bias
@@ -219,3 +220,13 @@ def _checked_state(cell, x, state, name):
         raise ValueError(f"{name} must have shape {shape} for this x, got {state.shape}")
     check_last_axis(state, cell.hidden_features, cell.weight_ih.dtype, name)
     return state
+
+
+for _cell in (GRUCell, LSTMCell):
+    twin(
+        _cell,
+        f"torch.nn.{_cell.__name__}",
+        Option("in_features", "input_size"),
+        Option("hidden_features", "hidden_size"),
+        present("bias", "bias_ih"),
+    )

@@ -132,7 +132,8 @@ def vacuity(spec: Spec, vacuous: Vacuous) -> list[Record]:
             continue
         if spec.network and not all(vacuous.get(("f64", tensor), (True,))):
             continue  # Rounding hides it in float32 alone; float64 has shown it.
-        message = f"empty, zero or constant in all {len(cases)} cases"
+        says_nothing = "empty, zero, constant or hidden by rounding noise"
+        message = f"{says_nothing} in all {len(cases)} cases"
         records.append(about_all(spec, MISTRUSTED, message, lane, tensor))
     return records
 

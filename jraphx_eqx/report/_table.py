@@ -20,8 +20,12 @@ STYLES = {PASS: "green", DECLARED: "green", FAIL: "bold red"}
 
 
 def gravest(records: Iterable[Record]) -> str:
-    """The gravest verdict, PASS without records."""
-    verdicts = {record.verdict for record in records}
+    """The gravest verdict, PASS without records. An output that none of them judges does not pass
+    beside others that do."""
+    records = list(records)
+    judged = {record.tensor for record in records if record.verdict != UNJUDGED}
+    hidden = any(record.kind == "value" and record.tensor not in judged for record in records)
+    verdicts = {record.verdict for record in records} - ({PASS} if hidden else set())
     return next((verdict for verdict in SEVERITY if verdict in verdicts), PASS)
 
 

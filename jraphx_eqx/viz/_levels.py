@@ -25,7 +25,7 @@ def draw_levels(
     *,
     number: int = 0,
     pos: Any = None,
-    axes: Sequence[Any] | None = None,
+    axes: Sequence[Any] | np.ndarray | None = None,
     seed: int = 0,
 ) -> list[Any]:
     """A graph and what poolings made of it, side by side in one layout.

@@ -255,6 +255,7 @@ def test_a_layer_without_a_twin_is_named(folder):
 
 def test_a_write_that_fails_leaves_no_trace(folder, monkeypatch):
     def fails(mapping, path):
+        assert path.name.startswith(".out.")  # as the docs say of what a killed process leaves
         path.write_bytes(b"half of it")
         raise OSError("no space left")
 

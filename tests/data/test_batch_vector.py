@@ -22,6 +22,13 @@ def test_without_batch_there_is_one_graph():
         assert vector.num_graphs == 1
 
 
+def test_one_graph_is_counted_without_a_scatter():
+    # As it compiles, XLA would add up a constant batch vector, node by node.
+    alone = jax.make_jaxpr(lambda: resolve_batch(None, 3).counts)()
+    several = jax.make_jaxpr(lambda: BatchVector(IDS, 3).counts)()
+    assert "scatter" not in str(alone) and "scatter" in str(several)
+
+
 def test_a_bare_array_is_looked_at():
     assert resolve_batch(IDS, 3).num_graphs == 3
     assert resolve_batch(IDS, 3, 5).num_graphs == 5

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jraphx_eqx.parity import Blocks, Record, compare, jitter, tolerance
+from jraphx_eqx.parity._tolerance import SAFETY
 
 REF = np.array([[1.0, -2.0], [1e-3, 2e-3], [0.0, 0.0]])
 IDS = np.array([0, 1, 2])
@@ -11,7 +12,7 @@ ULP = 2.0**-52
 
 
 def judge(ours, ref=REF, lane="f64", **options):
-    record = Record("operator", "", "case", lane, "out.x", "value")
+    record = Record("operator", "", "case", lane, "out.x", options.pop("kind", "value"))
     return compare(record, ours, ref, **{"ids": IDS, **options})
 
 
@@ -72,6 +73,21 @@ def test_an_error_above_1e_12_of_the_scale_is_flagged_even_within_the_tolerance(
     record = judge(changed((0, 0), 1 + 1e-11), tau=np.array([1e-2, 0, 0]))
     assert record.verdict == "PASS"
     assert "COARSE" in record.flags
+
+
+@pytest.mark.parametrize("kind", SAFETY)
+@pytest.mark.parametrize(("lane", "limit", "scaled"), [("f64", 1e-3, 2.0**29), ("f32", 1e-1, 1)])
+def test_a_tolerance_above_its_limit_is_no_pass(lane, limit, scaled, kind):
+    """The limit is a part of the tensor's largest number, 2, in whichever block it is exceeded."""
+    noise = limit * 2 / SAFETY[kind] * scaled
+    ours = REF.astype(np.float64 if lane == "f64" else np.float32)
+    for block in range(3):
+        below, above = (part * noise * (block == IDS) for part in (0.99, 1.01))
+        assert judge(ours, lane=lane, kind=kind, tau=below).verdict == "PASS"
+        record = judge(ours, lane=lane, kind=kind, tau=above)
+        assert (record.verdict, record.scale) == ("UNJUDGED", 2)
+        assert f"which is above {limit:g} of the largest number, 2.0e+00" in record.message
+    assert judge(ours + ours.dtype.type(9), lane=lane, kind=kind, tau=above).verdict == "FAIL"
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])

@@ -116,6 +116,22 @@ def test_what_is_not_a_pass_has_a_symbol_in_the_matrix_and_in_its_legend(verdict
     assert f"<b>{symbol}</b>{verdict}" in shown
 
 
+def test_an_output_that_is_judged_nowhere_does_not_pass():
+    weights, hidden = record(tensor="weights", kind="weights"), record(verdict="UNJUDGED")
+    for more, verdict in [([], "UNJUDGED"), ([record()], "PASS"), ([record(case="b")], "UNJUDGED")]:
+        shown = to_html(Result([weights, hidden, *more]))
+        assert f' {verdict}"><a href="#case-0"' in shown
+
+
+@pytest.mark.parametrize(
+    ("flag", "meaning"),
+    [("IMPRECISE", "float32 error is above 1e-4"), ("COARSE", "off by more than 1e-12")],
+)
+def test_a_flag_is_shown_with_what_it_means(flag, meaning):
+    shown = to_html(Result([record(ratio=0.1, flags=[flag])]))
+    assert re.search(f"{flag}: [^<]*{meaning}", shown)
+
+
 def test_a_declared_difference_does_not_colour_its_cell():
     declared = record(tensor="d.x", verdict="DECLARED", ratio=1e13, divergence="loop")
     shown = to_html(Result([record(ratio=0.05), declared]))

@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..._twin import part, twin
 from ...data import BatchVector
 from ...ops import mask_rows
 from ...ops._attend import segment_attend
@@ -89,3 +90,11 @@ def applied(
     if network is None:
         return x
     return apply_layer(network, x, node_mask=batch.node_mask, key=key)
+
+
+twin(
+    AttentionalAggregation,
+    ("torch_geometric.nn.aggr.AttentionalAggregation", "torch_geometric.nn.glob.GlobalAttention"),
+    part("gate_nn", ("gate_nn", "gate_mlp")),
+    part("nn", ("nn", "mlp")),
+)

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
+from ..._twin import Option, twin
 from ...data import BatchVector
 from ...ops import (
     gather,
@@ -204,3 +205,20 @@ def _squared(x, batch):
     """The squares of real rows; those of padding would make NaN of a zero gradient."""
     mask = batch.node_mask.reshape(-1, *[1] * (x.ndim - 1))
     return jnp.where(mask, x, 0) ** 2
+
+
+for _plain in (
+    SumAggregation,
+    MeanAggregation,
+    MaxAggregation,
+    MinAggregation,
+    MulAggregation,
+    VariancePreservingAggregation,
+):
+    twin(_plain, f"torch_geometric.nn.aggr.{_plain.__name__}")
+twin(VarAggregation, "torch_geometric.nn.aggr.VarAggregation", "semi_grad")
+twin(
+    StdAggregation,
+    "torch_geometric.nn.aggr.StdAggregation",
+    Option("semi_grad", at="var_aggr.semi_grad", theirs_at="var_aggr.semi_grad"),
+)

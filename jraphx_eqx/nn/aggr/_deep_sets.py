@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..._twin import part, twin
 from ...data import BatchVector
 from ...ops import mask_rows, segment_sum
 from .._check import check_features
@@ -58,3 +59,11 @@ class DeepSetsAggregation(AbstractAggregation):
         total = segment_sum(x, batch.index, batch.num_graphs)
         network = self.global_nn if self.global_mlp is None else self.global_mlp
         return total if network is None else apply_layer(network, total, key=global_key)
+
+
+twin(
+    DeepSetsAggregation,
+    "torch_geometric.nn.aggr.DeepSetsAggregation",
+    part("local_nn", ("local_nn", "local_mlp")),
+    part("global_nn", ("global_nn", "global_mlp")),
+)

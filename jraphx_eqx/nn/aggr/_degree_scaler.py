@@ -8,6 +8,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ..._twin import Option, part, twin
 from ...data import BatchVector
 from ...ops import segment_count
 from .._check import check_dtype
@@ -115,3 +116,16 @@ class DegreeScalerAggregation(AbstractAggregation):
         if name == "linear":
             return degree / linear
         return linear / at_least_one if name == "inverse_linear" else jnp.ones_like(degree)
+
+
+# For twins: the means of degrees come with the weights.
+ONE_NODE = np.asarray((0, 1))
+
+twin(
+    DegreeScalerAggregation,
+    "torch_geometric.nn.aggr.DegreeScalerAggregation",
+    part("aggr"),
+    Option("scaler", write=list),
+    Option("train_norm", theirs_at="avg_deg_lin", kind="trained"),
+    fixed={"deg": ONE_NODE},
+)

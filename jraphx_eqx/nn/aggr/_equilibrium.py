@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import Option, twin
 from ...data import BatchVector
 from ...ops import gather, mask_rows, segment_mean
 from .._activation_layer import Activation
@@ -160,3 +161,24 @@ class EquilibriumAggregation(AbstractAggregation):
             velocity = momentum * velocity - rate * jax.grad(cost)(y)
             y = y + velocity
         return y
+
+
+def _pyg_width(module):
+    return module.potential.res_trans[0].in_features - module.output_dim
+
+
+twin(
+    EquilibriumAggregation,
+    "torch_geometric.nn.aggr.EquilibriumAggregation",
+    Option("in_features", "in_channels", theirs_at="", read=_pyg_width),
+    Option("out_features", "out_channels", theirs_at="output_dim"),
+    Option(
+        "num_layers",
+        at="potential.res_trans",
+        theirs_at="potential.layers",
+        read=lambda layers: [layer[0].out_features for layer in layers[:-1]],
+        write=lambda residuals: [residual.out_features for residual in residuals[:-1]],
+    ),
+    "grad_iter",
+    only_ours={"batch_mean": (True, "PyG takes the mean over the batch")},
+)

@@ -5,6 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import IN, OUT, present, twin
 from ...data import BatchVector
 from ...ops import mask_rows
 from .._check import check_features, check_positive
@@ -98,3 +99,12 @@ class LCMAggregation(AbstractAggregation):
             rows = jnp.concatenate([joined, rows[:, 2 * pairs :]], axis=1)
             mask = jnp.concatenate([mask[:, : 2 * pairs : 2], mask[:, 2 * pairs :]], axis=1)
         return rows[:, 0]
+
+
+twin(
+    LCMAggregation,
+    "torch_geometric.nn.aggr.LCMAggregation",
+    IN,
+    OUT,
+    present("project", "lin"),
+)

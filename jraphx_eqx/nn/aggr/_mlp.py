@@ -5,6 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import IN, Option, twin
 from ...data import BatchVector
 from .._check import check_features, check_positive
 from .._mlp import MLP
@@ -79,3 +80,14 @@ class MLPAggregation(AbstractAggregation):
         check_features(x, self.in_features, self.mlp.lins[0].weight.dtype)
         rows, _ = rows_by_graph(x, batch, self.max_num_elements)
         return self.mlp(rows.reshape(rows.shape[0], -1), key=key)
+
+
+twin(
+    MLPAggregation,
+    "torch_geometric.nn.aggr.MLPAggregation",
+    IN,
+    Option("out_features", "out_channels", at="mlp.features", write=lambda features: features[-1]),
+    "max_num_elements",
+    fixed={"num_layers": 1},
+    parts=("mlp",),
+)

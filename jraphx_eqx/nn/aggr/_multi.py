@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import Option, part, twin
 from ...data import BatchVector
 from .._check import check_positive
 from .._layer import split_key
@@ -159,3 +160,43 @@ def combined(x: Float[Array, "sets rows *features"], name: str) -> Float[Array, 
     if name == "var":
         return variance
     return jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
+
+
+def _pyg_options(module):
+    options = {"in_features": module.in_channels, "out_features": module.out_channels}
+    if module.mode == "proj":
+        options["bias"] = module.lin.bias is not None
+    elif module.mode == "attn":
+        attention = module.multihead_attn
+        options |= {"num_heads": attention.num_heads, "dropout": attention.dropout}
+        options["bias"] = attention.in_proj_bias is not None
+    return options
+
+
+def _options_for_pyg(layer):
+    if layer.lin is not None:
+        # PyG needs to know their sum only.
+        others = [1] * (len(layer.aggrs) - 1)
+        widths = [layer.lin.in_features - len(others), *others]
+        sizes = {"in_channels": widths, "out_channels": layer.lin.out_features}
+        return {**sizes, "bias": layer.lin.bias is not None}
+    if layer.lin_heads is None:
+        return {}
+    attention = layer.multihead_attn
+    return {
+        "in_channels": [lin.in_features for lin in layer.lin_heads.lins],
+        "out_channels": attention.features,
+        "num_heads": attention.heads,
+        "dropout": attention.dropout.p,
+        "bias": attention.in_proj_bias is not None,
+    }
+
+
+twin(
+    MultiAggregation,
+    "torch_geometric.nn.aggr.MultiAggregation",
+    part("aggrs"),
+    "mode",
+    Option("mode_kwargs", at="", theirs_at="", read=_pyg_options, write=_options_for_pyg),
+    inference="multihead_attn.dropout.inference",
+)

@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import IN, Option, counted, twin
 from ...data import BatchVector
 from ...data._batch_vector import most_nodes
 from ...ops import mask_rows
@@ -191,3 +192,20 @@ def _masked(x: Float[Array, "sets rows features"], mask: Bool[Array, "sets rows"
     if name == "var":
         return variance
     return jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
+
+
+twin(
+    PatchTransformerAggregation,
+    "torch_geometric.nn.aggr.PatchTransformerAggregation",
+    IN,
+    Option("out_features", "out_channels", at="fc.out_features"),
+    "patch_size",
+    Option(
+        "hidden_features", "hidden_channels", at="lin.out_features", theirs_at="lin.out_features"
+    ),
+    counted("num_transformer_blocks", "blocks"),
+    Option("heads", at="blocks.0.attn.heads", theirs_at="blocks.0.heads"),
+    Option("dropout", at="blocks.0.attn.dropout.p", theirs_at="blocks.0.dropout"),
+    Option("aggr", at="aggrs", theirs_at="aggrs", write=list),
+    inference="blocks.0.attn.dropout.inference",
+)

@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import Option, twin
 from ...data import BatchVector
 from ...ops import gather, wide_dtype
 from ...ops._order import ascending_order
@@ -154,3 +155,13 @@ def _checked_quantiles(q, dtype):
     if not np.all((quantiles >= 0) & (quantiles <= 1)):
         raise ValueError(f"q must be in [0, 1], got {q}")
     return jnp.asarray(quantiles, jnp.result_type(float) if dtype is None else dtype)
+
+
+twin(
+    QuantileAggregation,
+    "torch_geometric.nn.aggr.QuantileAggregation",
+    Option("q", read=lambda q: q.flatten().tolist(), write=lambda q: q[:, 0].tolist()),
+    "interpolation",
+    "fill_value",
+)
+twin(MedianAggregation, "torch_geometric.nn.aggr.MedianAggregation", "fill_value")

@@ -3,6 +3,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import Option, inside, twin
 from ...data import BatchVector
 from .._check import check_features
 from .._sequences import GRU, LSTM
@@ -124,3 +125,24 @@ def _last_output(unit, x, batch, max_rows):
     last = jnp.maximum(jnp.sum(mask, axis=1, dtype=jnp.int32) - 1, 0)
     out = jnp.take_along_axis(out, last[:, None, None], axis=1)[:, 0]
     return jnp.where(mask[:, :1], out, 0)
+
+
+# What a twin says of its LSTM or GRU.
+UNIT = (
+    Option(
+        "bias",
+        at="parameters",
+        theirs_at="bias",
+        write=lambda parameters: "bias_ih_l0" in parameters,
+    ),
+    "num_layers",
+)
+for _ours, _unit in ((LSTMAggregation, "lstm"), (GRUAggregation, "gru")):
+    twin(
+        _ours,
+        f"torch_geometric.nn.aggr.{_ours.__name__}",
+        Option("in_features", "in_channels", at=f"{_unit}.in_features"),
+        Option("out_features", "out_channels", at=f"{_unit}.hidden_features"),
+        *inside(_unit, *UNIT, "bidirectional"),
+        only={f"{_unit}.dropout": (0,), f"{_unit}.proj_size": (0,)},
+    )

@@ -4,12 +4,14 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import IN, inside, twin
 from ...data import BatchVector
 from ...ops import gather, mask_rows
 from ...ops._attend import segment_attend
 from .._check import check_features, check_positive
 from .._sequences import LSTM
 from ._aggregation import AbstractAggregation
+from ._recurrent import UNIT
 
 
 class Set2Set(AbstractAggregation):
@@ -83,3 +85,13 @@ class Set2Set(AbstractAggregation):
             found = segment_attend(score, x, batch.index, batch.num_graphs)
             out = jnp.concatenate([query, found], axis=1)
         return out
+
+
+twin(
+    Set2Set,
+    "torch_geometric.nn.aggr.Set2Set",
+    IN,
+    "processing_steps",
+    *inside("lstm", *UNIT),
+    only={"lstm.dropout": (0,), "lstm.proj_size": (0,), "lstm.bidirectional": (False,)},
+)

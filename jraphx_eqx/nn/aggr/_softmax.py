@@ -5,6 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import Option, twin
 from ...data import BatchVector
 from ...ops import mask_rows, segment_mean, segment_softmax, segment_sum
 from ...ops._attend import segment_attend
@@ -175,3 +176,22 @@ def _checked(x, parameter):
                 f"x must have {parameter.shape[0]} features, as given by channels, got {x.shape[1]}"
             )
     return x
+
+
+twin(
+    SoftmaxAggregation,
+    "torch_geometric.nn.aggr.SoftmaxAggregation",
+    Option("t", at="initial_t", theirs_at="_init_t"),
+    "learn",
+    "semi_grad",
+    "channels",
+)
+twin(
+    PowerMeanAggregation,
+    "torch_geometric.nn.aggr.PowerMeanAggregation",
+    Option("p", at="initial_p", theirs_at="_init_p"),
+    "learn",
+    "channels",
+    Option("clamp_min", theirs_at="min_value"),
+    Option("clamp_max", theirs_at="max_value"),
+)

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import twin
 from ...data import BatchVector
 from ...ops import descending_order, gather, gather_once
 from .._check import check_positive
@@ -55,3 +56,6 @@ class SortAggregation(AbstractAggregation):
         slot = jnp.where(place < counts[:, None], first[:, None] + place, x.shape[0])
         rows = gather(order, slot.reshape(-1), fill_value=x.shape[0])
         return gather_once(x, rows).reshape(batch.num_graphs, self.k * x.shape[1])
+
+
+twin(SortAggregation, "torch_geometric.nn.aggr.SortAggregation", "k")

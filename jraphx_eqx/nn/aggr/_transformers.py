@@ -5,6 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import Option, counted, twin
 from ...data import BatchVector
 from .._check import check_features
 from .._layer import split_key
@@ -173,3 +174,37 @@ def _applied(blocks, rows, mask, key):
     for block, one in zip(blocks, split_key(key, len(blocks)), strict=True):
         rows = block(rows, mask, key=one)
     return rows
+
+
+def _block_options(block):
+    return (
+        Option("heads", at=f"{block}.attn.heads"),
+        Option("layer_norm", at=f"{block}.layer_norm1", write=lambda norm: norm is not None),
+        Option("dropout", at=f"{block}.attn.dropout.p"),
+    )
+
+
+def _width(seed):
+    return seed.shape[1]
+
+
+twin(
+    SetTransformerAggregation,
+    "torch_geometric.nn.aggr.SetTransformerAggregation",
+    Option("features", "channels"),
+    Option("num_seed_points", at="pma.seed", write=_width),
+    counted("num_encoder_blocks", "encoders"),
+    counted("num_decoder_blocks", "decoders"),
+    "concat",
+    *_block_options("pma.mab"),
+    inference="pma.mab.attn.dropout.inference",
+)
+twin(
+    GraphMultisetTransformer,
+    "torch_geometric.nn.aggr.GraphMultisetTransformer",
+    Option("features", "channels"),
+    Option("k", at="pma1.seed", write=_width),
+    counted("num_encoder_blocks", "encoders"),
+    *_block_options("pma1.mab"),
+    inference="pma1.mab.attn.dropout.inference",
+)

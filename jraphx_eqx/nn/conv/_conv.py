@@ -1,6 +1,6 @@
 import abc
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import equinox as eqx
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ..._twin import Option, part
 from ...data import BatchVector
 from ...data._batch_vector import bounded_batch
 from ...ops import (
@@ -172,3 +173,23 @@ def aggregated_width(
         return aggr.aggregate(x, BatchVector(jnp.zeros(1, jnp.int32), 1))
 
     return jax.eval_shape(run).shape[-1]
+
+
+# What the convolutions of PyG have in common, for their twins.
+AGGR = Option("aggr", at=("aggr_module", "aggr"), theirs_at="aggr_module", kind="aggr")
+NETWORK = (
+    Option("in_features", "", theirs_at="nn", kind="first"),
+    Option("out_features", "", theirs_at="nn", kind="last"),
+    part("nn"),
+)
+TRAIN_EPS = Option("train_eps", theirs_at="eps", kind="trained")
+MESSAGES = {
+    "flow": ("source_to_target",),
+    "node_dim": (-2, 0),
+    "decomposed_layers": (1,),
+}
+LINEAR_MAPS: dict[str, Any] = {"only": MESSAGES, "holds": {"*": "torch_geometric.nn.Linear"}}
+ADDS: dict[str, Any] = {
+    "only": {**MESSAGES, "aggr": ("add", "sum", "SumAggregation()")},
+    "holds": {"aggr_module": "torch_geometric.nn.aggr.SumAggregation", **LINEAR_MAPS["holds"]},
+}

@@ -4,13 +4,22 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ..._twin import twin
 from ...data import BatchVector, resolve_batch
 from ...ops import edge_mask, gather, masked_edges
 from .._check import check_callable, check_edge_index, check_features, check_positive
 from .._entry import one_program
 from .._layer import apply_layer
 from ..aggr import AbstractAggregation
-from ._conv import AbstractConv, aggregate_at_nodes, check_network_output, resolve_aggregation
+from ._conv import (
+    AGGR,
+    MESSAGES,
+    NETWORK,
+    AbstractConv,
+    aggregate_at_nodes,
+    check_network_output,
+    resolve_aggregation,
+)
 
 
 class EdgeConv(AbstractConv):
@@ -180,3 +189,9 @@ def _edge_conv(nn, in_features, out_features, aggr, x, edge_index, key):
     messages = apply_layer(nn, pairs, node_mask=mask, key=key)
     check_network_output(messages, len(mask), out_features, "edges")
     return aggregate_at_nodes(messages, target, num_nodes, aggr)
+
+
+# The network takes the features of both ends.
+_PAIRS = (NETWORK[0]._replace(read=lambda width: width // 2), *NETWORK[1:])
+twin(EdgeConv, "torch_geometric.nn.EdgeConv", *_PAIRS, AGGR, only=MESSAGES)
+twin(DynamicEdgeConv, "torch_geometric.nn.DynamicEdgeConv", *_PAIRS, "k", AGGR, only=MESSAGES)

@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import DROPOUT, OUT, Option, Rename, number, present, twin, width
 from ...ops import (
     add_self_loops,
     aggregation,
@@ -28,7 +29,7 @@ from .._check import (
 from .._entry import one_program
 from .._layer import apply_dropout, make_dropout
 from .._linear import add_bias, apply_linear, glorot, linear
-from ._conv import AbstractConv
+from ._conv import ADDS, AbstractConv
 
 
 class GATConv(AbstractConv):
@@ -232,3 +233,54 @@ def checked_attr(
         )
     check_dtype(columns, dtype, "edge_attr")
     return columns
+
+
+ATTENTION = (
+    OUT,
+    "heads",
+    "concat",
+    "negative_slope",
+    DROPOUT,
+    "add_self_loops",
+    Option("edge_dim", theirs_at="lin_edge.in_channels"),
+    number("fill_value"),
+    present("bias"),
+    present("residual", "res"),
+)
+
+
+def _half(start):
+    # The first half was for the target of an edge.
+    def of(att):
+        half = att.shape[-1] // 2
+        return att[..., start * half : (start + 1) * half]
+
+    return of
+
+
+twin(
+    GATConv,
+    "torch_geometric.nn.GATConv",
+    width("lin.in_channels"),
+    *ATTENTION,
+    **ADDS,
+    inference="dropout.inference",
+    renames=(
+        Rename(
+            "1.5",
+            {
+                "lin.weight": ("weight", lambda weight: weight.T),
+                "att_src": ("att", _half(1)),
+                "att_dst": ("att", _half(0)),
+            },
+        ),
+        Rename("1.6", {"att_dst": "att_i", "att_src": "att_j"}),
+        # One layer under two names, unless it was made for bipartite graphs.
+        Rename(
+            "2.0",
+            {"lin.weight": "lin_l.weight", "att_src": "att_l", "att_dst": "att_r"},
+            same={"lin_r.weight": "lin_l.weight"},
+        ),
+        Rename("2.5", {"lin.weight": "lin_src.weight"}, same={"lin_dst.weight": "lin_src.weight"}),
+    ),
+)

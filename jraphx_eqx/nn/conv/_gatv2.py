@@ -5,6 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import twin, width
 from ...ops import (
     aggregation,
     gather,
@@ -15,8 +16,8 @@ from .._check import check_features, check_positive
 from .._entry import one_program
 from .._layer import apply_dropout, make_dropout
 from .._linear import apply_linear, glorot, linear
-from ._conv import AbstractConv
-from ._gat import checked_attr, joined_heads, with_loops
+from ._conv import ADDS, AbstractConv
+from ._gat import ATTENTION, checked_attr, joined_heads, with_loops
 
 
 class GATv2Conv(AbstractConv):
@@ -172,3 +173,13 @@ class GATv2Conv(AbstractConv):
 
     def _by_head(self, lin, rows, mask=None):
         return apply_linear(lin, rows, mask).reshape(rows.shape[0], self.heads, self.out_features)
+
+
+twin(
+    GATv2Conv,
+    "torch_geometric.nn.GATv2Conv",
+    width("lin_l.in_channels"),
+    *ATTENTION,
+    **ADDS,
+    inference="dropout.inference",
+)

@@ -4,6 +4,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import OUT, Rename, present, twin, width
 from ...ops import (
     degree,
     edge_mask,
@@ -15,7 +16,7 @@ from ...ops import (
 from .._check import check_features, check_positive
 from .._entry import one_program
 from .._linear import add_bias, apply_linear, linear
-from ._conv import AbstractConv
+from ._conv import ADDS, AbstractConv
 from ._weight import checked_weight
 
 
@@ -164,3 +165,17 @@ def _divided_by_root(x, degrees):
     # Double `where`: the gradient at 0 would be infinite, and NaN in the end.
     root = jnp.sqrt(jnp.where(degrees == 0, 1, degrees))
     return jnp.where(degrees == 0, 0, 1 / root * x)
+
+
+twin(
+    GCNConv,
+    "torch_geometric.nn.GCNConv",
+    width("lin.in_channels"),
+    OUT,
+    "improved",
+    "add_self_loops",
+    "normalize",
+    present("bias"),
+    **ADDS,
+    renames=(Rename("2.0", {"lin.weight": ("weight", lambda weight: weight.T)}),),
+)

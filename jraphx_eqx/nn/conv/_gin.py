@@ -7,12 +7,21 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import twin
 from ...ops import mask_rows
 from .._check import check_callable, check_edge_index, check_features, check_positive
 from .._entry import one_program
 from .._layer import apply_layer
 from ..aggr import AbstractAggregation
-from ._conv import AbstractConv, check_network_output, resolve_aggregation
+from ._conv import (
+    AGGR,
+    MESSAGES,
+    NETWORK,
+    TRAIN_EPS,
+    AbstractConv,
+    check_network_output,
+    resolve_aggregation,
+)
 
 
 class GINConv(AbstractConv):
@@ -116,3 +125,6 @@ class GINConv(AbstractConv):
         out = apply_layer(self.nn, out, node_mask=node_mask, key=key)
         check_network_output(out, x.shape[0], self.out_features)
         return out
+
+
+twin(GINConv, "torch_geometric.nn.GINConv", *NETWORK, TRAIN_EPS, AGGR, only=MESSAGES)

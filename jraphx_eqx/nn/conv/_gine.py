@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import Option, twin
 from ...ops import edge_mask, gather, mask_rows, masked_edges, segment_reduce_by_block
 from .._check import check_callable, check_features, check_positive
 from .._entry import one_program
@@ -14,6 +15,10 @@ from .._layer import apply_layer
 from .._linear import apply_linear, linear
 from ..aggr import AbstractAggregation
 from ._conv import (
+    AGGR,
+    MESSAGES,
+    NETWORK,
+    TRAIN_EPS,
     AbstractConv,
     aggregate_at_nodes,
     check_network_output,
@@ -153,3 +158,14 @@ class GINEConv(AbstractConv):
         out = apply_layer(self.nn, out + (1 + eps)[None] * x, node_mask=node_mask, key=key)
         check_network_output(out, num_nodes, self.out_features)
         return out
+
+
+twin(
+    GINEConv,
+    "torch_geometric.nn.GINEConv",
+    *NETWORK,
+    TRAIN_EPS,
+    Option("edge_dim", theirs_at="lin.in_channels"),
+    AGGR,
+    only=MESSAGES,
+)

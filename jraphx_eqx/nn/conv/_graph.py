@@ -6,11 +6,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import OUT, Rename, present, twin, width
 from .._check import check_features, check_positive
 from .._entry import one_program
 from .._linear import apply_linear, linear
 from ..aggr import AbstractAggregation
-from ._conv import AbstractConv, aggregated_width, resolve_aggregation
+from ._conv import AGGR, LINEAR_MAPS, AbstractConv, aggregated_width, resolve_aggregation
 from ._weight import checked_weight
 
 
@@ -98,3 +99,31 @@ class GraphConv(AbstractConv):
             self.lin_rel, x, edge_index, edge_weight, self.aggr_module or self.aggr, node_mask
         )
         return out + apply_linear(self.lin_root, x, node_mask)
+
+
+twin(
+    GraphConv,
+    "torch_geometric.nn.GraphConv",
+    width("lin_root.in_channels"),
+    OUT,
+    AGGR,
+    present("bias", "lin_rel.bias"),
+    **LINEAR_MAPS,
+    renames=(
+        Rename(
+            "1.6",
+            {
+                "lin_rel.weight": ("weight", lambda weight: weight.T),
+                "lin_root.weight": "lin.weight",
+            },
+            optional={"lin_rel.bias": "lin.bias"},
+            # It aggregated what the weight had been applied to.
+            allowed=lambda layer: layer.aggr in ("add", "sum", "mean"),
+        ),
+        Rename(
+            "2.0",
+            {"lin_rel.weight": "lin_l.weight", "lin_root.weight": "lin_r.weight"},
+            optional={"lin_rel.bias": "lin_l.bias"},
+        ),
+    ),
+)

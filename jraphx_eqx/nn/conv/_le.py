@@ -5,11 +5,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import OUT, present, twin, width
 from ...ops import degree, edge_mask
 from .._check import check_features, check_positive
 from .._entry import one_program
 from .._linear import apply_linear, linear
-from ._conv import AbstractConv
+from ._conv import ADDS, AbstractConv
 from ._weight import checked_weight
 
 
@@ -94,3 +95,13 @@ class LEConv(AbstractConv):
         target = jnp.where(edge_mask(edge_index, num_nodes), edge_index[1], num_nodes)
         total = degree(target, num_nodes, edge_weight, x.dtype)
         return self.propagate(near, edge_index, edge_weight) - total[:, None] * own + root
+
+
+twin(
+    LEConv,
+    "torch_geometric.nn.LEConv",
+    width("lin1.in_channels"),
+    OUT,
+    present("bias", "lin1.bias"),
+    **ADDS,
+)

@@ -6,6 +6,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import OUT, part, present, twin, width
 from ...ops import edge_mask, gather, masked_edges
 from .._check import (
     check_callable,
@@ -20,6 +21,8 @@ from .._layer import apply_layer
 from .._linear import add_bias, apply_linear, linear
 from ..aggr import AbstractAggregation
 from ._conv import (
+    AGGR,
+    MESSAGES,
     AbstractConv,
     aggregate_at_nodes,
     aggregated_width,
@@ -139,3 +142,16 @@ class NNConv(AbstractConv):
         if self.lin is not None:
             out = out + apply_linear(self.lin, x, node_mask)
         return add_bias(out, self.bias)
+
+
+twin(
+    NNConv,
+    "torch_geometric.nn.NNConv",
+    width("lin.in_channels"),
+    OUT,
+    part("nn"),
+    AGGR,
+    present("root_weight", "lin"),
+    present("bias"),
+    only=MESSAGES,
+)

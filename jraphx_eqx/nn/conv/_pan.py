@@ -4,11 +4,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import OUT, twin, width
 from ...data import BatchVector, resolve_batch
 from ...ops import gather, mask_rows, segment_sum, walks_by_graph
 from .._check import check_edge_index, check_features, check_positive
 from .._entry import one_program
 from .._linear import Linear
+from ._conv import ADDS
 
 
 class PANConv(eqx.Module):
@@ -106,3 +108,13 @@ class PANConv(eqx.Module):
         weight = weight * gather(scale, edges[0]) * gather(scale, edges[1])
         rows = gather(mask_rows(x, batch.node_mask), edges[0]) * weight[:, None]
         return self.lin(segment_sum(rows, edges[1], num_nodes)), edges, weight
+
+
+twin(
+    PANConv,
+    "torch_geometric.nn.PANConv",
+    width("lin.in_channels"),
+    OUT,
+    "filter_size",
+    **ADDS,
+)

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import IN, OUT, Option, twin
 from ...ops import edge_mask, gather, mask_rows, masked_edges
 from .._check import check_features, check_positive
 from .._entry import one_program
@@ -16,7 +17,8 @@ from .._linear import Linear, apply_linear, linear
 from .._parts import make_activation
 from .._sequential import Sequential
 from ..aggr import DegreeScalerAggregation
-from ._conv import AbstractConv, aggregate_at_nodes
+from ..aggr._degree_scaler import ONE_NODE
+from ._conv import MESSAGES, AbstractConv, aggregate_at_nodes
 from ._gat import checked_attr
 
 
@@ -181,3 +183,49 @@ class PNAConv(AbstractConv):
             aggregated = out[:, :, i].reshape(num_nodes, -1)
             towers.append(network(jnp.concatenate([own, aggregated], axis=1)))
         return apply_linear(self.lin, jnp.concatenate(towers, axis=1))
+
+
+def _names(aggregations):
+    return [type(one).__name__ for one in aggregations]
+
+
+def _number_of_maps(network):
+    return len(getattr(network, "layers", network)[::2])
+
+
+def _layers(ours, networks):
+    first = f"{networks}.0"
+    return Option(ours, None, first, first, read=_number_of_maps, write=_number_of_maps)
+
+
+_AGGRS = "aggr_module.aggr.aggrs"
+_SCALER = "aggr_module.scaler"
+twin(
+    PNAConv,
+    "torch_geometric.nn.PNAConv",
+    IN,
+    OUT,
+    Option("aggregators", at=_AGGRS, theirs_at=_AGGRS, read=_names, write=_names),
+    Option("scalers", at=_SCALER, theirs_at=_SCALER, write=list),
+    "edge_dim",
+    "towers",
+    _layers("pre_layers", "pre_nns"),
+    _layers("post_layers", "post_nns"),
+    "divide_input",
+    Option(
+        "act",
+        at=("pre_nns.0.layers.1", "post_nns.0.layers.1"),
+        theirs_at=("pre_nns.0.1", "post_nns.0.1"),
+        kind="part",
+        read=lambda act: act or "relu",
+    ),
+    Option(
+        "train_norm",
+        at="aggr_module.train_norm",
+        theirs_at="aggr_module.avg_deg_lin",
+        kind="trained",
+    ),
+    only=MESSAGES,
+    holds={"aggr_module": "torch_geometric.nn.aggr.DegreeScalerAggregation"},
+    fixed={"deg": ONE_NODE},
+)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import part, twin
 from ...ops import add_self_loops, gather, mask_rows, remove_self_loops
 from .._check import (
     check_callable,
@@ -16,7 +17,7 @@ from .._check import (
 from .._entry import one_program
 from .._layer import apply_layer, split_key
 from ..aggr import AbstractAggregation
-from ._conv import aggregate_at_nodes, resolve_aggregation
+from ._conv import AGGR, MESSAGES, aggregate_at_nodes, resolve_aggregation
 
 
 class PointNetConv(eqx.Module):
@@ -148,3 +149,14 @@ class PointNetConv(eqx.Module):
                 "pos must be one array with add_self_loops=True; for two sets of points make the "
                 "layer with add_self_loops=False"
             )
+
+
+twin(
+    PointNetConv,
+    "torch_geometric.nn.PointNetConv",
+    part("local_nn"),
+    part("global_nn"),
+    "add_self_loops",
+    AGGR,
+    only=MESSAGES,
+)

@@ -7,12 +7,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import OUT, present, twin, width
 from ...ops import wide_dtype
 from .._check import check_edge_index, check_features, check_positive
 from .._entry import one_program
 from .._linear import apply_linear, linear
 from ..aggr import AbstractAggregation
-from ._conv import AbstractConv, aggregated_width, resolve_aggregation
+from ._conv import AGGR, LINEAR_MAPS, AbstractConv, aggregated_width, resolve_aggregation
 
 
 class SAGEConv(AbstractConv):
@@ -134,3 +135,18 @@ def unit_rows(x: Float[Array, "... features"], eps: float = 1e-12) -> Float[Arra
     # The root's gradient at 0 is infinite; the one of torch's norm is 0.
     norm = jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
     return (wide / jnp.where(norm < eps, eps, norm)).astype(x.dtype)
+
+
+twin(
+    SAGEConv,
+    "torch_geometric.nn.SAGEConv",
+    # Several aggregations make wider rows for `lin_l`.
+    width("lin_r.in_channels", "lin_l.in_channels"),
+    OUT,
+    AGGR,
+    "normalize",
+    present("root_weight", "lin_r"),
+    present("project", "lin"),
+    present("bias", "lin_l.bias"),
+    **LINEAR_MAPS,
+)

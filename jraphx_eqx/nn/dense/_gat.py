@@ -5,6 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import DROPOUT, IN, OUT, present, twin
 from .._activation import leaky_relu
 from .._check import check_positive
 from .._entry import one_program
@@ -98,3 +99,17 @@ def _softmax(score, joined):
     weight = jnp.exp(score - largest)
     total = jnp.sum(weight, axis=2, keepdims=True)
     return weight / jnp.where(total > 0, total, 1)
+
+
+twin(
+    DenseGATConv,
+    "torch_geometric.nn.DenseGATConv",
+    IN,
+    OUT,
+    "heads",
+    "concat",
+    "negative_slope",
+    DROPOUT,
+    present("bias"),
+    inference="dropout.inference",
+)

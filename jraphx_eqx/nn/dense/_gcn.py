@@ -4,6 +4,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import IN, OUT, present, twin
 from .._check import check_positive
 from .._entry import one_program
 from .._linear import add_bias, linear, product
@@ -72,3 +73,6 @@ class DenseGCNConv(AbstractDenseConv):
         scale = degree_from_1(adj) ** -0.5
         adj = scale * adj * jnp.swapaxes(scale, 1, 2)
         return jnp.where(mask, add_bias(adj @ product(self.lin, x), self.bias), 0)
+
+
+twin(DenseGCNConv, "torch_geometric.nn.DenseGCNConv", IN, OUT, "improved", present("bias"))

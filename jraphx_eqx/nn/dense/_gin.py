@@ -7,9 +7,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import twin
 from .._check import check_positive, check_rows
 from .._entry import one_program
 from .._layer import apply_layer
+from ..conv._conv import NETWORK, TRAIN_EPS
 from ._dense_conv import AbstractDenseConv, dense_arguments
 
 
@@ -77,3 +79,6 @@ class DenseGINConv(AbstractDenseConv):
         rows = apply_layer(self.nn, rows, node_mask=mask.reshape(-1), key=key)
         check_rows(rows, mask.size, "what nn returns", "nodes")
         return jnp.where(mask, rows.reshape(*mask.shape[:2], -1), 0)
+
+
+twin(DenseGINConv, "torch_geometric.nn.DenseGINConv", *NETWORK, TRAIN_EPS)

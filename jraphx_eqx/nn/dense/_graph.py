@@ -5,6 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import IN, OUT, present, twin
 from .._check import check_positive
 from .._entry import one_program
 from .._linear import apply_linear, linear
@@ -84,3 +85,13 @@ def _maximum(x, adj):
     first = jnp.argmax(jnp.where(joined, x[:, :, None], -jnp.inf), axis=1)
     out = jnp.take_along_axis(x, first, axis=1)
     return jnp.where(jnp.any(joined, axis=1), out, 0)
+
+
+twin(
+    DenseGraphConv,
+    "torch_geometric.nn.DenseGraphConv",
+    IN,
+    OUT,
+    "aggr",
+    present("bias", "lin_rel.bias"),
+)

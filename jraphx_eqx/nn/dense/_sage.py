@@ -5,6 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import IN, OUT, present, twin
 from .._check import check_positive
 from .._entry import one_program
 from .._linear import apply_linear, linear
@@ -72,3 +73,13 @@ class DenseSAGEConv(AbstractDenseConv):
         out = apply_linear(self.lin_rel, adj @ x / degree_from_1(adj))
         out = out + apply_linear(self.lin_root, x)
         return jnp.where(mask, unit_rows(out) if self.normalize else out, 0)
+
+
+twin(
+    DenseSAGEConv,
+    "torch_geometric.nn.DenseSAGEConv",
+    IN,
+    OUT,
+    "normalize",
+    present("bias", "lin_root.bias"),
+)

@@ -7,10 +7,11 @@ from jax.typing import DTypeLike
 from jaxtyping import PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import IN, Option, part, twin
 from .._check import check_positive
 from .._layer import make_dropout
 from .._linear import Linear
-from .._mlp import MLP
+from .._mlp import MLP, takes_batch
 from .._parts import make_activation, make_norms
 from ..conv import GATConv, GATv2Conv, GCNConv, GINConv, SAGEConv
 from ._gnn import AbstractGNN
@@ -311,3 +312,39 @@ def _ending(widths, jk, out_features, dtype, key):
         jump = JumpingKnowledge(jk, widths[-1], len(widths), dtype=dtype, key=jk_key)
     width = sum(widths) if jk == "cat" else widths[-1]
     return jump, Linear(width, out_features, dtype=dtype, key=lin_key)
+
+
+def _pyg_outputs(module):
+    # Where the last convolution makes the outputs, there is no other trace of it.
+    ends = getattr(module, "_is_conv_to_out", False) or module.jk_mode is not None
+    return module.out_channels if ends else None
+
+
+def _outputs_for_pyg(model):
+    same = model.jk_mode is None and model.out_features == model.hidden_features
+    return None if same else model.out_features
+
+
+for _model in (GCN, GraphSAGE, GIN, GAT):
+    twin(
+        _model,
+        f"torch_geometric.nn.{_model.__name__}",
+        IN,
+        Option("hidden_features", "hidden_channels"),
+        Option("num_layers", at="convs", write=len),
+        Option(
+            "out_features",
+            "out_channels",
+            at="",
+            theirs_at="",
+            read=_pyg_outputs,
+            write=_outputs_for_pyg,
+        ),
+        part("act"),
+        "act_first",
+        Option("jk", at="jk_mode", theirs_at="jk_mode"),
+        fixed={"norm": None},
+        parts=("convs", "norms", "dropout", "jk", "lin"),
+        inference="dropout.inference",
+        finish=takes_batch,
+    )

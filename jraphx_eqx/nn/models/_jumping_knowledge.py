@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import Option, twin
 from .._check import check_last_axis, check_positive
 from .._entry import one_program
 from .._linear import Linear
@@ -95,3 +96,12 @@ class JumpingKnowledge(eqx.Module):
         stacked = jnp.stack(xs, axis=1)
         weight = jax.nn.softmax(self.att(self.lstm(stacked)), axis=1)
         return jnp.sum(stacked * weight, axis=1)
+
+
+twin(
+    JumpingKnowledge,
+    "torch_geometric.nn.JumpingKnowledge",
+    "mode",
+    Option("in_features", "channels"),
+    "num_layers",
+)

@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import OUT, Option, twin, width
 from ...data import BatchVector, is_traced, resolve_batch
 from ...data._batch_vector import bounded_batch, largest_count, most_nodes
 from ...ops import (
@@ -283,3 +284,21 @@ def _rooms(max_paths, depth):
             f"{len(max_paths)}"
         )
     return list(max_paths)
+
+
+_CONV = "torch_geometric.nn.GCNConv"
+twin(
+    GraphUNet,
+    "torch_geometric.nn.GraphUNet",
+    width("down_convs.0.lin.in_channels"),
+    Option("hidden_features", "hidden_channels"),
+    OUT,
+    "depth",
+    # Ours come with the poolings.
+    Option("", "pool_ratios", "pools", write=lambda pools: [pool.select.ratio for pool in pools]),
+    "sum_res",
+    Option("act", kind="activation"),
+    # A scorer that looks at the edges would have to see all of the augmented ones.
+    holds={"down_convs": _CONV, "pools": "torch_geometric.nn.TopKPooling", "up_convs": _CONV},
+    parts=("down_convs", "pools", "up_convs"),
+)

@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import IN, Option, Rename, inside, present, twin
 from ...data import BatchVector
 from ...ops import mask_rows
 from .._check import check_positive
@@ -273,3 +274,33 @@ def _running(norm, dtype):
 
 def _arrays(norm: Any) -> list[Any]:
     return [norm.running_mean, norm.running_var, norm.num_batches_tracked]
+
+
+twin(
+    BatchNorm1d,
+    "torch.nn.BatchNorm1d",
+    Option("in_features", "num_features"),
+    "eps",
+    "momentum",
+    present("affine", "weight"),
+    present("track_running_stats", "running_mean"),
+    inference="inference",
+)
+
+_AFFINE = {f"module.{name}": name for name in ("weight", "bias")}
+_STATISTICS = {
+    f"module.{name}": name for name in ("running_mean", "running_var", "num_batches_tracked")
+}
+twin(
+    BatchNorm,
+    "torch_geometric.nn.BatchNorm",
+    IN,
+    Option("eps", theirs_at="module.eps"),
+    *inside("module", "momentum"),
+    present("affine", "module.weight"),
+    present("track_running_stats", "module.running_mean"),
+    "allow_single_element",
+    inference="module.inference",
+    training="module",
+    renames=tuple(Rename("1.6", names) for names in (_AFFINE | _STATISTICS, _AFFINE, _STATISTICS)),
+)

@@ -4,6 +4,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import IN, twin
 from ...data import BatchVector, resolve_batch
 from ...ops import gather, segment_mean
 from .._check import check_positive
@@ -93,3 +94,6 @@ def _one_graph(num_nodes, mask):
     if mask is None:
         return resolve_batch(None, num_nodes)
     return BatchVector(jnp.where(mask, 0, 1), 1)
+
+
+twin(GraphNorm, "torch_geometric.nn.GraphNorm", IN, "eps")

@@ -4,6 +4,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import IN, present, twin
 from ...data import BatchVector
 from ...ops import gather, mask_rows, segment_count, segment_sum
 from .._check import check_positive
@@ -126,3 +127,6 @@ def _by_graph(x, batch, eps):
     # Use 1 for padding, because it is a divisor.
     variance = gather(mean(centred**2) + eps, batch.index, fill_value=1)
     return centred / jnp.sqrt(variance)[:, None]
+
+
+twin(LayerNorm, "torch_geometric.nn.LayerNorm", IN, "eps", present("affine", "weight"), "mode")

@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from ..._number import python_numbers
+from ..._twin import DROPOUT, IN, Option, inside, twin
 from ...data import BatchVector, resolve_batch
 from ...data._batch_vector import most_nodes
 from ...ops import (
@@ -33,7 +34,7 @@ from ._choice import Choice, settle
 from ._dense import edge_weights
 from ._network import call_network, made_network
 from ._pool import AbstractPool
-from ._select_topk import SelectTopK
+from ._select_topk import RATIO, STAGES, SelectTopK
 from ._selection import OverlapSelectOutput, SelectOutput, select_nodes
 
 
@@ -275,3 +276,17 @@ def _ends(pooled, dtype):
     label = label.at[pooled.index, places_in_graph(pooled)].set(cluster, mode="drop")
     target = gather(label, pooled.index, fill_value=num_clusters).reshape(-1)
     return jnp.stack([jnp.repeat(cluster, most), target])
+
+
+twin(
+    ASAPooling,
+    "torch_geometric.nn.ASAPooling",
+    IN,
+    *inside("select", RATIO),
+    Option("gnn", "GNN", "gnn_intra_cluster", "gnn_intra_cluster", kind="made"),
+    DROPOUT,
+    "negative_slope",
+    "add_self_loops",
+    holds={"select": STAGES["select"]},
+    inference="dropout.inference",
+)

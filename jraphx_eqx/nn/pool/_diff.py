@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from ..._number import python_numbers
+from ..._twin import twin
 from ...data import BatchVector
 from ...ops import coalesce, gather, wide_dtype
 from .._check import check_positive
@@ -187,3 +188,6 @@ def _distance(select, edge_index, weight):
     # What is left of a difference of equal numbers may be negative.
     others = jnp.maximum(jnp.sum(gram**2) - jnp.sum(near**2), 0)
     return root(jnp.sum((weight - near) ** 2) + others)
+
+
+twin(dense_diff_pool, "torch_geometric.nn.dense_diff_pool")

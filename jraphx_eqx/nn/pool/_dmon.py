@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from ..._number import python_numbers
+from ..._twin import DROPOUT, NoTwin, Option, twin
 from ...data import BatchVector
 from ...ops import mask_rows, segment_sum
 from .._check import check_positive
@@ -214,3 +215,30 @@ class DMoNPooling(AbstractSoftmaxPool):
             "ortho_loss": mean_over(orthogonality(gram), real),
             "cluster_loss": mean_over(cluster, real),
         }
+
+
+def _pyg_widths(mlp):
+    plain = mlp.act is None and not any(mlp.dropout)
+    if not plain or any(lin.bias is None for lin in mlp.lins):
+        raise NoTwin(f"={mlp}", "it must be made of linear maps with a bias alone")
+    return mlp.channel_list[:-1]
+
+
+twin(
+    DMoNPooling,
+    "torch_geometric.nn.DMoNPooling",
+    Option(
+        "in_features",
+        "channels",
+        at="mlp.features",
+        theirs_at="mlp",
+        read=_pyg_widths,
+        write=lambda features: list(features[:-1]),
+    ),
+    Option("clusters", "k", theirs_at="mlp.channel_list.-1"),
+    DROPOUT,
+    only_ours={
+        "pyg_compat": (True, "PyG's cluster_loss is another one. Make it with pyg_compat=True")
+    },
+    inference="dropout.inference",
+)

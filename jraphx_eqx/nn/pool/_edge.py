@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from ..._number import python_numbers
+from ..._twin import DROPOUT, IN, Option, twin
 from ...data import BatchVector, resolve_batch
 from ...ops import (
     edge_mask,
@@ -218,3 +219,21 @@ def merge_edges(
     own = gather(gather_once(score, merged), cluster)
     weight = jnp.where(left, jnp.ones_like(own), own)
     return select_clusters(cluster, jnp.max(total, initial=0), weight, max_nodes)
+
+
+twin(
+    EdgePooling,
+    "torch_geometric.nn.EdgePooling",
+    IN,
+    Option(
+        "edge_score_method",
+        theirs_at="compute_edge_score",
+        names={
+            function: f"torch_geometric.nn.EdgePooling.compute_edge_score_{name}"
+            for name, function in EDGE_SCORES.items()
+        },
+    ),
+    DROPOUT,
+    "add_to_edge_score",
+    inference="dropout.inference",
+)

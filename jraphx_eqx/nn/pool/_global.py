@@ -1,6 +1,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Num
 
+from ..._twin import twin
 from ...data import BatchVector, resolve_batch
 from ...ops import segment_max, segment_mean, segment_min, segment_sum, wide_dtype
 from .._check import check_array, check_number_of_rows
@@ -149,3 +150,7 @@ def _node_axis(x):
     axis = max(x.ndim - 2, 0)
     check_number_of_rows(x.shape[axis], "x", "nodes")
     return axis
+
+
+for _pool in (global_add_pool, global_mean_pool, global_max_pool):
+    twin(_pool, f"torch_geometric.nn.{_pool.__name__}")

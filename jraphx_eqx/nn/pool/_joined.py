@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from ..._number import python_numbers
+from ..._twin import DROPOUT, IN, number, twin
 from ...data import BatchVector, resolve_batch
 from ...ops import (
     connected_components,
@@ -202,3 +203,14 @@ def merge_along(
 
 def _between_nodes(edge_index, num_nodes):
     return edge_mask(edge_index, num_nodes) & (edge_index[0] != edge_index[1])
+
+
+twin(
+    ClusterPooling,
+    "torch_geometric.nn.ClusterPooling",
+    IN,
+    "edge_score_method",
+    DROPOUT,
+    number("threshold"),
+    inference="dropout.inference",
+)

@@ -6,6 +6,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from ..._number import python_numbers
+from ..._twin import IN, OUT, Option, number, twin
 from ...data import BatchVector
 from ...ops import gather, mask_rows, segment_sum
 from .._check import check_positive
@@ -143,3 +144,14 @@ class MemPooling(AbstractSoftmaxPool):
 def _squared_distances(x, keys):
     """Of each row of `x` and each key; the differences are made again on the way back."""
     return jnp.sum((x[:, None, :] - keys[None]) ** 2, axis=2)
+
+
+twin(
+    MemPooling,
+    "torch_geometric.nn.MemPooling",
+    IN,
+    OUT,
+    "heads",
+    Option("clusters", "num_clusters"),
+    number("tau"),
+)

@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from ..._number import python_numbers
+from ..._twin import twin
 from ...data import BatchVector
 from ...ops import segment_sum
 from .._check import check_positive
@@ -174,3 +175,6 @@ def dense_mincut_pool(
 def _check_temp(temp):
     if not temp > 0:
         raise ValueError(f"temp must be positive, got {temp}")
+
+
+twin(dense_mincut_pool, "torch_geometric.nn.dense_mincut_pool")

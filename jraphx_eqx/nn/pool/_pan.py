@@ -6,12 +6,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from ..._number import python_numbers
+from ..._twin import IN, twin
 from ...data import BatchVector, resolve_batch
 from ...ops import edge_mask, masked_matmul, segment_sum
 from .._check import check_positive
 from ._dense import edge_weights
 from ._keep import AbstractKeepPool
-from ._select_topk import SelectTopK
+from ._select_topk import KEEPS, STAGES, SelectTopK
 
 
 class PANPooling(AbstractKeepPool):
@@ -80,3 +81,6 @@ class PANPooling(AbstractKeepPool):
         walks = segment_sum(weight, source, num_nodes)
         score = self.beta[0] * masked_matmul(x, self.p, batch.node_mask) + self.beta[1] * walks
         return self.select.score(score[:, None], batch)
+
+
+twin(PANPooling, "torch_geometric.nn.PANPooling", IN, *KEEPS, holds=STAGES)

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ..._twin import twin
 from ...data import BatchVector, resolve_batch
 from ...ops import mask_rows
 from ...ops._attend import segment_attend
@@ -62,3 +63,6 @@ def global_sort_pool(
     """
     check_features(x, None, None)
     return SortAggregation(k).aggregate(x, resolve_batch(batch, x.shape[0], size))
+
+
+twin(global_sort_pool, "torch_geometric.nn.glob.global_sort_pool")

@@ -6,12 +6,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from ..._number import python_numbers
+from ..._twin import Option, twin, width
 from ...data import BatchVector, resolve_batch
 from ...ops import mask_rows
 from .._check import check_dtype
 from ..conv import AbstractConv, GATConv, GCNConv, GraphConv, SAGEConv
 from ._keep import AbstractKeepPool
-from ._select_topk import SelectTopK
+from ._select_topk import KEEPS, SIGN, STAGES, SelectTopK
 
 _SCORERS = {"gcn": GCNConv, "gat": GATConv, "sage": SAGEConv, "graph": GraphConv}
 
@@ -109,3 +110,14 @@ class SAGPooling(AbstractKeepPool):
         check_dtype(heads, self.select.weight.dtype, "what gnn returns")
         heads = heads[:, None] if heads.ndim == 1 else heads
         return self.select.score(jnp.sum(heads, axis=1, keepdims=True), batch)
+
+
+twin(
+    SAGPooling,
+    "torch_geometric.nn.SAGPooling",
+    width("gnn.lin.in_channels", "gnn.lin_l.in_channels", "gnn.lin_root.in_channels"),
+    Option("gnn", "GNN", theirs_at="gnn", kind="made"),
+    *KEEPS,
+    holds=STAGES,
+    renames=(SIGN,),
+)

@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
+from ..._twin import IN, Option, Rename, inside, number, one_number, twin
 from ..._warn import warn
 from ...data import BatchVector, resolve_batch
 from ...data._batch_vector import most_nodes
@@ -188,3 +189,33 @@ def _room(max_nodes):
     if max_nodes < 0:
         raise ValueError(f"max_nodes must not be negative, got {max_nodes}")
     return max(max_nodes, 1)
+
+
+def _pyg_ratio(ratio):
+    ratio = one_number(ratio)
+    # As PyG does; ours must be whole.
+    return int(ratio) if ratio is not None and ratio >= 1 else ratio
+
+
+RATIO = Option("ratio", read=_pyg_ratio)
+# What the poolings have in common that keep the nodes with the highest scores.
+KEEPS = (
+    *inside("select", RATIO, number("min_score")),
+    Option("nonlinearity", at="select.nonlinearity", theirs_at="select.act", kind="activation"),
+    number("multiplier"),
+)
+STAGES = {
+    "select": "torch_geometric.nn.pool.select.SelectTopK",
+    "connect": "torch_geometric.nn.pool.connect.FilterEdges",
+}
+# Scores have a sign that they are multiplied by since then.
+SIGN = Rename("2.4", {"select.weight": "gnn."}, value=1)
+
+twin(
+    SelectTopK,
+    STAGES["select"],
+    IN,
+    RATIO,
+    number("min_score"),
+    Option("nonlinearity", "act", kind="activation"),
+)

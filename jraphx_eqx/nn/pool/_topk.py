@@ -5,9 +5,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from ..._number import python_numbers
+from ..._twin import IN, Rename, twin
 from ...data import BatchVector
 from ._keep import AbstractKeepPool
-from ._select_topk import SelectTopK
+from ._select_topk import KEEPS, STAGES, SelectTopK
 
 
 class TopKPooling(AbstractKeepPool):
@@ -83,3 +84,13 @@ class TopKPooling(AbstractKeepPool):
     ) -> Float[Array, " nodes"]:
         """The projection of each node, after the nonlinearity or softmax. Edges play no part."""
         return self.select.score(x, batch, size=size)
+
+
+twin(
+    TopKPooling,
+    "torch_geometric.nn.TopKPooling",
+    IN,
+    *KEEPS,
+    holds=STAGES,
+    renames=(Rename("2.4", {"select.weight": "weight"}),),
+)
