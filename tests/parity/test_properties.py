@@ -12,6 +12,7 @@ from parity_tests.catalogue import DIVERGENCES, FAULTS, SPECS
 from parity_tests.families.common import keeps_dtypes
 from parity_tests.recorded import FOLDER
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 SPEC = SPECS["TopKPooling"]
 REFERENCES = trusted(SPEC, FOLDER, DIVERGENCES)
 FAULTY = {
