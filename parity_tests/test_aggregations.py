@@ -23,6 +23,8 @@ from torch_geometric.nn import aggr
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.interop import from_pyg, state_dict, to_pyg
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 BATCHES = int(os.environ.get("JRAPHX_EQX_BATCHES", "12"))
 GRAPHS, LARGEST, WIDTH = 5, 6, 4
 NODES = GRAPHS * LARGEST + 2
