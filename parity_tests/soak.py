@@ -107,7 +107,7 @@ def main(
     with Progress(console=console) as bar:
         task = bar.add_task("runs", total=seeds * len(names))
         done = _work.by_operator(names, jobs, work, lambda name: seeds, lambda: bar.advance(task))
-        for name, one in done:
+        for name, one, _ in done:
             found[name] = one
     console.print(_table({name: found[name] for name in names}))
     alarms = [line for one in found.values() for line in one.alarms]

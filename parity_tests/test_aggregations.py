@@ -27,6 +27,8 @@ from jraphx_eqx.parity import lanes_of, run
 from .catalogue import DIVERGENCES, OPERATORS, SPECS
 from .test_catalogue import check
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 AGGREGATIONS = [name for name, entry in OPERATORS.items() if entry.cases is not None]
 BATCHES = int(os.environ.get("JRAPHX_EQX_BATCHES", "100"))
 GRAPHS, LARGEST, WIDTH = 5, 6, 4

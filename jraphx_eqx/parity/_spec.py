@@ -8,7 +8,7 @@ from ._case import Case
 from ._torch import watch_choices
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Config:
     """One point of an operator's grid.
 

@@ -3,19 +3,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .._record import (
+from ..parity import Record, Result
+from ..parity.verdicts import (
     DECLARED,
     FAIL,
     FLAGS,
     MISTRUSTED,
     NOT_VERIFIED,
     PASS,
+    SEVERITY,
     UNJUDGED,
-    Record,
-    Result,
 )
-from .._table import SEVERITY, excess, gravest
 from ._markup import MINUS, TIMES, Html, code, command, count, fold, join, scroll, short, table, tag
+from ._table import gravest
 
 # Beside the colour, so that nothing hangs on telling colours apart.
 SYMBOLS = {FAIL: TIMES, NOT_VERIFIED: "○", MISTRUSTED: "?", DECLARED: "D", UNJUDGED: "-"}
@@ -73,7 +73,7 @@ def tensor_table(records: Iterable[Record], *, lane: bool = True) -> Html:
 
 
 def _numbers(record: Record) -> list[str]:
-    ratio = excess(record)
+    ratio = record.excess
     if ratio == 0:
         return ["exact" if record.shape and record.verdict == PASS else "", "", "", ""]
     return [short(ratio), *map(short, (record.max_abs, record.tol or None, record.digits))]
@@ -107,8 +107,8 @@ def _cell(records: list[Record], places: dict[Cell, str]) -> Html:
     verdict = gravest(records)
     # What is declared may differ by anything; the colour speaks of the rest.
     judged = [r for r in records if r.verdict not in (DECLARED, UNJUDGED)]
-    largest = max(judged, key=excess, default=records[0])
-    ratio = excess(largest) if judged else 0.0
+    largest = max(judged, key=lambda record: record.excess, default=records[0])
+    ratio = largest.excess if judged else 0.0
     where = " · ".join(filter(None, (largest.operator, largest.case, largest.lane)))
     title = f"{where}: {verdict}, {short(ratio)} of the tolerance in {largest.tensor}"
     place = places[largest.operator, largest.case]
@@ -154,7 +154,7 @@ def _case(case: str, records: list[Record], place: str) -> Html:
     shown: list[Record] = []
     rest = Counter[str]()
     for mine in _grouped(records, lambda r: r.lane).values():
-        mine.sort(key=lambda r: (SEVERITY.index(r.verdict), -excess(r)))
+        mine.sort(key=lambda r: (SEVERITY.index(r.verdict), -r.excess))
         bad = sum(record.verdict not in (PASS, UNJUDGED) for record in mine)
         end = min(max(bad, WORST), MOST)
         shown += mine[:end]

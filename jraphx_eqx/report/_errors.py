@@ -1,7 +1,8 @@
 import functools
 import math
 
-from .._record import DECLARED, FAIL, Profile, Result
+from ..parity import Profile, Result
+from ..parity.verdicts import DECLARED, FAIL
 from ._markup import TIMES, Html, code, count, fold, join, tag
 from ._plots import histogram, scatter
 

@@ -1,7 +1,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from .._record import ULP_EDGES, Profile
+from ..parity import ULP_EDGES, Profile
 from ._markup import MINUS, Html, tag
 
 WIDTH, HEIGHT = 320, 150

@@ -1,9 +1,10 @@
 from collections import Counter
 
-from .._record import EQUIVALENT, KILLED, SURVIVED, Kill
-from .._table import killed
+from ..parity import Kill
+from ..parity.verdicts import EQUIVALENT, KILLED, SURVIVED
 from ._markup import TIMES, Html, fold, join, prose, scroll, table, tag
 from ._matrix import badge
+from ._table import killed
 
 MARKS = {KILLED: "•", SURVIVED: TIMES, EQUIVALENT: "="}
 

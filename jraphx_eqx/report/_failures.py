@@ -1,5 +1,5 @@
-from .._record import FAIL, MISTRUSTED, NOT_VERIFIED, Record, Result
-from .._table import SEVERITY, excess
+from ..parity import Record, Result
+from ..parity.verdicts import FAIL, MISTRUSTED, NOT_VERIFIED, SEVERITY
 from ._markup import Html, command, join, tag
 from ._matrix import tensor_table
 
@@ -27,7 +27,7 @@ def failures(result: Result) -> Html | None:
 def _failure(trial: tuple[str, ...], records: list[Record]) -> Html:
     operator, case, config, lane = trial
     title = " · ".join(filter(None, (operator, case, lane)))
-    records = sorted(records, key=lambda r: (SEVERITY.index(r.verdict), -excess(r)))
+    records = sorted(records, key=lambda r: (SEVERITY.index(r.verdict), -r.excess))
     commands = map(command, dict.fromkeys(r.repro for r in records if r.repro))
     small = tag("small", config) if config else None
     return tag(

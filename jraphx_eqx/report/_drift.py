@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ._record import DECLARED, PASS, SURVIVED, Record, Result
-from ._table import SEVERITY, excess, gravest
+from ..parity import Record, Result
+from ..parity.verdicts import DECLARED, PASS, SEVERITY, SURVIVED
+from ._table import gravest
 
 FACTOR = 2.0
 # A tolerance is at least four units in the last place, so an error of a sixteenth of it is a
@@ -123,7 +124,7 @@ def _ratios(old: dict[Key, list[Record]], new: dict[Key, list[Record]]) -> Itera
     for key in new:
         if key not in old or gravest(old[key]) != gravest(new[key]):
             continue
-        was, is_now = (max(map(excess, records[key])) for records in (old, new))
+        was, is_now = (max(r.excess for r in records[key]) for records in (old, new))
         low, high = sorted((max(was, FLOOR), max(is_now, FLOOR)))
         if low < high and high > FACTOR * low:
             change = Drift("ratio", _where(key), f"{was:.3g}", f"{is_now:.3g}", is_now > was)

@@ -2,7 +2,7 @@ import math
 from collections import Counter
 from typing import Any
 
-from .._record import Record, Result
+from ..parity import Record, Result
 from ._markup import Html, count, fold, join, short, table, tag
 from ._plots import bars
 

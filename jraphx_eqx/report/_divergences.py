@@ -1,7 +1,7 @@
 from collections import Counter
 from typing import Any
 
-from .._record import Result
+from ..parity import Result
 from ._markup import Html, code, count, join, plain, prose, tag
 
 

@@ -1,9 +1,9 @@
-import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from ._record import (
+from ..parity import Kill, Record, Result, describe
+from ..parity.verdicts import (
     DECLARED,
     EQUIVALENT,
     FAIL,
@@ -11,15 +11,11 @@ from ._record import (
     MISTRUSTED,
     NOT_VERIFIED,
     PASS,
+    SEVERITY,
     SURVIVED,
     UNJUDGED,
-    Kill,
-    Record,
-    Result,
 )
 
-# The gravest first.
-SEVERITY = (FAIL, NOT_VERIFIED, MISTRUSTED, DECLARED, PASS, UNJUDGED)
 STYLES = {PASS: "green", DECLARED: "green", FAIL: "bold red"}
 
 
@@ -31,12 +27,6 @@ def gravest(records: Iterable[Record]) -> str:
     hidden = any(record.kind == "value" and record.tensor not in judged for record in records)
     verdicts = {record.verdict for record in records} - ({PASS} if hidden else set())
     return next((verdict for verdict in SEVERITY if verdict in verdicts), PASS)
-
-
-def excess(record: Record) -> float:
-    """The error over tolerance of a record; NaN counts as infinite."""
-    ratios = (record.ratio, record.rms_ratio)
-    return math.inf if any(math.isnan(ratio) for ratio in ratios) else max(ratios)
 
 
 def lanes(result: Result) -> list[str]:
@@ -99,15 +89,6 @@ def render(result: Result, *, failures: int = 20) -> Any:
     return Group(table, *lines)
 
 
-def describe(record: Record) -> str:
-    """A record that is not a pass, in one or two lines."""
-    where = " / ".join(filter(None, (record.case, record.config, record.lane, record.tensor)))
-    text = f"{record.verdict} {record.operator}: {where}: {record.message}"
-    if record.ours_at is not None:
-        text += f" at {record.max_index}: ours {record.ours_at!r}, reference {record.ref_at!r}"
-    return text + (f"\n     repeat: {record.repro}" if record.repro else "")
-
-
 def killed(kills: Iterable[Kill]) -> str:
     """How many of the faults that change something were killed, as `14/14`."""
     verdicts = Counter(kill.verdict for kill in kills)
@@ -137,8 +118,8 @@ def _lane(records: list[Record]) -> str:
     judged = [r for r in records if r.verdict not in (DECLARED, UNJUDGED)]
     if not judged:
         return "-"
-    largest = max(judged, key=excess)
-    ratio = excess(largest)
+    largest = max(judged, key=lambda record: record.excess)
+    ratio = largest.excess
     if ratio == 0:
         return "exact"
     return f"{ratio:.2f} {largest.tensor}" if ratio < 1e3 else f"{ratio:.1e} {largest.tensor}"

@@ -4,18 +4,18 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
-from . import _report
+from ..parity import Result
+from ..parity.verdicts import FAIL, MISTRUSTED, NOT_VERIFIED, PASS, SEVERITY, SURVIVED
+from ._decisions import decisions
+from ._divergences import divergences
 from ._drift import drift
-from ._record import FAIL, MISTRUSTED, NOT_VERIFIED, PASS, SURVIVED, Result
-from ._report._decisions import decisions
-from ._report._divergences import divergences
-from ._report._errors import errors
-from ._report._failures import failures
-from ._report._faults import faults
-from ._report._markup import Html, code, count, join, plain, short, table, tag
-from ._report._matrix import badge, matrix
-from ._report._plots import definitions
-from ._table import SEVERITY, columns, excess, killed, lanes, rows
+from ._errors import errors
+from ._failures import failures
+from ._faults import faults
+from ._markup import Html, code, count, join, plain, short, table, tag
+from ._matrix import badge, matrix
+from ._plots import definitions
+from ._table import columns, killed, lanes, rows
 
 CHANGES = 300
 OUTCOMES = {0: PASS, 1: FAIL, 2: NOT_VERIFIED}
@@ -57,7 +57,7 @@ def to_html(result: Result, *, before: Result | None = None, title: str = "Parit
 
 
 def _page(title: str, body: Html) -> str:
-    here = files(_report)
+    here = files(__name__.rpartition(".")[0])
     page = here.joinpath("page.html").read_text(encoding="utf-8")
     for name in ("css", "js"):
         text = here.joinpath(f"page.{name}").read_text(encoding="utf-8")
@@ -72,9 +72,9 @@ def _outcome(result: Result) -> Html:
     sentences = [_extent(result)]
     judged = [record for record in result.of(PASS, FAIL, MISTRUSTED) if record.kind != "run"]
     if judged:
-        largest = max(judged, key=excess)
+        largest = max(judged, key=lambda record: record.excess)
         where = " / ".join(filter(None, (largest.operator, largest.case, largest.lane)))
-        ratio = f"{short(excess(largest))} times its tolerance"
+        ratio = f"{short(largest.excess)} times its tolerance"
         sentences.append(f"The largest error is {ratio}: {largest.tensor} of {where}.")
     survivors = sum(kill.verdict == SURVIVED for kill in result.kills)
     if survivors:
