@@ -120,7 +120,7 @@ def replay(
 
 def replay_size(name: str) -> int:
     """How many batches `replay` will run."""
-    return len(pairs(SPECS[name], recorded_cases(), "rotate"))
+    return len(pairs(SPECS[name], recorded_cases(name), "rotate"))
 
 
 def chosen_faults(operators: Sequence[str], names: Sequence[str]) -> list[tuple[str, list[int]]]:

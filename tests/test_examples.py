@@ -96,6 +96,16 @@ def test_eight_devices_train_as_one():
     assert float(difference) < 1e-12
 
 
+def test_readouts_are_compared_and_drawn(example, tmp_path, capsys):
+    path = tmp_path / "readouts.svg"
+    given = ["--readouts=multi", "--seconds=0.1", "--graphs=200", f"--picture={path}"]
+    [found] = example("readouts").main(given)
+    trained, _, row = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert trained == ["multi", "is", "trained"] and row[0] == "multi" and row[-1] == "0"
+    assert found.milliseconds > 0 and all(0 <= share <= 1 for _, share in found.curve)
+    assert "</svg>" in path.read_text()
+
+
 @pytest.mark.full
 def test_two_processes_train_as_one_device():
     with socket.socket() as free:
@@ -131,5 +141,5 @@ runpy.run_path({str(EXAMPLES / "many_devices.py")!r}, run_name="__main__")
 
 
 def test_every_example_is_tested():
-    tested = {*OUTPUT, "many_devices", "train"}  # by test_training.py
+    tested = {*OUTPUT, "many_devices", "readouts", "train"}  # the last by test_training.py
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested

@@ -53,7 +53,10 @@ def _moves(trial, module, oracle, plain: Candidate) -> Iterator[tuple[str, list[
     yield "more padding", [part(same, _roomier(trial.case, plain, inputs))]
     yield "no padded nodes", [part(same, _tight(trial.case, sizes))]
     if sizes["node"]:
-        yield "nodes permuted", [part({**same, "node": rng.permutation(sizes["node"])})]
+        order = rng.permutation(sizes["node"])
+        if "x" in rows and rows["x"].ordered:
+            order = _in_order(order, inputs["batch"])
+        yield "nodes permuted", [part({**same, "node": order})]
     if edges:
         yield "edges permuted", [part({**same, "edge": _shuffle(rng, inputs["edge_index"])})]
     if sizes["graph"] > 1:
@@ -82,12 +85,14 @@ def _take(inputs: Mapping[str, Any], rows: Mapping[str, Rows], places) -> dict[s
 
 def _shuffle(rng: np.random.Generator, edge_index: np.ndarray) -> np.ndarray:
     """A permutation that keeps equal edges in order, since the weight of the last loop counts."""
-    order = rng.permutation(edge_index.shape[1])
-    ends = edge_index[:, order]
-    slots = np.lexsort((np.arange(len(order)), ends[1], ends[0]))
-    shuffled = np.empty_like(order)
-    shuffled[slots] = np.lexsort((np.arange(len(order)), edge_index[1], edge_index[0]))
-    return shuffled
+    return _in_order(rng.permutation(edge_index.shape[1]), edge_index[1], edge_index[0])
+
+
+def _in_order(order: np.ndarray, *keys: np.ndarray) -> np.ndarray:
+    """The permutation, but rows of equal keys keep their order."""
+    kept = np.empty_like(order)
+    kept[np.lexsort([key[order] for key in keys])] = np.lexsort(keys)
+    return kept
 
 
 def _roomier(case, plain: Candidate, inputs) -> Any:

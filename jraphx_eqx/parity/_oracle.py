@@ -112,7 +112,8 @@ class Oracle:
         self.inputs = dict(spec.inputs(case, **config.inputs))
         self.decision: Decision | None = spec.decision(config)
         if weights is None:
-            weights = draw(np.random.default_rng([seed, 1]), state_shapes(module))
+            drawn = draw(np.random.default_rng([seed, 1]), state_shapes(module))
+            weights = {name: spec.weights(name, weight) for name, weight in drawn.items()}
         self.weights = dict(weights)
         if exact:
             self.inputs, self.weights = _dyadic(self.inputs), _dyadic(self.weights)
