@@ -119,12 +119,13 @@ class Recording(pytest.Item):
     def runtest(self):
         from jraphx_eqx.parity import BadReferences, record
 
-        suite = self.suite
+        suite, folder = self.suite, _folder(self.config, "parity_record")
+        assert folder is not None
         try:
             record(
                 suite.spec,
                 suite.cases,
-                _folder(self.config, "parity_record"),
+                folder,
                 pairing=suite.pairing,
                 seed=suite.seed,
                 weights=suite.weights,
