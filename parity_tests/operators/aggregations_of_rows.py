@@ -45,7 +45,6 @@ LAST = edits(
         "alone",
     ),
     ("no zeros are read", "return unit(rows)[:, -1]", "return unit(rows, mask)[:, -1]", "room"),
-    ("nothing is not 0", "jnp.where(mask[:, :1], out, 0)", "out", "alone"),
 )
 
 
@@ -68,7 +67,7 @@ OPERATORS = (
     aggr(
         ours.GRUAggregation,
         *DENSE,
-        *LAST[::2],
+        *LAST[:1],
         *edits(
             "nn._recurrent:gru_step",
             ("update backwards", "(1 - update) * new + update", "update * new + (1 - update)"),
@@ -104,7 +103,7 @@ OPERATORS = (
     ),
     aggr(
         ours.MLPAggregation,
-        *DENSE,
+        *DENSE[:1],
         *of(
             ours.MLPAggregation,
             (

@@ -178,7 +178,6 @@ OPERATORS = (
             ("no root of the mean", "** (1 / p)[None]", "** p[None]", "p="),
             ("mean is not clamped", "self._clamped(mean)", "mean", "mixed"),
             ("power is detached", "_power(x, p)", "_power(x, DETACHED(p))", "learn"),
-            ("padding is 0", "self._clamped(x), 1)", "self._clamped(x), 0)", "learn"),
         ),
         *edits(
             "nn.aggr._softmax:PowerMeanAggregation._clamped",
