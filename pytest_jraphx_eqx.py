@@ -11,9 +11,6 @@ from pathlib import Path
 
 import pytest
 
-# The gravest first.
-VERDICTS = ("FAIL", "NOT VERIFIED", "MISTRUSTED", "DECLARED", "PASS", "UNJUDGED")
-BAD = VERDICTS[:3]
 OPTIONS = ("lanes", "references", "record", "bless", "json", "html")
 
 
@@ -37,12 +34,12 @@ def pytest_configure(config):
     if given["bless"] and not given["record"]:
         raise pytest.UsageError("--parity-bless is a reason to record: give --parity-record too")
     if given["lanes"]:
-        from jraphx_eqx.parity._suite import check_lanes
+        from jraphx_eqx.parity import LANES
 
-        try:
-            check_lanes(_lanes(config))
-        except ValueError as error:
-            raise pytest.UsageError(f"--parity-lanes: {error}") from None
+        unknown = [lane for lane in _lanes(config) if lane not in LANES]
+        if unknown:
+            known = ", ".join(LANES)
+            raise pytest.UsageError(f"--parity-lanes: expected lanes among {known}, got {unknown}")
     if (given["json"] or given["html"]) and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Report(config), "parity-report")
 
@@ -58,15 +55,13 @@ def _folder(config, option):
 
 
 def pytest_pycollect_makeitem(collector, name, obj):
-    suites = sys.modules.get("jraphx_eqx.parity._suite")
-    if suites is None or not isinstance(obj, suites.Suite) or not collector.funcnamefilter(name):
+    parity = sys.modules.get("jraphx_eqx.parity")
+    if parity is None or not isinstance(obj, parity.Suite) or not collector.funcnamefilter(name):
         return None
     config = collector.config
     if config.getoption("parity_record"):
         return [Recording.from_parent(collector, name=f"{name}[record]", suite=obj)]
-    from jraphx_eqx.parity._runner import Runner
-
-    runner = Runner(obj, lanes=_lanes(config), folder=_folder(config, "parity_references"))
+    runner = parity.Runner(obj, lanes=_lanes(config), folder=_folder(config, "parity_references"))
     return [
         Comparison.from_parent(
             collector, name=f"{name}[{check.name}]", runner=runner, check=check, order=order
@@ -87,15 +82,16 @@ class Comparison(pytest.Item):
 
     def runtest(self):
         from jraphx_eqx.parity import describe
+        from jraphx_eqx.parity.verdicts import SEVERITY
 
         result = self.runner.run(self.check)
         for record in result.records:
             record.repro = self._command()
         order = [self._file(), self.suite, self.order]
-        gravest = next(verdict for verdict in VERDICTS if result.of(verdict))
+        gravest = next(verdict for verdict in SEVERITY if result.of(verdict))
         self.found = {"verdict": gravest, "order": order, "result": json.dumps(result.to_json())}
-        if gravest in BAD:
-            bad = [record for verdict in BAD for record in result.of(verdict)]
+        if gravest in SEVERITY[:3]:
+            bad = [record for verdict in SEVERITY[:3] for record in result.of(verdict)]
             pytest.fail(_once(map(describe, bad)), pytrace=False)
         if gravest == "UNJUDGED":
             pytest.skip(_once(map(describe, result.records)))
@@ -121,11 +117,21 @@ class Recording(pytest.Item):
         self.suite = suite
 
     def runtest(self):
-        from jraphx_eqx.parity import BadReferences
+        from jraphx_eqx.parity import BadReferences, record
 
-        folder, bless = _folder(self.config, "parity_record"), self.config.getoption("parity_bless")
+        suite, folder = self.suite, _folder(self.config, "parity_record")
+        assert folder is not None
         try:
-            self.suite.record(folder, bless=bless)
+            record(
+                suite.spec,
+                suite.cases,
+                folder,
+                pairing=suite.pairing,
+                seed=suite.seed,
+                weights=suite.weights,
+                divergences=suite.divergences,
+                bless=self.config.getoption("parity_bless"),
+            )
         except (BadReferences, ValueError) as error:
             pytest.fail(str(error), pytrace=False)
 
@@ -168,8 +174,8 @@ class Report:
             self.found[tuple(report.parity["order"])] = report.parity["result"]
 
     def pytest_sessionfinish(self):
-        from jraphx_eqx.parity import Result, to_html
-        from jraphx_eqx.parity._runner import merge_profiles
+        from jraphx_eqx.parity import Result, merge_profiles
+        from jraphx_eqx.report import to_html
 
         whole = Result()
         for order in sorted(self.found):

@@ -119,7 +119,7 @@ def main():
 
     over_devices, copies = (NamedSharding(mesh, PartitionSpec(*axis)) for axis in (["device"], []))
     losses, model = trained(on_all_devices, over_devices, copies)
-    first = SingleDeviceSharding(jax.devices()[0])
+    first = SingleDeviceSharding(jax.local_devices()[0])
     losses_of_one, model_of_one = trained(on_one_device, first, first)
     ours, theirs = (
         jax.tree.leaves(eqx.filter(tree, eqx.is_array))

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from . import interop as interop
     from . import loading as loading
     from . import parity as parity
+    from . import report as report
     from . import viz as viz
 
 
 def __getattr__(name: str):
     # Imported when they are used, as no layer needs them.
-    if name in ("fit", "interop", "loading", "parity", "viz"):
+    if name in ("fit", "interop", "loading", "parity", "report", "viz"):
         return importlib.import_module(f"jraphx_eqx.{name}")
     raise AttributeError(f"module 'jraphx_eqx' has no attribute {name!r}")

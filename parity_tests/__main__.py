@@ -9,18 +9,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
-from jraphx_eqx.parity import (
-    BadReferences,
-    Result,
-    UnreachedFault,
-    bisect,
-    drift,
-    render,
-    to_html,
-)
+from jraphx_eqx.parity import BadReferences, Result, UnreachedFault, bisect
+from jraphx_eqx.report import drift, render, to_html
 
 from . import _work
 from .catalogue import FAULTS, LIVE, SPECS
@@ -50,6 +45,8 @@ References = Annotated[
     Path, typer.Option(metavar="FOLDER", help="Where they are.", show_default="ours")
 ]
 JOBS = _work.Options().jobs
+# The seconds that an operator may take, with programs that were not compiled before.
+BUDGET = 6
 
 
 @app.callback(invoke_without_command=True)
@@ -219,17 +216,27 @@ def _references_or_exit() -> Iterator[None]:
 def _with_progress(operators, jobs: int, work, length) -> Result:
     """All operators with a progress bar; their results in order."""
     names = [str(name) for name in operators]
-    results = {}
+    results, seconds = {}, {}
     with Progress(*_columns(), console=_console()) as bar:
         task = bar.add_task("0 of 0 operators", total=sum(map(length, names)))
         done = _work.by_operator(names, jobs, work, length, lambda: bar.advance(task))
-        for name, result in done:
-            results[name] = result
+        for name, result, taken in done:
+            results[name], seconds[name] = result, taken
             bar.update(task, description=f"{len(results)} of {len(names)} operators")
     whole = Result()
     for name in names:
         whole.extend(results[name])
+    _console().print(_costs(seconds))
     return whole
+
+
+def _costs(seconds: dict[str, float]) -> Table:
+    """What each operator costs, so that a new one that costs too much is seen."""
+    table = Table("operator", "seconds", "", box=SIMPLE_HEAD, show_edge=False)
+    for name, taken in sorted(seconds.items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{taken:.1f}", "above the budget" if taken > BUDGET else "")
+    table.caption = f"of the processor; {sum(seconds.values()):.0f} in all; budget {BUDGET} each"
+    return table
 
 
 def _finish(result: Result, json: Path | None, html: Path | None) -> None:

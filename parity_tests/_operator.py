@@ -11,7 +11,7 @@ from unittest import mock
 import jax
 import numpy as np
 
-from jraphx_eqx.parity import Divergence, Edit, Fault, Spec
+from jraphx_eqx.parity import Case, Divergence, Edit, Fault, Spec
 
 # Written for what holds back gradients, in modules that do not import jax themselves.
 DETACHED = "DETACHED", '__import__("jax").lax.stop_gradient'
@@ -92,6 +92,8 @@ class Operator:
     - `made`: of any width, on both sides. The first one's parameters are compared with PyG's.
     - `live`: whether every run compares with PyG itself. Where PyG is slow, recorded references
         are enough, and a test of its own compares on small graphs.
+    - `cases`: `cases(seed)`, the batches that it is compared on; `None` for the random and corner
+        graphs that nearly all are.
     - `cost`: the seconds of `check`, on a busy machine: the slowest start first.
     """
 
@@ -103,6 +105,7 @@ class Operator:
     variants: tuple[Variant, ...] = ()
     made: tuple[Made, ...] = ()
     live: bool = True
+    cases: Callable[[int], list[Case]] | None = None
     cost: int = 0
 
     @property

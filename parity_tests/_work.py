@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -84,19 +85,26 @@ def by_operator(
     work: Callable[[str, Callable[[], None]], Result],
     length: Callable[[str], int],
     progress: Callable[[], None],
-) -> Iterator[tuple[str, Result]]:
-    """`work(name, progress)` for all operators, in several processes; results as they come."""
+) -> Iterator[tuple[str, Result, float]]:
+    """`work(name, progress)` for all operators, in several processes; results as they come, each
+    with the seconds of the processor that it took."""
     if jobs <= 1 or len(names) == 1:
         for name in names:
-            yield name, work(name, progress)
+            yield name, *_timed(work, name, progress)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(names)), context, _collect_rarely) as pool:
-        futures = {pool.submit(work, name, _silent): name for name in sorted(names, key=_by_time)}
+        ordered = sorted(names, key=_by_time)
+        futures = {pool.submit(_timed, work, name, _silent): name for name in ordered}
         for future in as_completed(futures):
             for _ in range(length(futures[future])):
                 progress()
-            yield futures[future], future.result()
+            yield futures[future], *future.result()
+
+
+def _timed(work: Callable[..., Result], name: str, progress: Callable[[], None]):
+    before = time.process_time()
+    return work(name, progress), time.process_time() - before
 
 
 def replay(
@@ -112,7 +120,7 @@ def replay(
 
 def replay_size(name: str) -> int:
     """How many batches `replay` will run."""
-    return len(pairs(SPECS[name], recorded_cases(), "rotate"))
+    return len(pairs(SPECS[name], recorded_cases(name), "rotate"))
 
 
 def chosen_faults(operators: Sequence[str], names: Sequence[str]) -> list[tuple[str, list[int]]]:

@@ -1,8 +1,10 @@
-"""All operators, as `operators/` holds them: one file, one entry. Nothing is listed twice."""
+"""All operators, as `operators/` holds them: one file, one entry, or some that are alike. Nothing
+is listed twice."""
 
 import dataclasses
 import importlib
 import pkgutil
+from types import ModuleType
 from typing import TypeVar
 
 from jraphx_eqx.parity import Divergence, Fault
@@ -15,9 +17,15 @@ FEATURES = WIDTH
 
 
 def _operators() -> dict[str, Operator]:
-    modules = (module.name for module in pkgutil.iter_modules(operators.__path__))
-    entries = (importlib.import_module(f"{operators.__name__}.{name}") for name in modules)
-    return {entry.OPERATOR.name: entry.OPERATOR for entry in entries}
+    names = (module.name for module in pkgutil.iter_modules(operators.__path__))
+    modules = (importlib.import_module(f"{operators.__name__}.{name}") for name in names)
+    entries = (entry for module in modules for entry in _entries(module))
+    return {entry.name: entry for entry in entries}
+
+
+def _entries(module: ModuleType) -> tuple[Operator, ...]:
+    one = getattr(module, "OPERATOR", None)
+    return module.OPERATORS if one is None else (one,)
 
 
 Shared = TypeVar("Shared", Divergence, Fault)

@@ -2,7 +2,7 @@ import warnings
 
 import pytest
 
-from ._programs import keep_few
+from ._programs import keep_few, quick_compile  # noqa: F401
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # PyG's import warns of what PyTorch has deprecated.

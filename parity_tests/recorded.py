@@ -7,14 +7,16 @@ import numpy as np
 
 from jraphx_eqx.parity import Case, Result, check, graphs, lanes_of, record
 
-from .catalogue import DIVERGENCES, FEATURES, SPECS
+from .catalogue import DIVERGENCES, FEATURES, OPERATORS, SPECS
 
 FOLDER = Path(__file__).parent / "references"
 LANES = ("exact", "f64", "f32")
 
 
-def cases() -> list[Case]:
-    """Random and corner graphs, each configuration with some of both."""
+def cases(name: str) -> list[Case]:
+    """Of an operator: random and corner graphs, each configuration with some of both."""
+    if (own := OPERATORS[name].cases) is not None:
+        return own(0)
     random = [random_graphs(seed) for seed in range(18)]
     return [*random[:3], *graphs.corners(0, features=FEATURES), *random[3:]]
 
@@ -36,7 +38,7 @@ def record_operator(
 ) -> Path:
     """Records one operator. Needs PyTorch."""
     at = {"divergences": DIVERGENCES, "bless": bless, "progress": progress}
-    return record(SPECS[name], cases(), folder, **at)
+    return record(SPECS[name], cases(name), folder, **at)
 
 
 def check_operator(

@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from jraphx_eqx.parity import Record, Spec, describe, graphs, lanes_of, run, vacuity
+from jraphx_eqx.parity import Case, Record, Spec, describe, graphs, lanes_of, run, vacuity
 
 from . import _work
 from ._programs import keep_few
-from .catalogue import DIVERGENCES, FEATURES, SPECS
+from .catalogue import DIVERGENCES, FEATURES, OPERATORS, SPECS
 from .recorded import random_graphs
 
 LANES = ("f64", "f32")
@@ -80,13 +80,17 @@ def soak(
 
 
 def _one(spec: Spec, seed: int, vacuous: dict[tuple[str, str], list[bool]]) -> list[Record]:
-    cases = [random_graphs(seed), *graphs.corners(seed, features=FEATURES)]
+    own = OPERATORS[spec.name].cases or _cases
     # A rotated start, so that in the course of the seeds every configuration meets every case.
     turn = seed % len(spec.grid)
     spec = dataclasses.replace(spec, grid=[*spec.grid[turn:], *spec.grid[:turn]])
     lanes = [lane for lane in lanes_of(spec) if lane != "metamorphic"]
     at = {"pairing": "rotate", "seed": seed, "divergences": DIVERGENCES, "vacuous": vacuous}
-    return run(spec, cases, lanes=lanes, **at).records
+    return run(spec, own(seed), lanes=lanes, **at).records
+
+
+def _cases(seed: int) -> list[Case]:
+    return [random_graphs(seed), *graphs.corners(seed, features=FEATURES)]
 
 
 def main(
@@ -103,7 +107,7 @@ def main(
     with Progress(console=console) as bar:
         task = bar.add_task("runs", total=seeds * len(names))
         done = _work.by_operator(names, jobs, work, lambda name: seeds, lambda: bar.advance(task))
-        for name, one in done:
+        for name, one, _ in done:
             found[name] = one
     console.print(_table({name: found[name] for name in names}))
     alarms = [line for one in found.values() for line in one.alarms]

@@ -22,8 +22,15 @@ from torch_geometric.nn import aggr
 
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.interop import from_pyg, state_dict, to_pyg
+from jraphx_eqx.parity import lanes_of, run
 
-BATCHES = int(os.environ.get("JRAPHX_EQX_BATCHES", "12"))
+from .catalogue import DIVERGENCES, OPERATORS, SPECS
+from .test_catalogue import check
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+AGGREGATIONS = [name for name, entry in OPERATORS.items() if entry.cases is not None]
+BATCHES = int(os.environ.get("JRAPHX_EQX_BATCHES", "100"))
 GRAPHS, LARGEST, WIDTH = 5, 6, 4
 NODES = GRAPHS * LARGEST + 2
 
@@ -43,12 +50,6 @@ class Case:
 
 def mlp(*widths, **options):
     return pyg.MLP(list(widths), **options)
-
-
-def gated():
-    # A softmax does not see a bias of its scores.
-    gate = nn.Linear(WIDTH, 1, bias=False)
-    return aggr.AttentionalAggregation(gate, nn.Linear(WIDTH, 3))
 
 
 def gated_by_feature():
@@ -80,12 +81,12 @@ def equilibrium():
     return module
 
 
-THREE = ["mean", "max", "min"]
 DEGREES = torch.tensor([1, 4, 3, 2])
 # What PyG pads with counts in these.
 ROOM = {"options": {"max_num_elements": LARGEST}, "ours": {"max_rows": LARGEST}}
 
 
+# One configuration of each, for a thousand batches. The catalogue compares the others.
 CASES = {
     "sum": Case(aggr.SumAggregation),
     "mean": Case(aggr.MeanAggregation),
@@ -93,59 +94,21 @@ CASES = {
     "min": Case(aggr.MinAggregation),
     "mul": Case(aggr.MulAggregation),
     "var": Case(aggr.VarAggregation),
-    "var semi": Case(lambda: aggr.VarAggregation(semi_grad=True)),
     "std": Case(aggr.StdAggregation),
-    "std semi": Case(lambda: aggr.StdAggregation(semi_grad=True)),
     "variance preserving": Case(aggr.VariancePreservingAggregation),
     "softmax": Case(aggr.SoftmaxAggregation),
-    "softmax semi": Case(lambda: aggr.SoftmaxAggregation(0.3, semi_grad=True)),
-    "softmax learnt": Case(lambda: aggr.SoftmaxAggregation(0.5, learn=True)),
-    "softmax channels": Case(lambda: aggr.SoftmaxAggregation(0.5, learn=True, channels=WIDTH)),
     "power mean": Case(lambda: aggr.PowerMeanAggregation(2.0)),
-    "power mean plain": Case(aggr.PowerMeanAggregation),
-    "power mean learnt": Case(
-        lambda: aggr.PowerMeanAggregation(1.5, learn=True, channels=WIDTH, clamp_max=1.0)
-    ),
     "median": Case(lambda: aggr.MedianAggregation(fill_value=7.0), first=True),
-    "quantiles": quantile([0.25, 0.75, 1.0]),
-    "quantile lower": quantile(0.625, "lower"),
-    "quantile higher": quantile(0.625, "higher"),
-    "quantile midpoint": quantile(0.25, "midpoint", 3.0),
-    "quantile nearest": quantile(0.4375, "nearest"),
+    "quantile": quantile([0.25, 0.75, 1.0]),
     "sort": Case(lambda: aggr.SortAggregation(3)),
     "set2set": Case(lambda: aggr.Set2Set(WIDTH, 3)),
-    "set2set layers": Case(lambda: aggr.Set2Set(WIDTH, 2, num_layers=2, bias=False)),
-    "attentional": Case(gated),
-    "attentional by feature": Case(gated_by_feature),
+    "attentional": Case(gated_by_feature),
     "deep sets": Case(deep_sets),
-    "multi cat": Case(lambda: aggr.MultiAggregation(["mean", "std", "softmax"])),
-    "multi proj": Case(
-        lambda: aggr.MultiAggregation(
-            ["sum", aggr.SoftmaxAggregation(0.5, learn=True)],
-            mode="proj",
-            mode_kwargs={"in_channels": WIDTH, "out_channels": 3},
-        )
-    ),
-    "multi attn": Case(
-        lambda: aggr.MultiAggregation(
-            ["mean", "max", "var"],
-            mode="attn",
-            mode_kwargs={"in_channels": WIDTH, "out_channels": 6, "num_heads": 2},
-        )
-    ),
-    **{
-        f"multi {mode}": Case(functools.partial(aggr.MultiAggregation, THREE, mode=mode))
-        for mode in ("sum", "mean", "max", "min", "logsumexp", "std", "var")
-    },
+    "multi": Case(lambda: aggr.MultiAggregation(["mean", "std", "softmax"])),
     "degree scaler": Case(scaled),
-    "degree scaler learnt": Case(lambda: scaled(train_norm=True)),
     "lstm": Case(lambda: aggr.LSTMAggregation(WIDTH, 3), **ROOM),
-    "lstm layers": Case(
-        lambda: aggr.LSTMAggregation(WIDTH, 2, num_layers=2, bidirectional=True), **ROOM
-    ),
     "gru": Case(lambda: aggr.GRUAggregation(WIDTH, 3, bias=False), **ROOM),
     "lcm": Case(lambda: aggr.LCMAggregation(WIDTH, 3), **ROOM),
-    "lcm plain": Case(lambda: aggr.LCMAggregation(WIDTH, WIDTH, project=False), **ROOM),
     "mlp": Case(
         lambda: aggr.MLPAggregation(
             WIDTH, 3, LARGEST, hidden_channels=5, num_layers=2, act="tanh", norm=None
@@ -153,9 +116,6 @@ CASES = {
     ),
     "set transformer": Case(
         lambda: aggr.SetTransformerAggregation(WIDTH, 2, heads=2, layer_norm=True)
-    ),
-    "set transformer mean": Case(
-        lambda: aggr.SetTransformerAggregation(WIDTH, 2, 2, 0, concat=False)
     ),
     "graph multiset transformer": Case(lambda: aggr.GraphMultisetTransformer(WIDTH, 3, heads=2)),
     "equilibrium": Case(equilibrium),
@@ -166,11 +126,29 @@ CASES = {
         **ROOM,
     ),
 }
+# Options that no entry of the catalogue has.
+MORE = {
+    "power mean plain": Case(aggr.PowerMeanAggregation),
+    "quantile higher": quantile(0.625, "higher"),
+    "quantile midpoint": quantile(0.25, "midpoint", 3.0),
+    "set2set layers": Case(lambda: aggr.Set2Set(WIDTH, 2, num_layers=2, bias=False)),
+    **{
+        f"multi {mode}": Case(functools.partial(aggr.MultiAggregation, ["mean", "max"], mode=mode))
+        for mode in ("sum", "mean", "min", "logsumexp", "var")
+    },
+    "lstm layers": Case(
+        lambda: aggr.LSTMAggregation(WIDTH, 2, num_layers=2, bidirectional=True), **ROOM
+    ),
+    "lcm plain": Case(lambda: aggr.LCMAggregation(WIDTH, WIDTH, project=False), **ROOM),
+    "set transformer concat": Case(lambda: aggr.SetTransformerAggregation(WIDTH, 2, 2, 0)),
+}
+ALL = {**CASES, **MORE}
+FEW = ("mean", "softmax", "quantile")
 
 
 def made(name):
     torch.manual_seed(zlib.crc32(name.encode()))
-    module = CASES[name].make().double().eval()
+    module = ALL[name].make().double().eval()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -191,6 +169,11 @@ def random_batch(seed, first=False):
     for graph in range(GRAPHS):  # the nodes of a graph keep their order
         rows[index == graph] = np.sort(places[mixed[index == graph]])
     return x, index, rows
+
+
+def by_cost(name):
+    """Eager calls of what has many operations take long."""
+    return pytest.param(name, marks=pytest.mark.full) if OPERATORS[name].cost > 2 else name
 
 
 def their_side(module, case, x, index, cotangent):
@@ -216,9 +199,31 @@ def padded(x, index, rows):
     return jnp.asarray(full), BatchVector(jnp.asarray(batch), GRAPHS)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_values_and_gradients_are_those_of_pyg(name):
-    case, theirs, traces = CASES[name], made(name), []
+@pytest.mark.parametrize("name", AGGREGATIONS)
+def test_every_aggregation_in_the_lanes_of_the_catalogue(name):
+    spec, given = SPECS[name], OPERATORS[name].cases(0)
+    lanes = [lane for lane in lanes_of(spec) if lane != "metamorphic"]
+    at = {"pairing": "rotate", "complete": True, "quick": True, "divergences": DIVERGENCES}
+    check(run(spec, given, lanes=lanes, **at))
+
+
+@pytest.mark.parametrize("name", [by_cost(name) for name in AGGREGATIONS])
+def test_what_must_change_nothing(name):
+    spec, [case, *_] = SPECS[name], OPERATORS[name].cases(0)
+    at = {"configs": spec.grid[:1], "quick": True, "divergences": DIVERGENCES, "vacuous": {}}
+    check(run(spec, [case], lanes=["metamorphic"], **at))
+
+
+def chosen():
+    """What no other test compares, and a few of the others."""
+    for name in ALL:
+        always = name in MORE or name in FEW
+        yield name if always else pytest.param(name, marks=pytest.mark.full)
+
+
+@pytest.mark.parametrize("name", list(chosen()))
+def test_many_batches_by_one_program(name):
+    case, theirs, traces = ALL[name], made(name), []
 
     @eqx.filter_jit
     def ours(layer, x, batch, cotangent):
@@ -229,7 +234,7 @@ def test_values_and_gradients_are_those_of_pyg(name):
 
     with jax.enable_x64(True):
         layer = from_pyg(theirs)
-        for seed in range(BATCHES):
+        for seed in range(12 if name in MORE else BATCHES):
             x, index, rows = random_batch(seed, case.first)
             expected = their_side(theirs, case, x, index, cotangents(seed))
             cotangent = jnp.asarray(cotangents(seed)(expected["out"].shape))
@@ -245,7 +250,7 @@ def test_values_and_gradients_are_those_of_pyg(name):
     assert len(traces) == 1
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", MORE)
 def test_layers_go_to_pyg_and_come_from_it(name):
     theirs = made(name).float()
     ours = from_pyg(theirs)
@@ -256,11 +261,11 @@ def test_layers_go_to_pyg_and_come_from_it(name):
     assert {n: tuple(a.shape) for n, a in state_dict(ours).items()} == {
         n: tuple(a.shape) for n, a in expected.items()
     }
-    x, index, _ = random_batch(3, CASES[name].first)
+    x, index, _ = random_batch(3, ALL[name].first)
     x, index, options = (
         torch.tensor(x, dtype=torch.float32),
         torch.tensor(index),
-        CASES[name].options,
+        ALL[name].options,
     )
     left, right = (side(x, index, dim_size=GRAPHS, **options) for side in (again, theirs))
     assert torch.equal(left, right)

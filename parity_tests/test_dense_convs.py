@@ -10,6 +10,8 @@ import torch_geometric.nn as pyg
 
 from jraphx_eqx.interop import from_pyg, state_dict, to_pyg
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 WIDTH, OUT, GRAPHS, NODES = 3, 2, 3, 5
 
 

@@ -15,6 +15,8 @@ from jraphx_eqx.interop import from_pyg, state_dict, to_pyg
 from jraphx_eqx.nn.pool import DMoNPooling, MemPooling, MinCutPooling, dense_mincut_pool
 from jraphx_eqx.ops import to_dense_adj, to_dense_batch
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 BATCHES, WIDTH, CLUSTERS = 20, 3, 4
 GRAPHS, LARGEST, EDGES, NODES = 3, 7, 60, 22
 SIZE = {"batch_size": GRAPHS, "max_num_nodes": LARGEST}

@@ -12,6 +12,8 @@ from torch_geometric.utils import to_dense_adj, to_dense_batch
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.pool import DiffPooling, dense_diff_pool
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 BATCHES, WIDTH, CLUSTERS = 60, 3, 4
 GRAPHS, LARGEST, EDGES = 3, 7, 90
 NODES = GRAPHS * LARGEST + 1

@@ -13,6 +13,8 @@ from jraphx_eqx.interop import from_pyg, to_pyg
 from jraphx_eqx.nn.pool import EdgePooling
 from jraphx_eqx.parity import stable_sort
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 BATCHES, WIDTH = 40, 3
 NODES, EDGES, GRAPHS = 41, 161, 6
 METHODS = ("softmax", "tanh", "sigmoid")

@@ -22,7 +22,7 @@ from jraphx_eqx.parity import (
     run,
     vacuity,
 )
-from jraphx_eqx.parity._table import rows
+from jraphx_eqx.report._table import rows
 
 from .catalogue import FEATURES, SPECS
 

@@ -16,8 +16,7 @@ from jraphx_eqx.nn.norm import BatchNorm1d
 from jraphx_eqx.nn.pool import global_add_pool
 from jraphx_eqx.ops import segment_softmax
 from jraphx_eqx.parity import Case, assert_parity, check, graphs, record, run
-from jraphx_eqx.parity._record import FAIL
-from jraphx_eqx.parity._table import rows
+from jraphx_eqx.report._table import rows
 
 KEY = jax.random.key(0)
 CASE = graphs.random(2, graphs=3)
@@ -43,7 +42,7 @@ def compared(ours, theirs, given=(X,), names=("x",), layers=False, **options):
 
 
 def failed(found):
-    return {record.tensor for record in found.result.of(FAIL)}
+    return {record.tensor for record in found.result.of("FAIL")}
 
 
 class Masked(eqx.Module):
@@ -307,7 +306,7 @@ def test_references_hold_other_buffers_and_which_weights_are_one(tmp_path):
     assert "buffers moved: out.0" in {r.tensor for r in found.records}
     wrong, _ = network.pair("norms", our_norms(ignores=True), their_norms())
     found = check(wrong, tmp_path, lanes=["f64"])
-    assert "buffers moved: out.0" in {r.tensor for r in found.of(FAIL)}
+    assert "buffers moved: out.0" in {r.tensor for r in found.of("FAIL")}
 
 
 class OfData(eqx.Module):

@@ -16,6 +16,8 @@ from jraphx_eqx.data import Batch, BatchVector, Data
 from jraphx_eqx.nn import pool
 from jraphx_eqx.nn.pool import avg_pool, max_pool
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 BATCHES, NODES, EDGES, GRAPHS = 60, 33, 121, 4
 POOLS = {"max": (max_pool, pyg.max_pool), "avg": (avg_pool, pyg.avg_pool)}
 

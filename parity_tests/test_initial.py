@@ -15,6 +15,8 @@ from jraphx_eqx.interop import from_pyg
 
 from .catalogue import OPERATORS
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 DRAWS = 200
 WIDTH, OUT = 12, 10
 

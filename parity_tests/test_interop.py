@@ -32,6 +32,8 @@ with warnings.catch_warnings():
 
 from .catalogue import SPECS
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(size=(7, 4))
 EDGES = np.array([[0, 1, 2, 3, 4, 5, 2, 6, 1, 3], [1, 2, 0, 4, 5, 3, 2, 5, 0, 3]])

@@ -18,6 +18,8 @@ from jraphx_eqx.interop import from_pyg, load_state_dict, state_dict, to_pyg
 
 from .test_interop import assert_same_state
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(7, 4))
 EDGES = np.array([[0, 1, 2, 3, 4, 5, 2, 6, 1, 3], [1, 2, 0, 4, 5, 3, 2, 5, 0, 3]])

@@ -15,6 +15,8 @@ from jraphx_eqx.data import BatchVector
 from jraphx_eqx.interop import load_state_dict
 from jraphx_eqx.nn import models
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(7, 4))
 EDGES = np.array([[0, 1, 2, 3, 4, 5, 2, 6, 1, 3], [1, 2, 0, 4, 5, 3, 2, 5, 0, 3]])

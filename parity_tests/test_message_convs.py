@@ -16,6 +16,8 @@ import torch_geometric.nn as pyg
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.interop import from_pyg, load_state_dict, state_dict, to_pyg
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 WIDTH, OUT, ATTR = 3, 2, 2
 NODES, EDGES, ROOM, EDGE_ROOM = 7, 14, 9, 17
 

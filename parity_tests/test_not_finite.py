@@ -13,6 +13,8 @@ from jraphx_eqx.data import BatchVector
 from jraphx_eqx.interop import from_pyg
 from jraphx_eqx.nn import pool
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 EDGES = np.array([[0, 1, 2, 3, 4], [1, 2, 0, 4, 3]], np.int32)
 BATCH = np.array([0, 0, 0, 1, 1], np.int32)
 VALUES = [np.nan, np.inf, -np.inf]

@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from jraphx_eqx.parity import Result
-from jraphx_eqx.parity._runner import Runner
+from jraphx_eqx.parity import Result, Runner
 
 FILE = """
 import dataclasses

@@ -26,6 +26,16 @@ READOUTS = {
         1,
     ),
     "sort": (lambda: pyg.aggr.SortAggregation(4), lambda: aggr.SortAggregation(4), 4),
+    "multi": (
+        lambda: pyg.MultiAggregation(["mean", "max", "std"]),
+        lambda: aggr.MultiAggregation(["mean", "max", "std"]),
+        3,
+    ),
+    "graph multiset transformer": (
+        lambda: pyg.aggr.GraphMultisetTransformer(WIDTH, 2, heads=2),
+        lambda: aggr.GraphMultisetTransformer(WIDTH, 2, heads=2, key=KEY),
+        1,
+    ),
 }
 
 

@@ -22,6 +22,8 @@ from jraphx_eqx.nn.conv import LEConv, PANConv
 from jraphx_eqx.nn.pool import ASAPooling, ClusterPooling, PANPooling
 from jraphx_eqx.parity import stable_sort
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 BATCHES, WIDTH = 15, 3
 GRAPHS, LARGEST, EDGES, NODES = 3, 7, 60, 22
 

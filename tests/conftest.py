@@ -1,4 +1,3 @@
-import os
 import sys
 from pathlib import Path
 
@@ -6,6 +5,8 @@ import jax
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1]))  # where the catalogue is
+
+from parity_tests._programs import quick_compile  # noqa: F401
 
 
 @pytest.fixture
@@ -20,17 +21,6 @@ def adds_in_order():
     """For tests of sums that depend on the order in which a CPU adds."""
     if jax.default_backend() != "cpu":
         pytest.skip("adds in another order than a CPU")
-
-
-@pytest.fixture(scope="module")
-def quick_compile():
-    """For tests whose time is all spent in the compiler: LLVM optimises less.
-
-    XLA's own rewriting of programs stays as it is. `FULL_OPTIMIZATION=1` compiles as for users.
-    """
-    jax.config.update("jax_disable_most_optimizations", "FULL_OPTIMIZATION" not in os.environ)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -106,6 +106,7 @@ def test_the_checker_wants_all_output_to_be_shown():
         "ops",
         "interop",
         "parity",
+        "report",
         "fit",
     ],
 )

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -95,6 +96,50 @@ def test_eight_devices_train_as_one():
     assert float(difference) < 1e-12
 
 
+def test_readouts_are_compared_and_drawn(example, tmp_path, capsys):
+    path = tmp_path / "readouts.svg"
+    given = ["--readouts=multi", "--seconds=0.1", "--graphs=200", f"--picture={path}"]
+    [found] = example("readouts").main(given)
+    trained, _, row = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert trained == ["multi", "is", "trained"] and row[0] == "multi" and row[-1] == "0"
+    assert found.milliseconds > 0 and all(0 <= share <= 1 for _, share in found.curve)
+    assert "</svg>" in path.read_text()
+
+
+@pytest.mark.full
+def test_two_processes_train_as_one_device():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+    environment = {"XLA_FLAGS": flags, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
+    code = f"""
+import runpy, sys, jax
+jax.distributed.initialize("localhost:{port}", 2, int(sys.argv[1]), initialization_timeout=120)
+runpy.run_path({str(EXAMPLES / "many_devices.py")!r}, run_name="__main__")
+"""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(number)],
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    try:
+        outputs = [process.communicate(timeout=400) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, (said, error) in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, error
+        said, difference = said.strip().rsplit(" ", 1)  # after what Gloo prints
+        assert "devices: 4, steps: 6, the loss falls: True" in said
+        assert float(difference) < 1e-12
+
+
 def test_every_example_is_tested():
-    tested = {*OUTPUT, "many_devices", "train"}  # by test_training.py
+    tested = {*OUTPUT, "many_devices", "readouts", "train"}  # the last by test_training.py
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested

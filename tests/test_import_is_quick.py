@@ -28,7 +28,7 @@ def output(code, **env):
 def test_nothing_is_imported_that_no_layer_needs():
     modules = output(LOADED)
     assert "jraphx_eqx.nn.pool" in modules and "jaxtyping" in modules
-    unused = ("interop", "loading", "parity", "cli", "viz")
+    unused = ("interop", "loading", "parity", "report", "cli", "viz")
     assert not {"torch", *(f"jraphx_eqx.{name}" for name in unused)} & set(modules)
 
 

@@ -151,7 +151,7 @@ def verify(
 
     def work() -> None:
         from ..fit import verify as compare
-        from ..parity import render, to_html
+        from ..report import render, to_html
 
         theirs = make_torch(pyg, seed)
         ours = make_equinox(eqx)
@@ -223,9 +223,11 @@ def demo(
 
 def _unjudged(result: Any) -> list[str]:
     """What was listed instead of judged, one line for each tensor of the whole network."""
+    from ..parity import Tensor
+
     lines = {}
     for record in result.of("UNJUDGED"):
-        if record.operator == "network" and "|" not in record.tensor:
+        if record.operator == "network" and not Tensor.parse(record.tensor).direction:
             lines.setdefault(record.tensor, f"UNJUDGED {record.tensor}: {record.message}")
     return list(lines.values())
 

@@ -6,10 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import interop
-from ..interop._arrays import as_array
-from ..interop._files import read_kept
-from ..interop._fit import Fit, fit
-from ..interop._state_dict import load_fit, parts_by_path
+from ..interop.checkpoints import Fit, as_array, fit, load_fit, parts_by_path, read_kept
 from ._names import Names
 from ._output import note
 from ._problem import NO, Problem, told

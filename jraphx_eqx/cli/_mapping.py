@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..interop._fit import Fit
+from ..interop.checkpoints import Fit
 from ._output import shown
 
 # Numbers that are looked at together.

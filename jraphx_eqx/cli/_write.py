@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..interop import write_state_dict
-from ..interop._files import format_of
+from ..interop.checkpoints import format_of
 from ._problem import Problem, told
 
 

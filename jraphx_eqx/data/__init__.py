@@ -1,5 +1,6 @@
 from ._batch import Batch as Batch
 from ._batch_vector import BatchVector as BatchVector
+from ._batch_vector import bounded_batch as bounded_batch
 from ._batch_vector import is_traced as is_traced
 from ._batch_vector import resolve_batch as resolve_batch
 from ._data import Data as Data

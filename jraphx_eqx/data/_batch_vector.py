@@ -99,7 +99,12 @@ class BatchVector(eqx.Module):
 def bounded_batch(
     index: Int[Array, "*stacked nodes"], num_graphs: int, max_count: int | None
 ) -> BatchVector:
-    """A batch vector that holds by the way it was made, so that nothing is looked at again."""
+    """A batch vector that holds by the way it was made, so that nothing is looked at again.
+
+    **Arguments:**
+
+    - `index`, `num_graphs`, `max_count`: as for [`BatchVector`][jraphx_eqx.data.BatchVector].
+    """
     fields = {"index": index, "num_graphs": num_graphs, "max_count": max_count}
     return unchecked(BatchVector, fields)
 

@@ -10,11 +10,10 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from ..data import Batch, BatchVector
-from ..data._batch_vector import bounded_batch
+from ..data import Batch, BatchVector, bounded_batch
 from ..interop import leaf_renames
 from ..nn.pool import PoolOutput
-from ..parity import Case, Spec, call_layer, pair
+from ..parity import Case, Spec, Tensor, call_layer, pair
 
 _FIELDS = {"x", "edge_index", "edge_attr", "y", "pos", "batch"}
 _POOLED = ("x", "edge_index", "edge_attr", "batch", "perm", "score")
@@ -94,7 +93,7 @@ class Network:
         )
 
     def _may_vanish(self, tensor: str) -> str | None:
-        name = tensor.removeprefix("d.").partition("|")[0]
+        name = Tensor.parse(tensor).name
         expected = any(re.fullmatch(pattern, name) for pattern in self.expect_zero)
         return "expected to be zero" if expected else None
 

@@ -55,13 +55,13 @@ def verify(
     compared = compare_layers(ours, calls, network.pair_layer, lane=lanes[0])
     for done, (name, _, _) in enumerate(calls):
         progress(name, done, total)
-        layer = next(compared)
-        if layer.result is None:
-            verdict.alone[layer.name] = layer.reason
+        layer, found = next(compared)
+        if isinstance(found, str):
+            verdict.alone[layer] = found
             continue
-        if layer.result.of("FAIL") and verdict.first is None:
-            verdict.first = layer.name
-        verdict.result.extend(layer.result)
+        if found.of("FAIL") and verdict.first is None:
+            verdict.first = layer
+        verdict.result.extend(found)
     progress(WHOLE, total - 1, total)
     spec, case = network.pair(WHOLE, ours, theirs)
     verdict.result.extend(run(spec, [case], lanes=lanes, weights="keep"))

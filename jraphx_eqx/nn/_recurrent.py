@@ -78,7 +78,8 @@ class GRUCell(eqx.Module):
         **Returns:** the new state.
         """
         hidden = _checked_state(self, x, hidden, "hidden")
-        return gru_step(x, hidden, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        from_x = gates_of(x, self.weight_ih, self.bias_ih)
+        return gru_step(from_x, gates_of(hidden, self.weight_hh, self.bias_hh), hidden)
 
 
 class LSTMCell(eqx.Module):
@@ -139,40 +140,41 @@ class LSTMCell(eqx.Module):
         hidden, cell = (None, None) if state is None else state
         hidden = _checked_state(self, x, hidden, "hidden")
         cell = _checked_state(self, x, cell, "cell")
-        return lstm_step(
-            x, hidden, cell, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
-        )
+        from_x = gates_of(x, self.weight_ih, self.bias_ih)
+        return lstm_step(from_x, gates_of(hidden, self.weight_hh, self.bias_hh), cell)
+
+
+def gates_of(
+    x: Float[Array, "*batch features"],
+    weight: Float[Array, "gates features"],
+    bias: Float[Array, " gates"] | None,
+) -> Float[Array, "*batch gates"]:
+    """What the input or the state adds to all gates."""
+    return add_bias(x @ weight.T, bias)
 
 
 def gru_step(
-    x: Float[Array, "*batch features"],
+    from_x: Float[Array, "*batch gates"],
+    from_h: Float[Array, "*batch gates"],
     hidden: Float[Array, "*batch hidden_features"],
-    weight_ih: Float[Array, "gates in_features"],
-    weight_hh: Float[Array, "gates hidden_features"],
-    bias_ih: Float[Array, " gates"] | None,
-    bias_hh: Float[Array, " gates"] | None,
 ) -> Float[Array, "*batch hidden_features"]:
-    """The formula of [`GRUCell`][jraphx_eqx.nn.GRUCell]."""
-    from_x = jnp.split(add_bias(x @ weight_ih.T, bias_ih), 3, axis=-1)
-    from_h = jnp.split(add_bias(hidden @ weight_hh.T, bias_hh), 3, axis=-1)
-    reset = jax.nn.sigmoid(from_x[0] + from_h[0])
-    update = jax.nn.sigmoid(from_x[1] + from_h[1])
-    new = jnp.tanh(from_x[2] + reset * from_h[2])
+    """The formula of [`GRUCell`][jraphx_eqx.nn.GRUCell], of what `gates_of` makes of both."""
+    gates = zip(jnp.split(from_x, 3, axis=-1), jnp.split(from_h, 3, axis=-1), strict=True)
+    (reset_x, reset_h), (update_x, update_h), (new_x, new_h) = gates
+    reset = jax.nn.sigmoid(reset_x + reset_h)
+    update = jax.nn.sigmoid(update_x + update_h)
+    new = jnp.tanh(new_x + reset * new_h)
     return (1 - update) * new + update * hidden
 
 
 def lstm_step(
-    x: Float[Array, "*batch features"],
-    hidden: Float[Array, "*batch hidden_features"],
+    from_x: Float[Array, "*batch gates"],
+    from_h: Float[Array, "*batch gates"],
     cell: Float[Array, "*batch hidden_features"],
-    weight_ih: Float[Array, "gates in_features"],
-    weight_hh: Float[Array, "gates hidden_features"],
-    bias_ih: Float[Array, " gates"] | None,
-    bias_hh: Float[Array, " gates"] | None,
 ) -> tuple[Float[Array, "*batch hidden_features"], Float[Array, "*batch hidden_features"]]:
-    """The formula of [`LSTMCell`][jraphx_eqx.nn.LSTMCell]."""
-    gates = add_bias(x @ weight_ih.T, bias_ih) + add_bias(hidden @ weight_hh.T, bias_hh)
-    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    """The formula of [`LSTMCell`][jraphx_eqx.nn.LSTMCell], of what `gates_of` makes of input and
+    state."""
+    i, f, g, o = jnp.split(from_x + from_h, 4, axis=-1)
     cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
     return jax.nn.sigmoid(o) * jnp.tanh(cell), cell
 

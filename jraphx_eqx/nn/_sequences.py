@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from .._number import python_numbers
 from ._check import check_last_axis, check_positive
 from ._entry import one_program
-from ._recurrent import gru_parameters, gru_step, lstm_parameters, lstm_step
+from ._recurrent import gates_of, gru_parameters, gru_step, lstm_parameters, lstm_step
 
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -35,8 +35,8 @@ class AbstractRecurrent(eqx.Module):
         """The state before the first step; the output is its first part."""
 
     @abc.abstractmethod
-    def step(self, x: Array, state: tuple[Array, ...], weights: Any) -> tuple[Array, ...]:
-        """The next state."""
+    def step(self, from_x: Array, from_h: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        """The next state, of what input and state add to the gates."""
 
     @one_program
     def __call__(
@@ -72,25 +72,28 @@ class AbstractRecurrent(eqx.Module):
         """One step of all layers, in one direction, from their states."""
         new = []
         for layer, state in enumerate(states):
-            new.append(self.step(x, state, self._weights(f"_l{layer}")))
+            from_x = self._from("ih", x, f"_l{layer}")
+            from_h = self._from("hh", state[0], f"_l{layer}")
+            new.append(self.step(from_x, from_h, state))
             x = new[-1][0]
         return new
 
     def _run(self, x, mask, suffix):
-        weights = self._weights(suffix)
-
         def step(state, given):
-            x, mask = given
-            new = self.step(x, state, weights)
+            from_x, mask = given
+            new = self.step(from_x, self._from("hh", state[0], suffix), state)
             if mask is not None:
                 new = tuple(jnp.where(mask, n, s) for n, s in zip(new, state, strict=True))
             return new, new[0]
 
         start = self.start((x.shape[1], self.hidden_features), x.dtype)
-        return jax.lax.scan(step, start, (x, mask))[1]
+        # The input of all steps at once: one large product instead of many small ones.
+        return jax.lax.scan(step, start, (self._from("ih", x, suffix), mask))[1]
 
-    def _weights(self, suffix):
-        return [self.parameters.get(f"{name}{suffix}") for name in _NAMES]
+    def _from(self, what, x, suffix):
+        """What the input, `"ih"`, or the state, `"hh"`, adds to the gates."""
+        weight = self.parameters[f"weight_{what}{suffix}"]
+        return gates_of(x, weight, self.parameters.get(f"bias_{what}{suffix}"))
 
 
 class LSTM(AbstractRecurrent):
@@ -135,9 +138,9 @@ class LSTM(AbstractRecurrent):
         """Zeros, for the output and the cell."""
         return jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)
 
-    def step(self, x: Array, state: tuple[Array, ...], weights: Any) -> tuple[Array, ...]:
+    def step(self, from_x: Array, from_h: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
         """The formula of [`LSTMCell`][jraphx_eqx.nn.LSTMCell]."""
-        return lstm_step(x, state[0], state[1], *weights)
+        return lstm_step(from_x, from_h, state[1])
 
 
 class GRU(AbstractRecurrent):
@@ -174,9 +177,9 @@ class GRU(AbstractRecurrent):
         """Zeros."""
         return (jnp.zeros(shape, dtype),)
 
-    def step(self, x: Array, state: tuple[Array, ...], weights: Any) -> tuple[Array, ...]:
+    def step(self, from_x: Array, from_h: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
         """The formula of [`GRUCell`][jraphx_eqx.nn.GRUCell]."""
-        return (gru_step(x, state[0], *weights),)
+        return (gru_step(from_x, from_h, state[0]),)
 
 
 def _drawn(

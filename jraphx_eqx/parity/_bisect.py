@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import jax.numpy as jnp
@@ -7,11 +6,13 @@ import numpy as np
 from ._candidate import Candidate, precision
 from ._case import Case
 from ._compare import compare
-from ._oracle import SCORES, AbstractOracle, Reference
-from ._record import FAIL, NOT_VERIFIED, Record
-from ._run import live, run
+from ._oracle import SCORES, AbstractOracle, Reference, decided, scores_of
+from ._record import Record
+from ._session import Live, Session, Source
 from ._spec import Config, Spec, Stage
+from ._tensor import Tensor
 from ._trial import RunTally, Trial, kind_of
+from .verdicts import FAIL, NOT_VERIFIED
 
 
 @dataclass
@@ -46,7 +47,7 @@ def bisect(
     *,
     lane: str = "f64",
     seed: int = 0,
-    oracle: Callable[[Spec, Config, Case, int], AbstractOracle] | None = None,
+    source: Source | None = None,
     repro: str = "",
 ) -> Bisection:
     """Finds the first step of an operator that differs from PyTorch's.
@@ -55,30 +56,31 @@ def bisect(
 
     **Arguments:**
 
-    - `spec`, `config`, `case`, `seed`, `oracle`: as for [`run`][jraphx_eqx.parity.run].
+    - `spec`, `config`, `case`, `seed`, `source`: as for [`run`][jraphx_eqx.parity.run].
     - `lane`: `"f64"` or `"f32"`.
     - `repro`: the command that repeats this, for the report.
     """
-    theirs = (oracle or live())(spec, config, case, seed)
+    session = Session(spec, source or Live(spec, seed))
+    theirs = session.oracle(config, case)
     trial = Trial(spec, config, case, lane, RunTally(), repro)
-    candidate = trial.candidate(spec.eqx(**config.options), theirs.inputs, theirs.weights)
+    candidate = Candidate(trial, session.module(config), theirs.inputs, theirs.weights)
     for stage in spec.stages if theirs.decision is not None else ():
-        reference = theirs.reference(tuple(choice.rows for choice in theirs.decide(lane)))
-        _compare_stage(trial, stage, theirs, candidate, reference)
+        _compare_stage(trial, stage, theirs, candidate, decided(theirs, lane))
         if any(record.verdict == FAIL for record in trial.records):
             return Bisection(stage.name, trial.records, repro)
-    whole = run(spec, [case], lanes=[lane], configs=[config], oracle=lambda *at: theirs)
-    bad = whole.of(FAIL, NOT_VERIFIED)
+    whole = session.compare(config, case, lane, RunTally())
+    bad = [record for record in whole if record.verdict in (FAIL, NOT_VERIFIED)]
     if not bad:
-        return Bisection(None, [*trial.records, *whole.records], repro)
+        return Bisection(None, [*trial.records, *whole], repro)
     values = [record for record in bad if record.kind != "gradient"]
     stage = "call" if values else "gradients"
     return Bisection(stage, [*trial.records, *(values or bad)], repro)
 
 
 def _compare_stage(
-    trial: Trial, stage: Stage, oracle, candidate: Candidate, reference: Reference
+    trial: Trial, stage: Stage, oracle: AbstractOracle, candidate: Candidate, reference: Reference
 ) -> None:
+    assert oracle.decision is not None
     # Stages are of an operator that chooses once.
     [theirs] = oracle.decide(trial.lane)
     scores = theirs.scores
@@ -97,9 +99,9 @@ def _compare_stage(
         }
     real = {SCORES: slice(len(scores)), **trial.spec.real(candidate.padded, outputs)}
     for name in stage.outputs:
-        key = SCORES if name == SCORES else f"out.{name}"
-        ref, ours = reference.arrays[key], outputs[name]
+        tensor = scores_of(0) if name == SCORES else Tensor("out", name)
+        ref, ours = reference.arrays[tensor], outputs[name]
         ours = ours if ours is None or name not in real else ours[real[name]]
-        record = trial.record(name, kind_of(key, ref))
-        tau, ids = reference.noise.of(key, trial.lane), reference.ids.get(key)
+        record = trial.record(name, kind_of(tensor, ref))
+        tau, ids = reference.noise.of(tensor, trial.lane), reference.ids.get(tensor)
         compare(record, ours, ref, tau=tau, ids=ids)

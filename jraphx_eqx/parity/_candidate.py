@@ -12,18 +12,19 @@ from jaxtyping import Array
 from .._decide import deciding
 from ._case import Case
 from ._decisions import AbstractChoice
-from ._oracle import Chosen
-from ._spec import Config, Decision, Spec
-from ._tolerance import DTYPES
+from ._lanes import LANES
+from ._oracle import Chosen, scores_of
+from ._spec import Decision
+from ._tensor import Tensor
 from ._torch import is_float
+from ._trial import Trial
 from ._weights import leaf_name, load, match
 
 
 @contextmanager
 def precision(lane: str) -> Iterator[None]:
     """The lane's setting of JAX's 64-bit mode, which users run without, and full products."""
-    wide = DTYPES[lane] is np.float64
-    with jax.enable_x64(wide), jax.default_matmul_precision("highest"):
+    with jax.enable_x64(LANES[lane].wide), jax.default_matmul_precision("highest"):
         yield
 
 
@@ -68,37 +69,32 @@ class Candidate:
 
     **Arguments:**
 
-    - `spec`, `config`, `case`: what is compared.
+    - `trial`: what is compared.
     - `module`: the Equinox module (or function).
     - `inputs`: the arguments before padding.
     - `weights`: the PyTorch weights by their PyTorch names.
-    - `lane`: one of `LANES`.
-    - `watch`: receives all that the module gives, by name.
-    - `quick`: compile without optimizations, and by XLA's older emitters. Always on in float64,
-        whose purpose is to expose wrong formulas, not compiler effects.
+    - `case`: the case with another capacity.
     """
 
     def __init__(
         self,
-        spec: Spec,
-        config: Config,
-        case: Case,
+        trial: Trial,
         module: Any,
         inputs: Mapping[str, Any],
         weights: Mapping[str, np.ndarray],
-        lane: str,
-        watch: Callable[[Mapping[str, np.ndarray | None]], None] = lambda found: None,
-        quick: bool = False,
+        case: Case | None = None,
     ):
-        self.spec, self.lane, self.compiled, self.watch = spec, lane, True, watch
-        self.quick = quick or DTYPES[lane] is np.float64
+        spec, lane = trial.spec, trial.lane
+        self.spec, self.lane, self.compiled, self.watch = spec, lane, True, trial.watch
+        # Float64 is there to expose wrong formulas, not compiler effects.
+        self.quick = trial.quick or LANES[lane].wide
         self.plain = dict(inputs)
-        self.padded = dict(spec.pad(inputs, case))
-        self.decision: Decision | None = spec.decision(config)
+        self.padded = dict(spec.pad(inputs, case or trial.case))
+        self.decision: Decision | None = spec.decision(trial.config)
         named = match(weights, module, spec.renames)
         self.names = {spec.renames.get(name, name): name for name in weights}
         with precision(lane):
-            self.module = load(module, named, DTYPES[lane])
+            self.module = load(module, named, LANES[lane].dtype)
             self.arrays = {name: as_array(value, lane) for name, value in self.padded.items()}
         self._watched: Watched | None = None
 
@@ -126,7 +122,7 @@ class Candidate:
     def scores(self, choice: AbstractChoice) -> np.ndarray:
         """The scores of the real rows at the first call in the last `run`."""
         real = self.watched.scores[0][: len(choice.groups)]
-        self.watch({"scores": real})
+        self.watch({scores_of(0): real})
         return real
 
     def select(self, choice: AbstractChoice, scores: np.ndarray) -> np.ndarray:
@@ -134,7 +130,7 @@ class Candidate:
         chosen first."""
         assert self.decision is not None
         rows = len(self.watched.scores[0])
-        padded = np.full(rows, choice.padding_score, DTYPES[self.lane])
+        padded = np.full(rows, choice.padding_score, LANES[self.lane].dtype)
         padded[: len(scores)] = scores
         with precision(self.lane):
             select = self.decision.select_eqx
@@ -143,12 +139,12 @@ class Candidate:
             chosen = select(self.module, jax.device_put(padded), self.arrays)
         index = np.asarray(chosen)
         index = index[index < rows]
-        self.watch({"selected": index})
+        self.watch({Tensor("", "selected"): index})
         return index
 
     def run(
         self, chosen: Chosen, cotangents: Mapping[str, Mapping[str, np.ndarray]]
-    ) -> dict[str, np.ndarray | None]:
+    ) -> dict[Tensor, np.ndarray | None]:
         """Outputs and gradients of the real entries, named as those of the PyTorch side.
 
         **Arguments:**
@@ -156,7 +152,7 @@ class Candidate:
         - `chosen`: the rows to be forced at each call; at calls after those the operator's own.
         - `cotangents`: as in `run_torch`. Not used where the outputs do not have these shapes.
 
-        **Returns:** the arrays, and under `"leak.name"` the gradients of padded rows.
+        **Returns:** the arrays, and of kind `"leak"` the gradients of padded rows.
         """
         with precision(self.lane):
             program, zeros = self._program(chosen)
@@ -165,14 +161,15 @@ class Candidate:
             real = self.spec.real(self.padded, outputs)
             found = self._real(outputs)
             for direction, parts in cotangents.items():
-                if any(_shape(found.get(f"out.{n}")) != p.shape for n, p in parts.items()):
+                ours = {n: found.get(Tensor("out", n)) for n in parts}
+                if any(v is None or v.shape != parts[n].shape for n, v in ours.items()):
                     continue
                 spread = {n: _spread(zero, real.get(n), parts.get(n)) for n, zero in zeros.items()}
                 found.update(self._gradients(program(spread)[1], direction))
         self.watch(found)
         return found
 
-    def values(self, chosen: Chosen) -> dict[str, np.ndarray | None]:
+    def values(self, chosen: Chosen) -> dict[Tensor, np.ndarray | None]:
         """Outputs of the real entries by a program that computes no gradients, as for inference.
         It is compiled otherwise."""
         with precision(self.lane):
@@ -191,9 +188,9 @@ class Candidate:
         self._watched = Watched(_numpy(watched.outputs), own, scores)
         return self._watched.outputs
 
-    def _real(self, outputs: Mapping[str, Any]) -> dict[str, np.ndarray | None]:
+    def _real(self, outputs: Mapping[str, Any]) -> dict[Tensor, np.ndarray | None]:
         real = self.spec.real(self.padded, outputs)
-        return {f"out.{name}": _take(value, real.get(name)) for name, value in outputs.items()}
+        return {Tensor("out", n): _take(value, real.get(n)) for n, value in outputs.items()}
 
     def forced(self, chosen: Chosen) -> tuple[Array, ...]:
         """The rows to be forced, padded to what the operator has room for, so that other cases need
@@ -230,18 +227,17 @@ class Candidate:
         program = _jit(program, self.quick) if self.compiled else program
         return functools.partial(program, *self._parts(), forced), zeros
 
-    def _gradients(self, grads: tuple[Any, Any], direction: str) -> dict[str, np.ndarray | None]:
-        suffix = f"|{direction}" if direction else ""
+    def _gradients(self, grads: tuple[Any, Any], direction: str) -> dict[Tensor, np.ndarray | None]:
         params, inputs = grads
-        found: dict[str, np.ndarray | None] = {}
+        found: dict[Tensor, np.ndarray | None] = {}
         for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-            found[f"d.{self.names[leaf_name(path)]}{suffix}"] = np.asarray(leaf)
+            found[Tensor("d", self.names[leaf_name(path)], direction)] = np.asarray(leaf)
         for name, value in _numpy(inputs).items():
             rows = tuple(slice(size) for size in np.shape(self.plain[name]))
             padding = value.copy()
             padding[rows] = 0
-            found[f"d.{name}{suffix}"] = value[rows]
-            found[f"leak.{name}{suffix}"] = padding
+            found[Tensor("d", name, direction)] = value[rows]
+            found[Tensor("leak", name, direction)] = padding
         return found
 
 
@@ -336,7 +332,7 @@ def as_array(value: Any, lane: str) -> Any:
     if not isinstance(value, np.ndarray):
         return value
     # `jnp.asarray` would compile a program for each shape.
-    return jax.device_put(value.astype(DTYPES[lane]) if is_float(value) else value)
+    return jax.device_put(value.astype(LANES[lane].dtype) if is_float(value) else value)
 
 
 def _output(value: Any) -> Any:
@@ -346,10 +342,6 @@ def _output(value: Any) -> Any:
 
 def _numpy(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if v is None else np.array(v) for name, v in arrays.items()}
-
-
-def _shape(value: np.ndarray | None) -> tuple[int, ...] | None:
-    return None if value is None else value.shape
 
 
 def _take(value: np.ndarray | None, index: Any) -> np.ndarray | None:

@@ -13,10 +13,12 @@ import numpy as np
 
 from ._candidate import as_array, is_inexact, output_shapes, precision
 from ._case import Case
+from ._lanes import LANES
 from ._record import Record
 from ._run import lanes_of, pairs
 from ._spec import Config, Spec
 from ._suite import Suite
+from ._tensor import Tensor
 from ._torch import is_float
 from ._weights import leaf_name
 
@@ -38,8 +40,8 @@ class Comparison:
     def tensor(self, record: Record) -> str:
         """The test that a record of this comparison belongs to: gradients for single outputs and
         of padding to that of the gradient, all about a decision to that of the decision."""
-        name = record.tensor.rpartition(": ")[2].partition("|")[0]
-        name = re.sub(r"^leak\.", "d.", name)
+        tensor = Tensor.parse(record.tensor)
+        name = str(Tensor("d" if tensor.kind == "leak" else tensor.kind, tensor.name))
         if record.kind == "decision" and self.index is not None:
             name = self.index
         return name if name in self.tensors else REST
@@ -96,7 +98,7 @@ def _comparisons(suite: Suite, lanes: Sequence[str]) -> Iterator[Comparison]:
         decision = spec.decision(config)
         index = None if decision is None else decision.index
         for lane in lanes:
-            if lane != "exact":
+            if LANES[lane].by != "bits":
                 tensors = _tensors(spec, config, case, known)
                 decided = () if index is None else (index,)
                 yield Comparison(config, case, lane, index, (*decided, *tensors))
@@ -133,5 +135,6 @@ def _evaluate(spec: Spec, config: Config, case: Case, inputs: Mapping[str, Any])
     theirs = {leaf: name for name, leaf in spec.renames.items()}
     leaves = [leaf_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     sources = [*differentiate, *(theirs.get(leaf, leaf) for leaf in leaves)]
-    gradients = [f"d.{name}" for name in sources] if any(map(is_inexact, shapes.values())) else []
-    return (*(f"out.{name}" for name in shapes), *sorted(gradients))
+    differs = any(map(is_inexact, shapes.values()))
+    gradients = [Tensor("d", name) for name in sources] if differs else []
+    return tuple(map(str, (*(Tensor("out", name) for name in shapes), *sorted(gradients))))

@@ -2,19 +2,18 @@ from typing import Any
 
 import numpy as np
 
-from ._record import COARSE, FAIL, IMPRECISE, UNJUDGED, Record
+from ._lanes import LANES
+from ._record import Record
 from ._tolerance import (
     COARSE_ERROR,
-    COARSEST,
-    DTYPES,
-    EPS,
+    EPS_32,
     IMPRECISE_ULP,
     RMS_ELEMENTS,
     RMS_LIMIT,
-    TINY,
     Blocks,
     tolerance,
 )
+from .verdicts import COARSE, FAIL, IMPRECISE, UNJUDGED
 
 
 def compare(
@@ -106,7 +105,7 @@ def _structure(ours: Any, ref: Any, lane: str) -> str:
     kinds = [side.dtype.kind for side in (ours, ref)]
     if kinds[0] != kinds[1]:
         return f"ours is of kind {ours.dtype}, the reference {ref.dtype}"
-    expected = DTYPES[lane]
+    expected = LANES[lane].dtype
     if kinds[0] == "f" and ours.dtype != expected:
         return f"ours is {ours.dtype}, expected {np.dtype(expected)} in lane {lane}"
     return ""
@@ -160,29 +159,28 @@ def _floats(record, ours, ref, ids, tau, rms) -> Record:
 def _refuse_coarse(record: Record, tol: np.ndarray, scale: np.ndarray) -> None:
     """What lies within too large a tolerance is no pass. Where all is zero, the tolerance is the
     smallest number there is."""
-    largest, worst = float(scale.max(initial=0.0)), int(tol.argmax())
-    limit = COARSEST[record.lane] * largest
-    if tol[worst] - TINY[record.lane] > limit:
+    largest, worst, lane = float(scale.max(initial=0.0)), int(tol.argmax()), LANES[record.lane]
+    if tol[worst] - lane.tiny > lane.coarsest * largest:
         record.scale, record.tol, record.verdict = largest, float(tol[worst]), UNJUDGED
         record.message = (
             f"rounding noise hides it: the tolerance is {tol[worst]:.1e}, which is above "
-            f"{COARSEST[record.lane]:g} of the largest number, {largest:.1e}"
+            f"{lane.coarsest:g} of the largest number, {largest:.1e}"
         )
 
 
 def _rms_ratio(blocks, error, scale, rms, lane) -> float:
-    large = blocks.sizes >= RMS_ELEMENTS
-    if lane != "f32" or rms is None or not large.any():
+    large, lane = blocks.sizes >= RMS_ELEMENTS, LANES[lane]
+    if not lane.as_users or rms is None or not large.any():
         return 0.0
-    limit = RMS_LIMIT * (rms + 0.05 * EPS[lane] * scale) + TINY[lane]
+    limit = RMS_LIMIT * (rms + 0.05 * lane.eps * scale) + lane.tiny
     return float((blocks.rms(error) / limit)[large].max())
 
 
 def _flags(errors, scale, tau, lane) -> list[str]:
     flags = []
-    if np.any(tau > IMPRECISE_ULP * EPS["f32"] * scale):
+    if np.any(tau > IMPRECISE_ULP * EPS_32 * scale):
         flags.append(IMPRECISE)
-    if EPS[lane] == EPS["f64"] and np.any(errors > COARSE_ERROR * scale):
+    if LANES[lane].wide and np.any(errors > COARSE_ERROR * scale):
         flags.append(COARSE)
     return flags
 

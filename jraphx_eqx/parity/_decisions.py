@@ -32,74 +32,13 @@ class Judgement:
         shared = min(len(ours), len(theirs))
         for place in np.flatnonzero(ours[:shared] != theirs[:shared])[: PAIRS - len(self.pairs)]:
             mine, other = int(ours[place]), int(theirs[place])
-            self.pairs.append(
-                {
-                    "row_ours": mine,
-                    "row_theirs": other,
-                    "score_ours": float(scores[mine]),
-                    "score_theirs": float(scores[other]),
-                }
-            )
+            pair = {"row_ours": mine, "row_theirs": other, "score_ours": float(scores[mine])}
+            self.pairs.append({**pair, "score_theirs": float(scores[other])})
 
 
-def judge_topk(
-    ours: np.ndarray, theirs: np.ndarray, scores: np.ndarray, delta: float
-) -> tuple[Verdict, float]:
-    """Judges the ordered choice of the highest scores in one group.
-
-    **Arguments:**
-
-    - `ours`, `theirs`: the chosen rows, in order.
-    - `scores`: the reference scores, in float64. NaN counts as the highest.
-    - `delta`: how far apart scores must be for their order to mean something.
-
-    **Returns:** the verdict and the margin in units of `delta`. `"TIE"`: other rows or another
-    order, but of exactly equal scores. `"NEAR-TIE"`: scores within `2 delta`. `"FAIL"`: a wrong
-    number of rows, a row twice, or scores that clearly differ.
-    """
-    if len(ours) != len(theirs) or len(set(ours.tolist())) != len(ours):
-        return "FAIL", float("inf")
-    if np.array_equal(ours, theirs):
-        return "EXACT", 0.0
-    if ours.min() < 0 or ours.max() >= len(scores):
-        return "FAIL", float("inf")
-    big = np.finfo(np.float64).max / 4
-    scores = np.clip(np.where(np.isnan(scores), big, scores), -big, big)
-    kept = np.zeros(len(scores), bool)
-    kept[ours] = True
-    chosen = scores[ours]
-    cut = scores[~kept].max() - chosen.min() if (~kept).any() else 0.0
-    highest_after = np.maximum.accumulate(chosen[::-1])[::-1][1:]
-    order = (highest_after - chosen[:-1]).max(initial=0.0)
-    gap = float(max(cut, order)) / delta
-    return ("TIE" if gap <= 0 else "NEAR-TIE" if gap <= LIMIT else "FAIL"), max(gap, 0.0)
-
-
-def judge_threshold(
-    ours: np.ndarray,
-    theirs: np.ndarray,
-    scores: np.ndarray,
-    thresholds: np.ndarray,
-    delta: float,
-) -> tuple[Verdict, float]:
-    """Judges the choice of all rows of one group whose score exceeds a threshold.
-
-    **Arguments:**
-
-    - `ours`, `theirs`: the chosen rows, ascending.
-    - `scores`, `thresholds`: the reference's, in float64, one per row.
-    - `delta`: how far apart numbers must be for their order to mean something.
-
-    **Returns:** the verdict and the largest distance to the threshold, in units of `delta`, of a
-    row about which the sides disagree.
-    """
-    if np.array_equal(ours, theirs):
-        return "EXACT", 0.0
-    if np.any(np.diff(ours) <= 0) or (len(ours) and (ours[0] < 0 or ours[-1] >= len(scores))):
-        return "FAIL", float("inf")
-    disputed = np.setxor1d(ours, theirs)
-    gap = float(np.abs(scores[disputed] - thresholds[disputed]).max()) / delta
-    return ("TIE" if gap <= 0 else "NEAR-TIE" if gap <= LIMIT else "FAIL"), gap
+def verdict_of(gap: float) -> Verdict:
+    """The verdict on a choice that violates the order of the scores by so many units of noise."""
+    return "TIE" if gap <= 0 else "NEAR-TIE" if gap <= LIMIT else "FAIL"
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,8 +93,9 @@ class AbstractGroupChoice(AbstractChoice):
         """What ascends along a choice."""
 
     @abc.abstractmethod
-    def _judge(self, ours, theirs, inside: np.ndarray, delta: float) -> tuple[Verdict, float]:
-        """Judges the choices of the group whose rows are `inside`, counted from its first row."""
+    def _gap(self, ours: np.ndarray, theirs: np.ndarray, inside: np.ndarray) -> float:
+        """By how much a choice in the group whose rows are `inside`, and from which they are
+        counted, violates the order of the scores; infinite for what is no choice."""
 
     def judge(self, ours: np.ndarray, deltas: np.ndarray) -> Judgement:
         judgement, groups = Judgement(), self.groups
@@ -175,9 +115,9 @@ class AbstractGroupChoice(AbstractChoice):
                 continue
             # Global to local numbers; each choice was checked to lie in this group.
             local = np.searchsorted(inside, mine), np.searchsorted(inside, other)
-            verdict, gap = self._judge(local[0], local[1], inside, float(deltas[group]))
+            gap = self._gap(local[0], local[1], inside) / float(deltas[group])
             message = f"group {group}: ours {mine[:8]}, theirs {other[:8]}, gap {gap:.3g}"
-            judgement.add(verdict, gap, message)
+            judgement.add(verdict_of(gap), max(gap, 0.0), message)
             judgement.list_pairs(mine, other, self.scores)
         return judgement
 
@@ -199,11 +139,32 @@ class TopK(AbstractGroupChoice):
     def _order(self, rows: np.ndarray) -> np.ndarray:
         return self.groups[rows]
 
-    def _judge(self, ours, theirs, inside, delta):
-        return judge_topk(ours, theirs, self.scores[inside], delta)
+    def _gap(self, ours, theirs, inside) -> float:
+        if len(ours) != len(theirs) or len(set(ours.tolist())) != len(ours):
+            return np.inf
+        big = np.finfo(np.float64).max / 4
+        scores = self.scores[inside]
+        scores = np.clip(np.where(np.isnan(scores), big, scores), -big, big)
+        kept = np.zeros(len(scores), bool)
+        kept[ours] = True
+        chosen = scores[ours]
+        cut = scores[~kept].max() - chosen.min() if (~kept).any() else 0.0
+        highest_after = np.maximum.accumulate(chosen[::-1])[::-1][1:]
+        order = (highest_after - chosen[:-1]).max(initial=0.0)
+        return float(max(cut, order))
 
     def near_cut(self, deltas: np.ndarray) -> list[float]:
-        return near_cut(self.rows, self.groups, self.scores, deltas)
+        chosen = np.zeros(len(self.groups), bool)
+        chosen[self.rows] = True
+        close = []
+        for group in np.unique(self.groups):
+            mine = self.groups == group
+            top, rest = self.scores[mine & chosen], self.scores[mine & ~chosen]
+            if len(top) and len(rest):
+                reach = LIMIT * deltas[group]
+                near = np.sum(top <= rest.max() + reach) + np.sum(rest >= top.min() - reach)
+                close.append(float(near / np.sum(mine)))
+        return close
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,9 +194,12 @@ class Threshold(AbstractGroupChoice):
     def _order(self, rows: np.ndarray) -> np.ndarray:
         return rows
 
-    def _judge(self, ours, theirs, inside, delta):
-        limits = self.thresholds(self.scores)[inside]
-        return judge_threshold(ours, theirs, self.scores[inside], limits, delta)
+    def _gap(self, ours, theirs, inside) -> float:
+        disputed = inside[np.setxor1d(ours, theirs)]
+        if np.any(np.diff(ours) <= 0):  # a row twice
+            return np.inf
+        limits = self.thresholds(self.scores)
+        return float(np.abs(self.scores[disputed] - limits[disputed]).max())
 
     def near_cut(self, deltas: np.ndarray) -> list[float]:
         return []
@@ -279,8 +243,7 @@ class Matching(AbstractChoice):
             judgement.add("FAIL", float("inf"), f"not a matching: {message}")
             return judgement
         gap = self._disorder(ours) / float(deltas.max())
-        verdict = "TIE" if gap <= 0 else "NEAR-TIE" if gap <= LIMIT else "FAIL"
-        judgement.add(verdict, max(gap, 0.0), f"{message}, gap {gap:.3g}")
+        judgement.add(verdict_of(gap), max(gap, 0.0), f"{message}, gap {gap:.3g}")
         judgement.list_pairs(ours, self.rows, self.scores)
         return judgement
 
@@ -307,24 +270,6 @@ class Matching(AbstractChoice):
 
 
 CHOICES = {choice.kind: choice for choice in (TopK, Threshold, Matching)}
-
-
-def near_cut(
-    kept: np.ndarray, groups: np.ndarray, scores: np.ndarray, deltas: np.ndarray
-) -> list[float]:
-    """For each group that is cut, the fraction of its rows within `2 delta` of a row on the other
-    side."""
-    chosen = np.zeros(len(groups), bool)
-    chosen[kept] = True
-    close = []
-    for group in np.unique(groups):
-        mine = groups == group
-        top, rest = scores[mine & chosen], scores[mine & ~chosen]
-        if len(top) and len(rest):
-            reach = LIMIT * deltas[group]
-            near = np.sum(top <= rest.max() + reach) + np.sum(rest >= top.min() - reach)
-            close.append(float(near / np.sum(mine)))
-    return close
 
 
 def rank(scores: np.ndarray, groups: np.ndarray, kept_of: np.ndarray) -> np.ndarray:

@@ -22,6 +22,11 @@ def environment() -> dict[str, Any]:
     }
 
 
+def is_torch_here() -> bool:
+    """Whether PyTorch is installed."""
+    return importlib.util.find_spec("torch") is not None
+
+
 def torch_environment() -> dict[str, Any]:
     """The same of the PyTorch side."""
     import torch

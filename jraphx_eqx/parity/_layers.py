@@ -12,27 +12,12 @@ import numpy as np
 from ._bisect import Bisection
 from ._case import Case
 from ._pair import pair, plain
-from ._record import FAIL, MISTRUSTED, NOT_VERIFIED, Result
+from ._record import Result
 from ._run import run
 from ._spec import Spec
+from .verdicts import FAIL, MISTRUSTED, NOT_VERIFIED
 
 Pair = Callable[[str, Any, Any, Sequence[Any]], tuple[Spec, Case]]
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerComparison:
-    """What became of one call of a layer.
-
-    **Arguments:**
-
-    - `name`: of the layer, with the number of the call from the second on.
-    - `result`: what was found; `None` if it could not be compared alone.
-    - `reason`: why it could not.
-    """
-
-    name: str
-    result: Result | None = None
-    reason: str = ""
 
 
 def bisect_layers(
@@ -67,10 +52,11 @@ def bisect_layers(
 
     calls = layer_calls(torch_module, inputs, lambda module, given: module(*given))
     records = []
-    for layer in compare_layers(eqx_module, calls, make_pair, lane=lane):
-        records += layer.result.records if layer.result else []
-        if layer.result and layer.result.of(FAIL):
-            return Bisection(layer.name, records)
+    for name, found in compare_layers(eqx_module, calls, make_pair, lane=lane):
+        if isinstance(found, Result):
+            records += found.records
+            if found.of(FAIL):
+                return Bisection(name, records)
     spec, case = make_pair("", eqx_module, torch_module, inputs)
     whole = run(spec, [case], lanes=[lane], weights="keep")
     agrees = not whole.of(FAIL, NOT_VERIFIED, MISTRUSTED)
@@ -79,7 +65,7 @@ def bisect_layers(
 
 def compare_layers(
     eqx_module: Any, calls: Sequence[tuple[str, Any, list[Any]]], make_pair: Pair, *, lane: str
-) -> Iterator[LayerComparison]:
+) -> Iterator[tuple[str, Result | str]]:
     """Compares each layer on the arguments that PyTorch gave it.
 
     **Arguments:**
@@ -88,29 +74,32 @@ def compare_layers(
     - `calls`: what [`layer_calls`][jraphx_eqx.parity.layer_calls] gave.
     - `make_pair`: `make_pair(name, ours, theirs, given)` returns the spec and case of a layer.
     - `lane`: in which lane.
+
+    **Returns:** for each call the name of the layer, with the number of the call from the second
+    on, and what was found; or a text, why it could not be compared alone.
     """
     seen: dict[str, int] = {}
     for name, layer, given in calls:
         twin = _twin(eqx_module, name)
         if twin is None:
-            yield LayerComparison(name, reason="the Equinox network has no layer of this name")
+            yield name, "the Equinox network has no layer of this name"
             continue
         seen[name] = seen.get(name, 0) + 1
         title = name if seen[name] == 1 else f"{name} (call {seen[name]})"
         try:
             spec, case = make_pair(name, twin, layer, given)
         except Exception as error:  # of arguments that are no arrays
-            yield LayerComparison(title, reason=f"{type(error).__name__}: {error}")
+            yield title, f"{type(error).__name__}: {error}"
             continue
         spec = dataclasses.replace(spec, name=title)
         found = run(spec, [case], lanes=[lane], weights="keep")
         broken = [r for r in found.of(FAIL, NOT_VERIFIED) if r.kind in ("run", "weights")]
         if broken:
-            yield LayerComparison(title, reason=broken[0].message)
+            yield title, broken[0].message
             continue
         # A gradient that is 0 here by chance is no fault of the layer.
         found.records = [record for record in found.records if record.verdict != MISTRUSTED]
-        yield LayerComparison(title, found)
+        yield title, found
 
 
 def layer_calls(

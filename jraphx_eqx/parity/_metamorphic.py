@@ -3,23 +3,23 @@ reference is our own result, its tolerance the noise of PyG's."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._candidate import Candidate
 from ._compare import compare
 from ._oracle import AbstractOracle, Reference
-from ._record import FAIL
 from ._spec import Rows
+from ._tensor import Tensor
 from ._tolerance import MORE_RUNS
 from ._trial import Trial, kind_of
+from .verdicts import FAIL
 
 PARTS = 8
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A changed input, and which row of the original each of its rows is."""
 
     candidate: Candidate
@@ -45,7 +45,7 @@ def _moves(trial, module, oracle, plain: Candidate) -> Iterator[tuple[str, list[
 
     def part(places, case=None):
         moved = _take(inputs, rows, places)
-        return Part(trial.candidate(module, moved, oracle.weights, case), places)
+        return Part(Candidate(trial, module, moved, oracle.weights, case), places)
 
     eager = part(same)
     eager.candidate.compiled = False
@@ -53,7 +53,10 @@ def _moves(trial, module, oracle, plain: Candidate) -> Iterator[tuple[str, list[
     yield "more padding", [part(same, _roomier(trial.case, plain, inputs))]
     yield "no padded nodes", [part(same, _tight(trial.case, sizes))]
     if sizes["node"]:
-        yield "nodes permuted", [part({**same, "node": rng.permutation(sizes["node"])})]
+        order = rng.permutation(sizes["node"])
+        if "x" in rows and rows["x"].ordered:
+            order = _in_order(order, inputs["batch"])
+        yield "nodes permuted", [part({**same, "node": order})]
     if edges:
         yield "edges permuted", [part({**same, "edge": _shuffle(rng, inputs["edge_index"])})]
     if sizes["graph"] > 1:
@@ -82,12 +85,14 @@ def _take(inputs: Mapping[str, Any], rows: Mapping[str, Rows], places) -> dict[s
 
 def _shuffle(rng: np.random.Generator, edge_index: np.ndarray) -> np.ndarray:
     """A permutation that keeps equal edges in order, since the weight of the last loop counts."""
-    order = rng.permutation(edge_index.shape[1])
-    ends = edge_index[:, order]
-    slots = np.lexsort((np.arange(len(order)), ends[1], ends[0]))
-    shuffled = np.empty_like(order)
-    shuffled[slots] = np.lexsort((np.arange(len(order)), edge_index[1], edge_index[0]))
-    return shuffled
+    return _in_order(rng.permutation(edge_index.shape[1]), edge_index[1], edge_index[0])
+
+
+def _in_order(order: np.ndarray, *keys: np.ndarray) -> np.ndarray:
+    """The permutation, but rows of equal keys keep their order."""
+    kept = np.empty_like(order)
+    kept[np.lexsort([key[order] for key in keys])] = np.lexsort(keys)
+    return kept
 
 
 def _roomier(case, plain: Candidate, inputs) -> Any:
@@ -105,8 +110,7 @@ def _tight(case, sizes: Mapping[str, int]) -> Any:
     return dataclasses.replace(case, capacity={**case.capacity, **capacity})
 
 
-@dataclasses.dataclass(frozen=True)
-class _Level:
+class _Level(NamedTuple):
     """A call in a part: where its rows are in the original, the rows that are forced, and which of
     those that the original keeps they are."""
 
@@ -122,7 +126,8 @@ class _OriginalOrder:
         self.trial, self.oracle, self.reference, self.base = trial, oracle, reference, base
         self.move = move
         assert trial.spec.rows is not None
-        self.rows = trial.spec.rows(oracle.inputs)
+        rows = trial.spec.rows(oracle.inputs)
+        self.rows = {Tensor.parse(name): row for name, row in rows.items()}
 
     def compare(self, parts: Sequence[Part]) -> None:
         choices = self.reference.choices
@@ -138,9 +143,10 @@ class _OriginalOrder:
                 both = zip(parts, levels, strict=True)
                 rows = [mine[place].places[p.candidate.own[place]] for p, mine in both]
                 own.append(choices[place].in_order(np.concatenate(rows)))
-            self.trial.judge(self.oracle.decision, self.reference, own, f"{self.move}: ")
-        for name in sorted(self.base):
-            self._tensor(name, placed, [result.get(name) for result in results])
+            self.trial.judge(self.oracle.decision, self.reference, own, self.move)
+        for tensor in sorted(self.base):
+            if tensor.kind != "leak":
+                self._tensor(tensor, placed, [result.get(tensor) for result in results])
 
     def _levels(self, part: Part) -> list["_Level"]:
         """What is forced in a part at each call."""
@@ -168,34 +174,33 @@ class _OriginalOrder:
         for direction, parts in self.reference.cotangents.items():
             taken = {}
             for name, value in parts.items():
-                row = self.rows.get(f"out.{name}")
+                row = self.rows.get(Tensor("out", name))
                 taken[name] = value if row is None else np.take(value, places[row.of], row.axis)
             moved[direction] = taken
         return moved
 
-    def _tensor(self, name: str, placed, found: list[np.ndarray | None]) -> None:
-        ref, noise = self.base[name], self.reference.noise
-        if name[:5] == "leak.":
-            return
-        record = self.trial.record(f"{self.move}: {name}", kind_of(name, ref))
+    def _tensor(self, tensor: Tensor, placed, found: list[np.ndarray | None]) -> None:
+        ref, noise = self.base[tensor], self.reference.noise
+        moved = dataclasses.replace(tensor, move=self.move)
+        record = self.trial.record(moved, kind_of(tensor, ref))
         if ref is None or any(value is None for value in found):
             if ref is not None or any(value is not None for value in found):
                 record.verdict, record.message = FAIL, "only one side is None"
             return
         try:
-            moved = self._restore(name, ref, placed, found)
+            restored = self._restore(tensor, ref, placed, found)
         except (IndexError, ValueError) as error:
             record.verdict, record.message = FAIL, f"rows cannot be matched: {error}"
             return
-        ids = self.reference.ids.get(name)
-        compare(record, moved, ref, ids=ids, tau=noise.of(name, self.trial.lane))
+        ids = self.reference.ids.get(tensor)
+        compare(record, restored, ref, ids=ids, tau=noise.of(tensor, self.trial.lane))
         if record.verdict == FAIL and np.isfinite(record.ratio) and noise.runs < MORE_RUNS:
             self.trial.records.pop()
             self.oracle.measure_noise(self.reference, MORE_RUNS)
-            self._tensor(name, placed, found)
+            self._tensor(tensor, placed, found)
 
-    def _restore(self, name: str, ref: np.ndarray, placed, found) -> Any:
-        row = self.rows.get(name if name[:4] == "out." else name[2:].split("|")[0])
+    def _restore(self, tensor: Tensor, ref: np.ndarray, placed, found) -> Any:
+        row = self.rows.get(tensor if tensor.kind == "out" else Tensor("", tensor.name))
         if row is None:
             return sum(found)
         whole = np.full_like(ref, 0)

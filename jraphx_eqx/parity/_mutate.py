@@ -1,26 +1,26 @@
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from ._case import Case
-from ._environment import environment, torch_environment
 from ._fault import Fault, injected
-from ._lanes import run_trial
-from ._oracle import AbstractOracle
-from ._record import EQUIVALENT, FAIL, KILLED, SURVIVED, Kill, Record, Result
+from ._lanes import LANES
+from ._oracle import Arrays
+from ._record import Kill, Record, Result
 from ._references import trusted
-from ._run import checked_lanes, declare, lanes_of, live, pairs
+from ._run import checked_lanes, pairs
+from ._session import Live, Session
 from ._spec import Config, Divergence, Spec
-from ._trial import RunTally, Trial
+from ._trial import RunTally
+from .verdicts import EQUIVALENT, FAIL, KILLED, SURVIVED
 
 # What kills a fault is most often a value in float64, and the metamorphic lane takes the longest.
 LANE_ORDER = ("f64", "exact", "f32", "metamorphic")
-Ask = Callable[[Config, Case], AbstractOracle]
 KINDS = ("weights", "run", "structure", "decision", "value", "gradient")
 
 
@@ -68,18 +68,17 @@ def mutate(
     if (references is None) == (cases is None):
         raise ValueError("one of references and cases must be given, to compare with")
     divergences = list(divergences)
-    lanes = lanes_of(spec) if lanes is None else checked_lanes(spec, lanes)
-    result = Result(environment=environment())
+    lanes = checked_lanes(spec, lanes)
     if references is not None:
-        known = trusted(spec, references, divergences)
-        at = pairs(spec, known.cases, known.manifest["pairing"])
-        oracle: Ask = lambda config, case: known.oracle(spec, config, case, seed)  # noqa: E731
-        result.environment.update(known.environment)
+        source = trusted(spec, references, divergences)
+        cases, pairing = source.cases, source.manifest["pairing"]
+        # Noise that a fault made a reference measure must not be there for the next one.
+        session = Session(spec, source, divergences, remember=0)
     else:
         assert cases is not None
-        at, oracle = pairs(spec, cases, pairing), _remembering(spec, seed, weights)
-        result.environment.update(torch_environment())
-    runner = FaultRunner(spec, at, oracle, lanes, divergences)
+        session = Session(spec, Live(spec, seed, weights), divergences, remember=None)
+    result = Result(environment=dict(session.environment))
+    runner = FaultRunner(session, pairs(spec, cases, pairing), lanes)
     for fault in faults:
         if not fault.operators or spec.name in fault.operators:
             result.kills.append(runner.judge(fault))
@@ -87,20 +86,7 @@ def mutate(
     return result
 
 
-def _remembering(spec: Spec, seed: int, weights) -> Ask:
-    make, known = live(weights), {}
-
-    def oracle(config: Config, case: Case) -> AbstractOracle:
-        key = id(config), case.name
-        if key not in known:
-            known[key] = make(spec, config, case, seed)
-        return known[key]
-
-    return oracle
-
-
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """One comparison to be made: a configuration, a case and a lane."""
 
     config: Config
@@ -113,8 +99,7 @@ class Comparison:
         return " / ".join(filter(None, (self.case.name, self.config.name, self.lane)))
 
 
-@dataclass
-class Outcome:
+class Outcome(NamedTuple):
     """What a comparison found: its records, and a digest of all that ours computed."""
 
     records: list[Record]
@@ -125,16 +110,14 @@ class Outcome:
 class FaultRunner:
     """Where the faults of one operator are tried. Results without a fault are kept."""
 
-    spec: Spec
-    at: list[tuple[Config, Case]]
-    oracle: Ask
+    session: Session
+    pairs: Sequence[tuple[Config, Case]]
     lanes: Sequence[str]
-    divergences: list[Divergence]
     clean: dict[str, Outcome] = field(default_factory=dict)
 
     def judge(self, fault: Fault) -> Kill:
         """What becomes of a fault."""
-        kill = Kill(fault.name, self.spec.name, SURVIVED, fault.summary)
+        kill = Kill(fault.name, self.session.spec.name, SURVIVED, fault.summary)
         found: dict[str, Outcome] = {}
         rest = self.comparisons(fault)
         was_reached: list[bool | None] = []
@@ -156,8 +139,8 @@ class FaultRunner:
         comparisons = [
             Comparison(config, case, lane)
             for lane in order
-            for config, case in self.at
-            if lane != "exact" or self.spec.exact(config)
+            for config, case in self.pairs
+            if LANES[lane].by != "bits" or self.session.spec.exact(config)
         ]
         return sorted(comparisons, key=lambda one: fault.likely not in one.name)
 
@@ -171,19 +154,11 @@ class FaultRunner:
     def compare(self, one: Comparison) -> Outcome:
         """Makes one comparison with the code as it is now."""
         sha = hashlib.sha256()
-        trial = Trial(
-            self.spec,
-            one.config,
-            one.case,
-            one.lane,
-            RunTally(),
-            watch=lambda new: _add(sha, new),
+        self.session.module.cache_clear()
+        records = self.session.compare(
+            one.config, one.case, one.lane, RunTally(), watch=lambda found: _add(sha, found)
         )
-        config, case = one.config, one.case
-        run_trial(trial, lambda: self.oracle(config, case), lambda: self.spec.eqx(**config.options))
-        for record in trial.records:
-            declare(record, self.divergences, config, case)
-        return Outcome(trial.records, sha.hexdigest())
+        return Outcome(records, sha.hexdigest())
 
     def without_fault(self, one: Comparison) -> Outcome:
         """The same comparison with the right code."""
@@ -198,7 +173,7 @@ class FaultRunner:
         ]
         if not any(reached) and (False in reached or not changed):
             raise UnreachedFault(
-                f"fault {fault.name!r} does nothing to {self.spec.name}: what it changes is run in "
+                f"fault {fault.name!r} does nothing to {kill.operator}: what it changes is run in "
                 f"none of {len(comparisons)} comparisons"
             )
         if changed:
@@ -230,10 +205,10 @@ def _refuse_nonsense(fault: Fault, record: Record) -> None:
         )
 
 
-def _add(sha: Any, found: Mapping[str, np.ndarray | None]) -> None:
+def _add(sha: Any, found: Arrays) -> None:
     """Takes every bit of the results into the digest."""
-    for name in sorted(found):
-        value = found[name]
+    for tensor in sorted(found):
+        value, name = found[tensor], str(tensor)
         about = (name, None) if value is None else (name, value.shape, value.dtype.str)
         sha.update(repr(about).encode())
         sha.update(b"" if value is None else np.ascontiguousarray(value).tobytes())

@@ -7,8 +7,10 @@ import numpy as np
 
 from ._case import Case
 from ._decisions import AbstractChoice
+from ._lanes import LANES
 from ._spec import Config, Decision, Spec
-from ._tolerance import DTYPES, FAR, JITTERED_RUNS, NEAR, Blocks, Noise, jitter
+from ._tensor import Tensor
+from ._tolerance import FAR, JITTERED_RUNS, NEAR, Blocks, Noise, jitter
 from ._torch import (
     buffer_names,
     is_float,
@@ -21,6 +23,7 @@ from ._weights import draw
 
 # The rows that are forced, call by call.
 Chosen = tuple[np.ndarray, ...]
+Arrays = Mapping[Tensor, np.ndarray | None]
 SCORES = "scores"
 STEP, LARGEST = 1 / 8, 2.0
 
@@ -35,24 +38,29 @@ class Reference:
     """
 
     choices: tuple[AbstractChoice, ...]
-    arrays: dict[str, np.ndarray | None]
+    arrays: dict[Tensor, np.ndarray | None]
     noise: Noise
-    ids: dict[str, np.ndarray]
+    ids: dict[Tensor, np.ndarray]
     cotangents: dict[str, dict[str, np.ndarray]]
-    unused: set[str]
-    low: dict[str, np.ndarray | None] = field(default_factory=dict)
+    unused: set[Tensor]
+    low: dict[Tensor, np.ndarray | None] = field(default_factory=dict)
     tied: dict[str, str] = field(default_factory=dict)
     buffers: set[str] = field(default_factory=set)
 
     @property
     def chosen(self) -> Chosen:
         """The rows that are forced, call by call."""
-        return tuple(choice.rows for choice in self.choices)
+        return rows_of(self.choices)
 
 
-def scores_name(place: int) -> str:
-    """The name of the scores of a call among the arrays of a reference."""
-    return SCORES if place == 0 else f"{SCORES} {place + 1}"
+def rows_of(choices: Sequence[AbstractChoice]) -> Chosen:
+    """The chosen rows, call by call."""
+    return tuple(choice.rows for choice in choices)
+
+
+def scores_of(place: int) -> Tensor:
+    """The scores of a call among the arrays of a reference."""
+    return Tensor("", SCORES if place == 0 else f"{SCORES} {place + 1}")
 
 
 class AbstractOracle(Protocol):
@@ -69,6 +77,11 @@ class AbstractOracle(Protocol):
     def measure_noise(self, reference: Reference, runs: int) -> None: ...
     def dyadic(self) -> "AbstractOracle": ...
     def moved(self, weights: Mapping[str, np.ndarray]) -> "AbstractOracle": ...
+
+
+def decided(oracle: AbstractOracle, lane: str) -> Reference:
+    """The float64 result for PyG's own choices in a lane."""
+    return oracle.reference(rows_of(oracle.decide(lane)))
 
 
 class Oracle:
@@ -99,7 +112,8 @@ class Oracle:
         self.inputs = dict(spec.inputs(case, **config.inputs))
         self.decision: Decision | None = spec.decision(config)
         if weights is None:
-            weights = draw(np.random.default_rng([seed, 1]), state_shapes(module))
+            drawn = draw(np.random.default_rng([seed, 1]), state_shapes(module))
+            weights = {name: spec.weights(name, weight) for name, weight in drawn.items()}
         self.weights = dict(weights)
         if exact:
             self.inputs, self.weights = _dyadic(self.inputs), _dyadic(self.weights)
@@ -130,8 +144,8 @@ class Oracle:
         plain, _ = self._run("f64", chosen)
         cotangents = self._cotangents(plain)
         arrays, choices = self._run("f64", chosen, cotangents)
-        unused = {name for name, value in arrays.items() if value is None and name[:2] == "d."}
-        arrays.update({name: np.zeros(self._shape(name)) for name in unused})
+        unused = {t for t, value in arrays.items() if value is None and t.kind == "d"}
+        arrays.update({tensor: np.zeros(self._shape(tensor.name)) for tensor in unused})
         low, _ = self._run("f32", chosen, cotangents)
         ids = self._ids(arrays, choices)
         reference = Reference(
@@ -176,50 +190,48 @@ class Oracle:
                 self.inputs if inputs is None else inputs,
                 self.weights if weights is None else weights,
                 tuple(self.spec.differentiate),
-                DTYPES[lane],
+                LANES[lane].dtype,
                 cotangents or {},
             )
-        arrays.update({scores_name(i): choice.scores for i, choice in enumerate(choices)})
+        arrays.update({scores_of(i): choice.scores for i, choice in enumerate(choices)})
         return arrays, choices
 
     def _cotangents(self, arrays) -> dict[str, dict[str, np.ndarray]]:
         """All float outputs together, then one at a time: errors of two may cancel."""
         rng = np.random.default_rng([self.seed, 3])
         together = {}
-        for name in sorted(arrays):
-            value = arrays[name]
-            if name[:4] == "out." and value is not None and value.dtype.kind == "f":
-                together[name[4:]] = rng.normal(size=value.shape).astype(np.float32)
+        for tensor in sorted(arrays):
+            value = arrays[tensor]
+            if tensor.kind == "out" and value is not None and value.dtype.kind == "f":
+                together[tensor.name] = rng.normal(size=value.shape).astype(np.float32)
         if not together:
             return {}
         together = _dyadic(together) if self.exact else together
         alone = {name: {name: value} for name, value in together.items()}
         return {"": together, **(alone if len(alone) > 1 else {})}
 
-    def _shape(self, tensor: str) -> tuple[int, ...]:
-        name = tensor[2:].split("|")[0]
+    def _shape(self, name: str) -> tuple[int, ...]:
         return np.shape(self.inputs[name] if name in self.inputs else self.weights[name])
 
-    def _ids(self, arrays, choices) -> dict[str, np.ndarray]:
-        outputs = {name[4:]: value for name, value in arrays.items() if name[:4] == "out."}
-        ids = dict(self.spec.blocks(self.inputs, outputs))
-        directions = [name for name in arrays if "|" in name]
-        ids.update(
-            {name: ids[name.split("|")[0]] for name in directions if name.split("|")[0] in ids}
-        )
-        ids.update({scores_name(i): choice.groups for i, choice in enumerate(choices)})
+    def _ids(self, arrays: Arrays, choices) -> dict[Tensor, np.ndarray]:
+        outputs = {tensor.name: v for tensor, v in arrays.items() if tensor.kind == "out"}
+        blocks = self.spec.blocks(self.inputs, outputs)
+        ids = {Tensor.parse(name): rows for name, rows in blocks.items()}
+        together = {tensor: Tensor(tensor.kind, tensor.name) for tensor in arrays}
+        ids.update({tensor: ids[whole] for tensor, whole in together.items() if whole in ids})
+        ids.update({scores_of(i): choice.groups for i, choice in enumerate(choices)})
         return ids
 
 
-def _errors(low, high, ids) -> dict[str, tuple[np.ndarray, Blocks]]:
+def _errors(low: Arrays, high: Arrays, ids) -> dict[Tensor, tuple[np.ndarray, Blocks]]:
     errors = {}
-    for name, value in high.items():
+    for tensor, value in high.items():
         if value is not None and value.dtype.kind == "f":
-            near = low[name]
+            near = low[tensor]
             near = np.zeros_like(value) if near is None else near  # no gradient
             with np.errstate(invalid="ignore"):
                 error = np.nan_to_num(np.abs(near - value), posinf=0.0)
-            errors[name] = error, Blocks(value.shape, ids.get(name))
+            errors[tensor] = error, Blocks(value.shape, ids.get(tensor))
     return errors
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from ._case import Case
-from ._record import FAIL, MISTRUSTED, NOT_VERIFIED, Result
+from ._record import Result, describe
 from ._run import run
 from ._spec import Decision, Spec
-from ._table import describe
 from ._torch import is_float
+from .verdicts import FAIL, MISTRUSTED, NOT_VERIFIED
 
 
 def assert_parity(

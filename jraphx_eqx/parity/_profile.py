@@ -1,7 +1,10 @@
+from collections.abc import Sequence
+
 import numpy as np
 
+from ._lanes import LANES
 from ._record import ULP_EDGES, Profile
-from ._tolerance import EPS, Blocks, tolerance
+from ._tolerance import Blocks, tolerance
 
 
 class Profiler:
@@ -24,16 +27,16 @@ class Profiler:
         finite = np.isfinite(ref) & np.isfinite(ours)
         if not finite.any():
             return
-        lane, blocks = self.profile.lane, Blocks(ref.shape, ids)
+        lane, blocks = LANES[self.profile.lane], Blocks(ref.shape, ids)
         scale = blocks.max(np.where(finite, np.abs(ref), 0.0))
         tau = np.zeros(blocks.count) if tau is None else tau
-        limits = tolerance(scale, tau, lane, kind)
+        limits = tolerance(scale, tau, lane.name, kind)
         unit, tol = (of_block[blocks.ids].reshape(ref.shape) for of_block in (scale, limits))
         error = np.where(finite, ours - ref, 0.0)
-        self._count(self.profile.ours, error[finite], unit[finite] * EPS[lane])
-        if low is not None and lane == "f32":
+        self._count(self.profile.ours, error[finite], unit[finite] * lane.eps)
+        if low is not None and lane.as_users:
             both = finite & np.isfinite(low)
-            self._count(self.profile.theirs, (low - ref)[both], unit[both] * EPS[lane])
+            self._count(self.profile.theirs, (low - ref)[both], unit[both] * lane.eps)
         self._keep(np.abs(ref[finite]), np.abs(error[finite]), tol[finite])
 
     def _count(self, counts: list[int], error: np.ndarray, unit: np.ndarray) -> None:
@@ -68,3 +71,12 @@ class Profiler:
 
 def _half_decades(size: np.ndarray) -> np.ndarray:
     return np.floor(2 * np.log10(np.maximum(size, 1e-30))).astype(int)
+
+
+def merge_profiles(profiles: Sequence[Profile]) -> list[Profile]:
+    """One profile for each operator, lane and tensor."""
+    merged: dict[tuple[str, str, str], Profiler] = {}
+    for profile in profiles:
+        key = profile.operator, profile.lane, profile.tensor
+        merged.setdefault(key, Profiler(*key)).include(profile)
+    return [profiler.finish() for profiler in merged.values()]

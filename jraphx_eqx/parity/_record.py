@@ -1,21 +1,11 @@
 import json
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-PASS, FAIL, DECLARED = "PASS", "FAIL", "DECLARED"
-MISTRUSTED, NOT_VERIFIED, UNJUDGED = "MISTRUSTED", "NOT VERIFIED", "UNJUDGED"
-UNUSED, ZERO, IMPRECISE, COARSE = "NO TORCH GRADIENT", "ZERO", "IMPRECISE", "COARSE"
-# What each flag of a record means, for those who read it in a report.
-FLAGS = {
-    UNUSED: "PyTorch does not differentiate it",
-    ZERO: "zero up to rounding on both sides, beside the other gradients",
-    IMPRECISE: "PyTorch's own float32 error is above 1e-4 of it",
-    COARSE: "our float64 result is off by more than 1e-12 of it, which the tolerance allows",
-}
-KILLED, SURVIVED, EQUIVALENT = "KILLED", "SURVIVED", "EQUIVALENT"
+from .verdicts import DECLARED, FAIL, MISTRUSTED, NOT_VERIFIED, PASS, SURVIVED
+
 SCHEMA = 2
 
 # Bins of signed errors in ulp: symmetric, with one bin around 0 for what is exact.
@@ -58,6 +48,12 @@ class Record:
     flags: list[str] = field(default_factory=list)
     divergence: str = ""
     repro: str = ""
+
+    @property
+    def excess(self) -> float:
+        """The error over tolerance; NaN counts as infinite."""
+        ratios = (self.ratio, self.rms_ratio)
+        return math.inf if any(math.isnan(ratio) for ratio in ratios) else max(ratios)
 
 
 @dataclass
@@ -189,9 +185,13 @@ class Result:
         return Result.from_json(json.loads(Path(path).read_text()))
 
 
-def worst(records: Iterable[Record]) -> float:
-    """The largest error over tolerance, 0 without records."""
-    return max((max(r.ratio, r.rms_ratio) for r in records), default=0.0)
+def describe(record: Record) -> str:
+    """A record that is not a pass, in one or two lines."""
+    where = " / ".join(filter(None, (record.case, record.config, record.lane, record.tensor)))
+    text = f"{record.verdict} {record.operator}: {where}: {record.message}"
+    if record.ours_at is not None:
+        text += f" at {record.max_index}: ours {record.ours_at!r}, reference {record.ref_at!r}"
+    return text + (f"\n     repeat: {record.repro}" if record.repro else "")
 
 
 # JSON has no infinities and NaNs, so they travel as text.

@@ -11,13 +11,19 @@ import numpy as np
 
 from ._case import Case
 from ._decisions import CHOICES, AbstractChoice
-from ._oracle import AbstractOracle, Chosen, Reference
+from ._lanes import LANES
+from ._oracle import AbstractOracle, Chosen, Reference, rows_of
 from ._spec import Config, Decision, Spec
-from ._tolerance import DTYPES, JITTERED_RUNS, MORE_RUNS, Noise
+from ._tensor import Tensor
+from ._tolerance import JITTERED_RUNS, MORE_RUNS, Noise
+from ._trial import first_lines
 from ._weights import with_moved
 
 ABOUT, ARRAY = "about", "array"
-LANES_OF = {"plain": ("f64", "f32"), "dyadic": ("exact",)}
+LANES_OF = {
+    part: tuple(name for name, lane in LANES.items() if lane.by == by)
+    for part, by in (("plain", "noise"), ("dyadic", "bits"))
+}
 KINDS = ("tau", "rms", "wide")
 
 
@@ -137,9 +143,9 @@ def _part(oracle: AbstractOracle, lanes, only: tuple[str, ...] | None = None) ->
     for lane in lanes:
         try:
             choices = oracle.decide(lane)
-            reference = oracle.reference(tuple(choice.rows for choice in choices))
+            reference = oracle.reference(rows_of(choices))
         except Exception as error:
-            dtypes[_dtype(lane)] = {"raised": _error_text(error)}
+            dtypes[_dtype(lane)] = {"raised": first_lines(error)}
             continue
         if not any(reference is known for known in references):
             references.append(reference)
@@ -152,18 +158,19 @@ def _part(oracle: AbstractOracle, lanes, only: tuple[str, ...] | None = None) ->
 
 
 def _reference(oracle: AbstractOracle, reference: Reference, only) -> dict[str, Any]:
-    names = [name for name in reference.arrays if only is None or name in only]
+    names = {str(t): t for t in reference.arrays if only is None or str(t) in only}
     tree: dict[str, Any] = {
         "choices": [_choice_tree(choice) for choice in reference.choices],
-        "arrays": {name: reference.arrays[name] for name in names},
-        "low": {name: reference.low[name] for name in names if name in reference.low},
+        "arrays": {name: reference.arrays[t] for name, t in names.items()},
+        "low": {name: reference.low[t] for name, t in names.items() if t in reference.low},
         "cotangents": reference.cotangents,
-        "unused": sorted(reference.unused),
+        "unused": sorted(map(str, reference.unused)),
         "ids": {},
         "noise": [],
     }
     if only is None:
-        tree["ids"] = {name: reference.ids[name] for name in names if name in reference.ids}
+        ids = reference.ids
+        tree["ids"] = {name: ids[t] for name, t in names.items() if t in ids}
         for runs in (JITTERED_RUNS, MORE_RUNS):
             oracle.measure_noise(reference, runs)
             tree["noise"].append(_noise_tree(reference.noise))
@@ -186,7 +193,7 @@ def _noise_tree(noise: Noise) -> dict[str, Any]:
     """The noise of all tensors in one array per kind: most have a few blocks only."""
     tree: dict[str, Any] = {"runs": noise.runs}
     for kind in KINDS:
-        found = getattr(noise, kind)
+        found = {str(tensor): values for tensor, values in getattr(noise, kind).items()}
         sizes = {name: len(found[name]) for name in sorted(found)}
         values = [found[name] for name in sizes]
         tree[kind] = {"sizes": sizes, "values": np.concatenate([*values, np.zeros(0)])}
@@ -199,16 +206,17 @@ def _noise(tree: Mapping[str, Any]) -> Noise:
         sizes, values = tree[kind]["sizes"], tree[kind]["values"]
         names = sorted(sizes)
         ends = np.cumsum([sizes[name] for name in names])[:-1]
-        found[kind] = dict(zip(names, np.split(values, ends), strict=True)) if names else {}
+        parts = np.split(values, ends) if names else []
+        found[kind] = _by_tensor(dict(zip(names, parts, strict=True)))
     return Noise(tree["runs"], **found)
 
 
+def _by_tensor(arrays: Mapping[str, Any]) -> dict[Tensor, Any]:
+    return {Tensor.parse(name): value for name, value in arrays.items()}
+
+
 def _dtype(lane: str) -> str:
-    return np.dtype(DTYPES[lane]).name
-
-
-def _error_text(error: Exception) -> str:
-    return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]
+    return np.dtype(LANES[lane].dtype).name
 
 
 class RecordedOracle:
@@ -223,7 +231,7 @@ class RecordedOracle:
     """
 
     def __init__(self, spec: Spec, config: Config, tree: Mapping[str, Any], part: str = "plain"):
-        self._at = spec, config, tree
+        self.spec, self.config, self.tree = spec, config, tree
         self._tree = tree[part]
         self.inputs: dict[str, Any] = self._tree["inputs"]
         self.weights: dict[str, np.ndarray] = self._tree["weights"]
@@ -234,11 +242,11 @@ class RecordedOracle:
 
     def dyadic(self) -> "RecordedOracle":
         """The same for the exact lane."""
-        return RecordedOracle(*self._at, part="dyadic")
+        return RecordedOracle(self.spec, self.config, self.tree, "dyadic")
 
     def moved(self, weights: Mapping[str, np.ndarray]) -> "RecordedOracle":
         """The same with the other buffers that were recorded."""
-        other = RecordedOracle(*self._at, part="moved")
+        other = RecordedOracle(self.spec, self.config, self.tree, "moved")
         if any(not np.array_equal(weights[name], value) for name, value in other.weights.items()):
             raise ValueError("references hold the results for one set of moved buffers")
         return other
@@ -269,12 +277,12 @@ class RecordedOracle:
             tree = trees[place]
             self._references[place] = Reference(
                 _choices(tree["choices"]),
-                tree["arrays"],
+                _by_tensor(tree["arrays"]),
                 _noise(tree["noise"][0]) if tree["noise"] else Noise(),
-                tree["ids"],
+                _by_tensor(tree["ids"]),
                 tree["cotangents"],
-                set(tree["unused"]),
-                tree["low"],
+                set(map(Tensor.parse, tree["unused"])),
+                _by_tensor(tree["low"]),
                 self.tied,
                 self.buffers,
             )

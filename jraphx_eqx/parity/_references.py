@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -11,9 +12,10 @@ import numpy as np
 
 from ._case import Case
 from ._compare import compare
-from ._environment import environment, torch_environment
-from ._oracle import Chosen, Reference
-from ._record import FAIL, Result
+from ._environment import environment
+from ._lanes import LANES
+from ._oracle import AbstractOracle, Chosen, Reference, decided
+from ._record import Result
 from ._recorded import (
     LANES_OF,
     RecordedOracle,
@@ -24,10 +26,12 @@ from ._recorded import (
     pack,
     unpack,
 )
-from ._run import live, pairs, run
+from ._run import pairs, run
+from ._session import Live
 from ._spec import Config, Divergence, Spec
 from ._tolerance import JITTERED_RUNS, MORE_RUNS, Blocks, tolerance
 from ._trial import RunTally, Trial, kind_of
+from .verdicts import FAIL
 
 MANIFEST = "manifest.json"
 SCHEMA = 2
@@ -45,6 +49,21 @@ class BadReferences(ValueError):
     def __init__(self, place: Path, problems: Sequence[str]):
         self.place, self.problems = place, list(problems)
         super().__init__(place, problems)  # the arguments, so that it can be pickled
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """Nothing is known of it."""
+        return {}
+
+    def problem(self, config: Config, case: Case) -> str:
+        """Why nothing can be compared with them."""
+        first, *more = self.problems
+        others = f" (and {len(more)} more: see the test [all])" if more else ""
+        return f"the references in {self.place} cannot be used: {first}{others}"
+
+    def oracle(self, config: Config, case: Case) -> AbstractOracle:
+        """Raises."""
+        raise self
 
     def __str__(self) -> str:
         lines = [f"references in {self.place}:", *(f"- {problem}" for problem in self.problems)]
@@ -87,12 +106,15 @@ def record(
     if bless is not None and not bless.strip():
         raise ValueError("bless must be the reason for which the references change, got no text")
     _check_names(spec, cases)
-    old, problems = _read(place) if place.exists() else (None, [])
+    old, problems = _read(spec, place) if place.exists() else (None, [])
     if problems and bless is None:
         raise BadReferences(place, problems)
     with _one_thread():
-        trees = list(_record(spec, cases, pairing, seed, weights, progress))
-        made = {**environment(), **torch_environment()}
+        source = Live(spec, seed, weights)
+        trees = [
+            _tree(source, config, case, progress) for config, case in pairs(spec, cases, pairing)
+        ]
+        made = {**environment(), **source.environment}
     if old is not None and bless is None:
         lost = list(_differences(spec, old.trees, {_key(tree): tree for tree in trees}))
         if lost:
@@ -148,31 +170,30 @@ def check(
     """
     divergences = list(divergences)
     found = trusted(spec, folder, divergences)
-    result = run(
+    return run(
         spec,
         found.cases,
         lanes=lanes,
         pairing=found.manifest["pairing"],
-        seed=found.manifest["seed"],
         complete=complete,
         quick=quick,
         divergences=divergences,
-        oracle=found.oracle,
+        source=found,
         repro=repro,
         progress=progress,
     )
-    result.environment.update(found.environment)
-    return result
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class References:
-    """What a folder holds: the manifest, and the trees by names of configuration and case."""
+    """What a folder holds of a spec: the manifest, and the trees by names of configuration and
+    case."""
 
+    spec: Spec
     manifest: dict[str, Any]
     trees: dict[tuple[str, str], dict[str, Any]]
 
-    @property
+    @functools.cached_property
     def cases(self) -> list[Case]:
         """The cases, in the order in which they were recorded."""
         found = {name: case_of(tree["case"]) for (_, name), tree in self.trees.items()}
@@ -183,19 +204,18 @@ class References:
         """Where they come from."""
         recorded = self.manifest["environment"]
         found = {name: value for name, value in recorded.items() if name.startswith("torch")}
-        name = self.manifest["spec"]["name"]
-        return {**found, f"references of {name}": self.manifest["sha256"]}
+        return {**found, f"references of {self.spec.name}": self.manifest["sha256"]}
 
-    def oracle(self, spec: Spec, config: Config, case: Case, seed: int) -> RecordedOracle:
-        """The PyTorch side, as `run` asks for it."""
-        return RecordedOracle(spec, config, self.trees[_name(config), case.name])
+    def oracle(self, config: Config, case: Case) -> RecordedOracle:
+        """The PyTorch side of one configuration and case."""
+        return RecordedOracle(self.spec, config, self.trees[_name(config), case.name])
 
     def problem(self, config: Config, case: Case) -> str | None:
         """Why these references say nothing about a configuration and case, if they do not."""
         tree = self.trees.get((_name(config), case.name))
         if tree is None:
             return "it is not in the references; record them again"
-        if pack(case_tree(case)) != pack(tree["case"]):
+        if case not in self.cases and pack(case_tree(case)) != pack(tree["case"]):
             return "the case has other arrays, tags or capacities than the references"
         return None
 
@@ -211,25 +231,24 @@ def trusted(spec: Spec, folder: str | Path, divergences: Sequence[Divergence]) -
     **Raises:** `BadReferences` as [`check`][jraphx_eqx.parity.check].
     """
     place = Path(folder) / spec.name
-    found, problems = _read(place)
+    found, problems = _read(spec, place)
     if found is not None:
-        problems += _stale(spec, found, divergences)
+        problems += _stale(found, divergences)
     if found is None or problems:
         raise BadReferences(place, problems)
     return found
 
 
-def _record(spec, cases, pairing, seed, weights, progress) -> Iterator[dict[str, Any]]:
-    make = live(weights)
-    for config, case in pairs(spec, cases, pairing):
-        tree = {"config": _name(config), "case": case_tree(case)}
-        try:
-            oracle = make(spec, config, case, seed)
-        except Exception as error:
-            raise ValueError(f"{spec.name} ({config.name}) cannot be built") from error
-        tree.update(oracle_tree(oracle, tuple(spec.exact(config)), spec.network))
-        yield tree
-        progress()
+def _tree(source: Live, config: Config, case: Case, progress: Callable[[], None]) -> dict[str, Any]:
+    """All that PyTorch says of one configuration and case."""
+    spec = source.spec
+    try:
+        oracle = source.oracle(config, case)
+    except Exception as error:
+        raise ValueError(f"{spec.name} ({config.name}) cannot be built") from error
+    tree = oracle_tree(oracle, tuple(spec.exact(config)), spec.network)
+    progress()
+    return {"config": _name(config), "case": case_tree(case), **tree}
 
 
 @contextmanager
@@ -300,7 +319,7 @@ def _write(place: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any])
     (place / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
 
 
-def _read(place: Path) -> tuple[References | None, list[str]]:
+def _read(spec: Spec, place: Path) -> tuple[References | None, list[str]]:
     """The references as far as they can be read, and what is wrong with their files."""
     try:
         manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
@@ -332,7 +351,7 @@ def _read(place: Path) -> tuple[References | None, list[str]]:
             trees[_key(tree)] = tree
         except Exception as error:
             problems.append(f"{name} cannot be read: {type(error).__name__}: {error}")
-    return References(manifest, trees), problems
+    return References(spec, manifest, trees), problems
 
 
 def _declared(divergence: Mapping[str, Any]) -> dict[str, Any]:
@@ -340,9 +359,9 @@ def _declared(divergence: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in divergence.items() if name != "operators"}
 
 
-def _stale(spec: Spec, found: References, divergences: Sequence[Divergence]) -> Iterator[str]:
+def _stale(found: References, divergences: Sequence[Divergence]) -> Iterator[str]:
     """What was recorded otherwise than it would be now."""
-    manifest, now = found.manifest, _describe(spec)
+    spec, manifest, now = found.spec, found.manifest, _describe(found.spec)
     then = manifest["spec"]
     grids = [{point["name"]: point for point in of["grid"]} for of in (then, now)]
     for name in dict.fromkeys((*grids[0], *grids[1])):
@@ -406,14 +425,11 @@ def _changes(trial: Trial, old: RecordedOracle, new: RecordedOracle) -> Iterator
         if errors[0] != errors[1]:
             yield f"PyTorch raised {errors[0]}, now {errors[1]}"
         return
-    reference, other = (
-        oracle.reference(tuple(choice.rows for choice in oracle.decide(trial.lane)))
-        for oracle in (old, new)
-    )
+    reference, other = (decided(oracle, trial.lane) for oracle in (old, new))
     for oracle, said in ((old, reference), (new, other)):
         oracle.measure_noise(said, MORE_RUNS)
     if not _same(reference.chosen, other.chosen):
-        if trial.lane == "exact" or old.decision is None:
+        if LANES[trial.lane].by == "bits" or old.decision is None:
             yield f"the decision was {reference.chosen}, is {other.chosen}"
         else:
             trial.judge(old.decision, reference, other.chosen)
@@ -427,19 +443,20 @@ def _same(one: Chosen, other: Chosen) -> bool:
 
 
 def _tensor_changes(trial: Trial, old: Reference, new: Reference) -> Iterator[str]:
-    for what in ("cotangents", "ids"):
-        if pack(getattr(old, what)) != pack(getattr(new, what)):
+    ids = [{str(tensor): rows for tensor, rows in said.ids.items()} for said in (old, new)]
+    for what, said in (("cotangents", (old.cotangents, new.cotangents)), ("ids", ids)):
+        if pack(said[0]) != pack(said[1]):
             yield f"the {what} differ"
             return
-    for name in sorted({*old.arrays, *new.arrays}):
-        ref, ids, tau = old.arrays.get(name), old.ids.get(name), old.noise.of(name, "f64")
-        record = trial.record(name, kind_of(name, ref))
+    for tensor in sorted({*old.arrays, *new.arrays}):
+        ref, ids, tau = old.arrays.get(tensor), old.ids.get(tensor), old.noise.of(tensor, "f64")
+        record = trial.record(tensor, kind_of(tensor, ref))
         record.lane = "f64"  # All references are in float64.
-        compare(record, new.arrays.get(name), ref, ids=ids, tau=tau)
-        grown = new.noise.of(name, "f64")
+        compare(record, new.arrays.get(tensor), ref, ids=ids, tau=tau)
+        grown = new.noise.of(tensor, "f64")
         if ref is None or tau is None or grown is None or len(tau) != len(grown):
             continue
         finite = np.where(np.isfinite(ref), np.abs(ref), 0.0)
         limit = tolerance(Blocks(ref.shape, ids).max(finite), tau, "f32")
         if np.any(grown > limit):
-            yield f"{name}: the noise is {grown.max():.2e}, {tau.max():.2e} was recorded"
+            yield f"{tensor}: the noise is {grown.max():.2e}, {tau.max():.2e} was recorded"

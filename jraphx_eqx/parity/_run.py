@@ -1,16 +1,15 @@
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from ._case import Case
-from ._environment import environment, torch_environment
-from ._lanes import LANES, run_trial
-from ._oracle import AbstractOracle, Oracle
-from ._record import DECLARED, FAIL, MISTRUSTED, NOT_VERIFIED, Record, Result
+from ._lanes import LANES
+from ._record import Record, Result
+from ._session import Live, Session, Source
 from ._spec import Config, Divergence, Spec
-from ._torch import state_arrays
-from ._trial import RunTally, Trial, Vacuous
+from ._tensor import Tensor
+from ._trial import RunTally, Vacuous
+from .verdicts import FAIL, MISTRUSTED, NOT_VERIFIED
 
 
 def run(
@@ -26,7 +25,7 @@ def run(
     quick: bool = False,
     divergences: Iterable[Divergence] = (),
     vacuous: Vacuous | None = None,
-    oracle: Callable[[Spec, Config, Case, int], AbstractOracle] | None = None,
+    source: Source | None = None,
     repro: Callable[[Spec, Config, Case, str], str] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Result:
@@ -53,7 +52,7 @@ def run(
     - `divergences`: the declared ones.
     - `vacuous`: for several runs that are judged together: it records which comparisons were
         uninformative, and the verdict is left to [`vacuity`][jraphx_eqx.parity.vacuity].
-    - `oracle`: where the reference comes from; by default PyTorch itself.
+    - `source`: where the reference comes from; by default PyTorch itself.
     - `repro`: the command that repeats one comparison, for reports.
     - `progress`: called after each case.
 
@@ -61,48 +60,34 @@ def run(
     """
     if configs is not None:
         spec = dataclasses.replace(spec, grid=configs)
-    lanes = lanes_of(spec) if lanes is None else checked_lanes(spec, lanes)
-    mine = [divergence for divergence in divergences if divergence.concerns(spec)]
-    result = Result(environment=environment(), divergences=[d.to_json() for d in mine])
-    if oracle is None:
-        oracle = live(weights)
-        result.environment.update(torch_environment())
-    tally = RunTally(vacuous)
-    modules: dict[int, Any] = {}
+    lanes = checked_lanes(spec, lanes)
+    session = Session(spec, source or Live(spec, seed, weights), divergences, quick=quick)
+    result, tally = session.result(), RunTally({} if vacuous is None else vacuous)
     for config, case in pairs(spec, cases, pairing):
-        make = functools.cache(functools.partial(oracle, spec, config, case, seed))
         for lane in lanes:
             command = repro(spec, config, case, lane) if repro else ""
-            trial = Trial(spec, config, case, lane, tally, command, quick=quick)
-            run_trial(trial, make, functools.partial(_module, modules, spec, config))
-            for record in trial.records:
-                declare(record, mine, config, case)
-            result.records += trial.records
+            result.records += session.compare(config, case, lane, tally, repro=command)
         progress()
     if vacuous is None:
         result.records += vacuity(spec, tally.vacuous)
     if complete:
         result.records += missing_input_classes(spec, tally.classes)
     if not result.records:
-        message = "no case was run"
-        result.records.append(
-            Record(spec.name, "", "", "", "*", "run", verdict=NOT_VERIFIED, message=message)
-        )
+        result.records.append(about_all(spec, NOT_VERIFIED, "no case was run"))
     result.profiles = [profiler.finish() for profiler in tally.profilers.values()]
     return result
 
 
 def lanes_of(spec: Spec) -> list[str]:
     """The lanes for which a spec has what they need."""
-    needs = {
-        "exact": any(spec.exact(config) for config in spec.grid),
-        "metamorphic": spec.rows is not None,
-    }
-    return [lane for lane in LANES if needs.get(lane, True)]
+    needs = {"bits": any(map(spec.exact, spec.grid)), "moves": spec.rows is not None}
+    return [name for name, lane in LANES.items() if needs.get(lane.by, True)]
 
 
-def checked_lanes(spec: Spec, lanes: Sequence[str]) -> Sequence[str]:
-    """The lanes, if they exist and the spec has what they need."""
+def checked_lanes(spec: Spec, lanes: Sequence[str] | None) -> Sequence[str]:
+    """The lanes, if they exist and the spec has what they need; all of those if `None`."""
+    if lanes is None:
+        return lanes_of(spec)
     unknown = set(lanes) - set(LANES)
     if unknown:
         raise ValueError(f"lanes must be among {tuple(LANES)}, got {sorted(unknown)}")
@@ -113,28 +98,6 @@ def checked_lanes(spec: Spec, lanes: Sequence[str]) -> Sequence[str]:
             "exact tensors for 'exact', rows for 'metamorphic'"
         )
     return lanes
-
-
-def live(
-    weights: Literal["draw", "keep"] = "draw",
-) -> Callable[[Spec, Config, Case, int], AbstractOracle]:
-    """PyTorch itself as the reference; its modules are built once for each configuration."""
-    modules: dict[int, Any] = {}
-
-    def oracle(spec: Spec, config: Config, case: Case, seed: int) -> Oracle:
-        if id(config) not in modules:
-            modules[id(config)] = spec.pyg(**config.options)
-        module = modules[id(config)]
-        kept = state_arrays(module) if weights == "keep" else None
-        return Oracle(spec, config, case, seed, module, kept)
-
-    return oracle
-
-
-def _module(modules: dict[int, Any], spec: Spec, config: Config) -> Any:
-    if id(config) not in modules:
-        modules[id(config)] = spec.eqx(**config.options)
-    return modules[id(config)]
 
 
 def pairs(
@@ -152,16 +115,6 @@ def pairs(
     return [(spec.grid[i], cases[j]) for i, j in found]
 
 
-def declare(record: Record, divergences: Iterable[Divergence], config: Config, case: Case) -> None:
-    """Marks a failure that a divergence covers."""
-    if record.verdict not in (FAIL, NOT_VERIFIED):
-        return
-    for divergence in divergences:
-        if divergence.covers(case, config, record.lane, record.tensor):
-            record.verdict, record.divergence = DECLARED, divergence.id
-            return
-
-
 def vacuity(spec: Spec, vacuous: Vacuous) -> list[Record]:
     """A tensor that was zero or constant in every case was not really compared.
 
@@ -175,22 +128,22 @@ def vacuity(spec: Spec, vacuous: Vacuous) -> list[Record]:
     """
     records = []
     for (lane, tensor), cases in sorted(vacuous.items()):
-        if not all(cases) or spec.expect_zero(tensor) or "|" in tensor:
+        if not all(cases) or spec.expect_zero(tensor) or Tensor.parse(tensor).direction:
             continue
         if spec.network and not all(vacuous.get(("f64", tensor), (True,))):
             continue  # Rounding hides it in float32 alone; float64 has shown it.
         says_nothing = "empty, zero, constant or hidden by rounding noise"
         message = f"{says_nothing} in all {len(cases)} cases"
-        records.append(
-            Record(spec.name, "", "", lane, tensor, "run", verdict=MISTRUSTED, message=message)
-        )
+        records.append(about_all(spec, MISTRUSTED, message, lane, tensor))
     return records
 
 
 def missing_input_classes(spec: Spec, drawn: set[str]) -> list[Record]:
     """A kind of input that no case has was not tested at all."""
     missing = [name for name in spec.input_classes if name not in drawn]
-    return [
-        Record(spec.name, "", "", "", "*", "run", verdict=FAIL, message=f"no case has {name}")
-        for name in missing
-    ]
+    return [about_all(spec, FAIL, f"no case has {name}") for name in missing]
+
+
+def about_all(spec: Spec, verdict: str, message: str, lane: str = "", tensor: str = "*") -> Record:
+    """A record of what all comparisons together say."""
+    return Record(spec.name, "", "", lane, tensor, "run", verdict, message)

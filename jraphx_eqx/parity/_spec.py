@@ -8,7 +8,7 @@ from ._case import Case
 from ._torch import watch_choices
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Config:
     """One point of an operator's grid.
 
@@ -82,11 +82,14 @@ class Rows:
         or `"kept_edge"` (the edges between those, in their original order).
     - `axis`: the axis of the rows.
     - `holds`: what the numbers count, for an index; `None` for features.
+    - `ordered`: whether the order of the rows of one graph counts, of the input `"x"`. Then only
+        rows of different graphs change places.
     """
 
     of: Axis
     axis: int = 0
     holds: Axis | None = None
+    ordered: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,8 @@ class Spec:
     - `differentiate`: the float inputs to differentiate. Parameters always are.
     - `renames`: PyTorch state-dict name to Equinox leaf path, where they are not equal.
     - `decision`: `decision(config)` returns the discrete choices of that configuration, or `None`.
+    - `weights`: `weights(name, drawn)`, the weight of that PyTorch name, given a random one, where
+        not any numbers will do.
     - `expect_zero`: `expect_zero(tensor)`, a reason if a gradient may vanish in every case.
     - `exact`: `exact(config)`, the tensors that are sums of products of their inputs and therefore
         must be equal bit for bit in the lane `"exact"`.
@@ -158,6 +163,7 @@ class Spec:
     differentiate: Sequence[str] = ()
     renames: Mapping[str, str] = field(default_factory=dict)
     decision: Callable[[Config], Decision | None] = lambda config: None
+    weights: Callable[[str, np.ndarray], np.ndarray] = lambda name, drawn: drawn
     expect_zero: Callable[[str], str | None] = lambda tensor: None
     exact: Callable[[Config], Sequence[str]] = lambda config: ()
     rows: Callable[[Mapping[str, Any]], Mapping[str, Rows]] | None = None

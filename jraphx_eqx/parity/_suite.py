@@ -1,6 +1,5 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -8,8 +7,7 @@ import numpy as np
 from ._case import Case
 from ._pair import pair
 from ._record import Result
-from ._references import record
-from ._run import LANES, checked_lanes, run
+from ._run import checked_lanes, run
 from ._spec import Divergence, Spec
 
 
@@ -40,8 +38,7 @@ class Suite:
     divergences: Sequence[Divergence] = ()
 
     def __post_init__(self):
-        if self.lanes is not None:
-            checked_lanes(self.spec, self.lanes)
+        checked_lanes(self.spec, self.lanes)
 
     @staticmethod
     def of_modules(
@@ -75,30 +72,3 @@ class Suite:
             complete=True,
             divergences=self.divergences,
         )
-
-    def record(self, folder: str | Path, *, bless: str | None = None) -> Path:
-        """Records references, as [`record`][jraphx_eqx.parity.record] does.
-
-        **Arguments:**
-
-        - `folder`, `bless`: as there.
-
-        **Returns:** the folder of the operator.
-        """
-        return record(
-            self.spec,
-            self.cases,
-            folder,
-            pairing=self.pairing,
-            seed=self.seed,
-            weights=self.weights,
-            divergences=self.divergences,
-            bless=bless,
-        )
-
-
-def check_lanes(lanes: Sequence[str]) -> None:
-    """Raises `ValueError` if there is no such lane."""
-    unknown = sorted(set(lanes) - set(LANES))
-    if unknown or not lanes:
-        raise ValueError(f"expected lanes among {', '.join(LANES)}, got {', '.join(unknown)!r}")

@@ -2,6 +2,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ._lanes import LANES
+from ._tensor import Tensor
+
 # Fitted on nine operators of PyG 2.8.1: over 1,500 tensors no error exceeded 4.5 times the noise
 # of eight jittered runs; four runs were not enough, because a lucky scalar can be exact four times.
 # Gradients need more room: XLA's tanh is off by up to 4.4 units in the last place where PyTorch's
@@ -20,15 +23,9 @@ RMS_LIMIT = 3
 RMS_ELEMENTS = 100
 IMPRECISE_ULP = 1e3
 COARSE_ERROR = 1e-12
-DTYPES = {"exact": np.float32, "f64": np.float64, "f32": np.float32, "metamorphic": np.float64}
-EPS = {lane: float(np.finfo(dtype).eps) for lane, dtype in DTYPES.items()}
-# A tolerance above this part of a tensor's largest number would let wrong numbers pass. Such a
-# comparison says nothing.
-COARSEST = {lane: 1e-3 if eps == EPS["f64"] else 1e-1 for lane, eps in EPS.items()}
+EPS_32, EPS_64 = LANES["f32"].eps, LANES["f64"].eps
 # A gradient below this part of the largest one of a network is zero up to rounding.
 NEGLIGIBLE = 1e-3
-# XLA on the CPU flushes subnormal numbers to zero, and numbers just above may come of cancellation.
-TINY = {lane: float(np.finfo(dtype).tiny) for lane, dtype in DTYPES.items()}
 
 
 @dataclass
@@ -41,11 +38,11 @@ class Noise:
     """
 
     runs: int = 0
-    tau: dict[str, np.ndarray] = field(default_factory=dict)
-    rms: dict[str, np.ndarray] = field(default_factory=dict)
-    wide: dict[str, np.ndarray] = field(default_factory=dict)
+    tau: dict[Tensor, np.ndarray] = field(default_factory=dict)
+    rms: dict[Tensor, np.ndarray] = field(default_factory=dict)
+    wide: dict[Tensor, np.ndarray] = field(default_factory=dict)
 
-    def add(self, errors: dict[str, tuple[np.ndarray, "Blocks"]]) -> None:
+    def add(self, errors: dict[Tensor, tuple[np.ndarray, "Blocks"]]) -> None:
         """Takes in the errors of one more jittered run: their maximum and mean rms by block."""
         for name, (error, blocks) in errors.items():
             largest, rms = blocks.max(error), blocks.rms(error)
@@ -54,17 +51,17 @@ class Noise:
             self.rms[name] = before + (rms - before) / (self.runs + 1)
         self.runs += 1
 
-    def add_wide(self, moves: dict[str, tuple[np.ndarray, "Blocks"]]) -> None:
+    def add_wide(self, moves: dict[Tensor, tuple[np.ndarray, "Blocks"]]) -> None:
         """Takes in how far one more float64 result with other roundings is from the reference."""
         for name, (move, blocks) in moves.items():
             self.wide[name] = np.maximum(self.wide.get(name, 0.0), blocks.max(move))
 
-    def of(self, tensor: str, lane: str) -> np.ndarray | None:
+    def of(self, tensor: Tensor, lane: str) -> np.ndarray | None:
         """The noise of a tensor, in units of float32's error."""
         tau, wide = self.tau.get(tensor), self.wide.get(tensor)
-        if tau is None or wide is None or EPS[lane] == EPS["f32"]:
+        if tau is None or wide is None or not LANES[lane].wide:
             return tau
-        return np.maximum(tau, wide * (EPS["f32"] / EPS["f64"]))
+        return np.maximum(tau, wide * (EPS_32 / EPS_64))
 
 
 class Blocks:
@@ -100,17 +97,20 @@ class Blocks:
 def jitter(rng: np.random.Generator, array: np.ndarray, reach: int = NEAR) -> np.ndarray:
     """Moves float32 numbers by up to `reach` units in the last place; zeros stay zero."""
     steps = rng.integers(-reach, reach + 1, np.shape(array))
-    return (np.asarray(array, np.float64) * (1 + EPS["f32"] * steps)).astype(np.float32)
+    return (np.asarray(array, np.float64) * (1 + EPS_32 * steps)).astype(np.float32)
 
 
 def tolerance(scale: np.ndarray, tau: np.ndarray, lane: str, kind: str = "value") -> np.ndarray:
     """How far a block may be from the float64 reference: the reference's own noise and half a unit
     in the last place of its largest element, times a safety factor."""
-    eps = EPS[lane]
-    return SAFETY[kind] * (tau * (eps / EPS["f32"]) + 0.5 * eps * scale) + TINY[lane]
+    return SAFETY[kind] * _rounding(scale, tau, lane) + LANES[lane].tiny
 
 
 def decision_margin(scale: np.ndarray, tau: np.ndarray, lane: str) -> np.ndarray:
     """How far apart two scores must be for their order to mean something."""
-    eps = EPS[lane]
-    return DECISION_SAFETY * (tau * (eps / EPS["f32"]) + 0.5 * eps * scale) + TINY[lane]
+    return DECISION_SAFETY * _rounding(scale, tau, lane) + LANES[lane].tiny
+
+
+def _rounding(scale: np.ndarray, tau: np.ndarray, lane: str) -> np.ndarray:
+    eps = LANES[lane].eps
+    return tau * (eps / EPS_32) + 0.5 * eps * scale

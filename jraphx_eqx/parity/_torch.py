@@ -5,13 +5,14 @@ import importlib
 import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
 from ._decisions import AbstractChoice, Matching, Threshold, TopK
+from ._tensor import Tensor
 
 
 @contextmanager
@@ -23,20 +24,12 @@ def stable_sort() -> Iterator[None]:
     """
     import torch
 
-    owners = [
-        (torch, "sort"),
-        (torch, "argsort"),
-        (torch.Tensor, "sort"),
-        (torch.Tensor, "argsort"),
-    ]
-    originals = [getattr(owner, name) for owner, name in owners]
-    try:
-        for (owner, name), original in zip(owners, originals, strict=True):
-            setattr(owner, name, _stable(original))
+    with ExitStack() as patched:
+        for owner in (torch, torch.Tensor):
+            for name in ("sort", "argsort"):
+                stable = _stable(getattr(owner, name))
+                patched.enter_context(mock.patch.object(owner, name, stable))
         yield
-    finally:
-        for (owner, name), original in zip(owners, originals, strict=True):
-            setattr(owner, name, original)
 
 
 def _stable(original):
@@ -218,8 +211,8 @@ def run_torch(
     differentiate: tuple[str, ...],
     dtype: Any,
     cotangents: Mapping[str, Mapping[str, np.ndarray]],
-) -> dict[str, np.ndarray | None]:
-    """Outputs (`"out.name"`) and gradients (`"d.name"`) of a PyTorch module, as arrays.
+) -> dict[Tensor, np.ndarray | None]:
+    """Outputs and gradients of a PyTorch module, as arrays.
 
     **Arguments:**
 
@@ -228,10 +221,9 @@ def run_torch(
     - `weights`: every floating parameter and buffer.
     - `differentiate`: the inputs to differentiate.
     - `dtype`: numpy's name of the float type to compute in.
-    - `cotangents`: by name of a direction, the cotangent of each output that takes part. The
-        gradients of direction `""` are called `"d.name"`, those of another `"d.name|direction"`.
+    - `cotangents`: by name of a direction, the cotangent of each output that takes part.
 
-    **Returns:** the arrays by name. A gradient that PyTorch does not have is `None`.
+    **Returns:** the arrays. A gradient that PyTorch does not have is `None`.
     """
     import torch
 
@@ -247,12 +239,11 @@ def run_torch(
         module.load_state_dict({**module.state_dict(), **loaded})
         leaves.update(module.named_parameters())
     outputs = {name: _output(v, float_type) for name, v in call(module, tensors).items()}
-    found = {f"out.{name}": _array(value) for name, value in outputs.items()}
+    found = {Tensor("out", name): _array(value) for name, value in outputs.items()}
     for direction, parts in cotangents.items():
         # Buffers are no leaves. The other side may have no gradient for them either.
         grads = dict.fromkeys(weights) | _gradients(outputs, leaves, parts, float_type)
-        suffix = f"|{direction}" if direction else ""
-        found.update({f"d.{name}{suffix}": grad for name, grad in grads.items()})
+        found.update({Tensor("d", name, direction): grad for name, grad in grads.items()})
     return found
 
 

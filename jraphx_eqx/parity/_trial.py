@@ -1,143 +1,113 @@
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from ._candidate import Candidate
 from ._case import Case
 from ._compare import compare
 from ._decisions import AbstractChoice
-from ._oracle import Reference, scores_name
+from ._lanes import LANES
+from ._oracle import Arrays, Reference, scores_of
 from ._profile import Profiler
-from ._record import FAIL, MISTRUSTED, PASS, UNJUDGED, UNUSED, ZERO, Record
+from ._record import Record
 from ._spec import Config, Decision, Spec
+from ._tensor import Tensor
 from ._tolerance import NEGLIGIBLE, Blocks, decision_margin
-
-NAMES = ("operator", "config", "case", "lane", "tensor", "kind")
-
+from .verdicts import FAIL, MISTRUSTED, PASS, UNJUDGED, UNUSED, ZERO
 
 # For each lane and tensor, which of its comparisons said nothing.
 Vacuous = dict[tuple[str, str], list[bool]]
 
 
+@dataclass
 class RunTally:
     """What the trials of one run find out together; `vacuous` may go on from another run."""
 
-    def __init__(self, vacuous: Vacuous | None = None):
-        self.vacuous: Vacuous = {} if vacuous is None else vacuous
-        self.profilers: dict[tuple[str, str], Profiler] = {}
-        self.classes: set[str] = set()
+    vacuous: Vacuous = field(default_factory=dict)
+    profilers: dict[tuple[str, str], Profiler] = field(default_factory=dict)
+    classes: set[str] = field(default_factory=set)
 
-    def note_vacuous(self, lane: str, tensor: str, vacuous: bool) -> None:
+    def note_vacuous(self, lane: str, tensor: Tensor, vacuous: bool) -> None:
         """Notes whether one comparison of a tensor says anything."""
-        self.vacuous.setdefault((lane, tensor), []).append(vacuous)
-
-    def profiler(self, operator: str, lane: str, tensor: str) -> Profiler:
-        """The profiler of a tensor."""
-        key = lane, tensor
-        if key not in self.profilers:
-            self.profilers[key] = Profiler(operator, lane, tensor)
-        return self.profilers[key]
+        self.vacuous.setdefault((lane, str(tensor)), []).append(vacuous)
 
 
+@dataclass(eq=False)
 class Trial:
-    """One configuration, case and lane."""
+    """One configuration, case and lane.
 
-    def __init__(
-        self,
-        spec: Spec,
-        config: Config,
-        case: Case,
-        lane: str,
-        tally: RunTally,
-        repro: str = "",
-        watch: Callable[[Mapping[str, np.ndarray | None]], None] = lambda found: None,
-        quick: bool = False,
-    ):
-        self.spec, self.config, self.case, self.lane = spec, config, case, lane
-        self.tally, self.repro, self.watch, self.quick = tally, repro, watch, quick
-        self.records: list[Record] = []
+    **Arguments:**
 
-    def record(self, tensor: str, kind: Any, **values: Any) -> Record:
+    - `spec`, `config`, `case`, `lane`: what is compared.
+    - `tally`: takes down what is judged over several comparisons.
+    - `repro`: the command that repeats it.
+    - `watch`: receives all that the Equinox side gives.
+    - `quick`: compile without optimizations, and by XLA's older emitters.
+    - `records`: what it finds.
+    """
+
+    spec: Spec
+    config: Config
+    case: Case
+    lane: str
+    tally: RunTally
+    repro: str = ""
+    watch: Callable[[Arrays], None] = lambda found: None
+    quick: bool = False
+    records: list[Record] = field(default_factory=list)
+
+    def record(self, tensor: Tensor | str, kind: Any, **values: Any) -> Record:
         """Adds a record of this trial."""
-        record = Record(
-            self.spec.name, self.config.name, self.case.name, self.lane, tensor, kind, **values
-        )
+        names = self.spec.name, self.config.name, self.case.name, self.lane, str(tensor)
+        record = Record(*names, kind, **values)
         record.repro = self.repro
         self.records.append(record)
         return record
 
-    def note_classes(self, inputs: Mapping[str, Any]) -> None:
-        """Notes which classes of inputs these belong to."""
-        classes = self.spec.input_classes.items()
-        self.tally.classes |= {name for name, occurs in classes if occurs(inputs)}
-
-    def candidate(self, module: Any, inputs, weights, case: Case | None = None) -> Candidate:
-        """The Equinox side for these inputs; `case` has another capacity, if given."""
-        return Candidate(
-            self.spec,
-            self.config,
-            self.case if case is None else case,
-            module,
-            inputs,
-            weights,
-            self.lane,
-            self.watch,
-            self.quick,
-        )
-
-    def properties(self, candidate: Candidate) -> None:
-        """Records what has to be true of our side alone."""
-        for name, problem in candidate.problems().items():
-            record = self.record(name, "structure")
-            if problem is not None:
-                record.verdict, record.message = FAIL, problem
-
-    def profile(self, record: Record, ours: Any, reference: Reference) -> None:
+    def profile(self, tensor: Tensor, kind: str, ours: Any, reference: Reference) -> None:
         """Adds the errors of one tensor to its profile."""
-        name = record.tensor
-        ref, noise = reference.arrays[name], reference.noise
+        ref, noise = reference.arrays[tensor], reference.noise
         if ours is None or ref is None or ref.dtype.kind != "f" or ours.shape != ref.shape:
             return
-        low, ids = reference.low.get(name), reference.ids.get(name)
-        profiler = self.tally.profiler(self.spec.name, self.lane, name)
-        profiler.add(ours, ref, low, ids, noise.of(name, self.lane), record.kind)
+        low, ids = reference.low.get(tensor), reference.ids.get(tensor)
+        key = self.lane, str(tensor)
+        profiler = self.tally.profilers.setdefault(key, Profiler(self.spec.name, *key))
+        profiler.add(ours, ref, low, ids, noise.of(tensor, self.lane), kind)
 
-    def tensors(self, reference: Reference, found, alone) -> None:
+    def tensors(self, reference: Reference, found: Arrays, alone: Arrays) -> None:
         """Records every tensor; of an output that is in `alone` too, the worse of the two."""
-        found = untied(found, reference.tied)
-        names = {name for name in reference.arrays if name[:4] == "out." or name[:2] == "d."}
-        names -= {name for name in names if name[2:].split("|")[0] in reference.tied}
-        ours = {name for name in found if name[:5] != "leak."}
-        for name in sorted(ours - names):
-            self.record(name, "structure", verdict=FAIL, message="PyTorch has no such tensor")
-        for name in sorted(names):
-            ref = reference.arrays[name]
-            record = self.record(name, kind_of(name, ref))
-            if name not in found:
+        found, noise = untied(found, reference.tied), reference.noise
+        given = {t for t in reference.arrays if t.kind == "out"}
+        given |= {t for t in reference.arrays if t.kind == "d" and t.name not in reference.tied}
+        ours = {tensor for tensor in found if tensor.kind != "leak"}
+        for tensor in sorted(ours - given):
+            self.record(tensor, "structure", verdict=FAIL, message="PyTorch has no such tensor")
+        for tensor in sorted(given):
+            ref = reference.arrays[tensor]
+            record = self.record(tensor, kind_of(tensor, ref))
+            if tensor not in found:
                 # All weights are there, and so is what is differentiated.
                 why = "not computed, as an output has another shape"
                 record.verdict = FAIL
-                record.message = why if name[:2] == "d." else "ours has no such tensor"
+                record.message = why if tensor.kind == "d" else "ours has no such tensor"
                 continue
-            if self.spec.network and name[2:].split("|")[0] in reference.buffers:
+            if self.spec.network and tensor.kind == "d" and tensor.name in reference.buffers:
                 record.verdict, record.flags = UNJUDGED, [UNUSED]
                 record.message = "a buffer; outputs are compared for other numbers in it"
                 continue
-            noise = reference.noise
-            at = {"ids": reference.ids.get(name)}
-            at.update(tau=noise.of(name, self.lane), rms=noise.rms.get(name))
-            compare(record, found[name], ref, **at)
-            if name in alone and record.verdict == PASS:
-                self._alone(record, alone[name], ref, at)
-            if name in reference.unused:
+            tau, ids = noise.of(tensor, self.lane), reference.ids.get(tensor)
+            compare(record, found[tensor], ref, ids=ids, tau=tau, rms=noise.rms.get(tensor))
+            if tensor in alone and record.verdict == PASS:
+                self._alone(record, alone[tensor], ref, ids, tau)
+            if tensor in reference.unused:
                 record.flags.append(UNUSED)
                 if self.spec.network and record.verdict == PASS:
                     record.verdict, record.message = UNJUDGED, "neither side differentiates it"
         self._list_zeros()
-        for name in sorted(set(found) - ours):
-            leaks = int(np.count_nonzero(found[name]))
-            record = self.record(name, "structure")
+        for tensor in sorted(set(found) - ours):
+            leaks = int(np.count_nonzero(found[tensor]))
+            record = self.record(tensor, "structure")
             if leaks:
                 record.verdict, record.message = FAIL, f"{leaks} gradients of padding are not 0"
 
@@ -157,41 +127,43 @@ class Trial:
                     f"gradient is {largest:.1e}"
                 )
 
-    def _alone(self, record: Record, ours, ref, at) -> None:
+    def _alone(self, record: Record, ours, ref, ids, tau) -> None:
         """Puts the comparison of an output without gradients in the place of a better one."""
-        other = Record(*(getattr(record, name) for name in NAMES), repro=record.repro)
+        other = self.record(record.tensor, record.kind)
+        self.records.pop()
         # The limit of root mean squares was fitted to programs with gradients.
-        compare(other, ours, ref, **{**at, "rms": None})
+        compare(other, ours, ref, ids=ids, tau=tau)
         if other.verdict != PASS:
             other.message = f"computed without gradients: {other.message}"
         if other.verdict != PASS or other.ratio > record.ratio:
             self.records[-1] = other
 
     def judge(
-        self, decision: Decision, reference: Reference, own: Sequence[np.ndarray], name: str = ""
+        self, decision: Decision, reference: Reference, own: Sequence[np.ndarray], move: str = ""
     ) -> None:
         """Records how each choice compares with the reference's, after those before it were
         forced."""
         if own and len(own) != len(reference.choices):
-            record = self.record(name + decision.index, "decision", verdict=FAIL)
+            record = self.record(Tensor("", decision.index, move=move), "decision", verdict=FAIL)
             record.message = f"ours chooses {len(own)} times, PyTorch {len(reference.choices)}"
             return
         for place, (rows, choice) in enumerate(zip(own, reference.choices, strict=False)):
-            scores = scores_name(place)
-            scale = Blocks(choice.scores.shape, choice.groups).max(
-                np.abs(np.nan_to_num(choice.scores))
-            )
-            deltas = decision_margin(scale, reference.noise.tau[scores], self.lane)
-            record = self.record(name + decision.name(place), "decision")
+            sizes = np.abs(np.nan_to_num(choice.scores))
+            scale = Blocks(sizes.shape, choice.groups).max(sizes)
+            deltas = decision_margin(scale, reference.noise.tau[scores_of(place)], self.lane)
+            record = self.record(Tensor("", decision.name(place), move=move), "decision")
             self._judge(record, decision, choice, rows, deltas)
 
     def _judge(self, record: Record, decision: Decision, choice: AbstractChoice, own, deltas):
         judgement = choice.judge(own, deltas)
+        # Among permuted nodes another one comes first.
+        moved = LANES[self.lane].by == "moves"
+        symmetric = decision.symmetric and "symmetric" in self.case.tags and not moved
         record.decisions = judgement.counts
         record.gap_delta, record.near_ties = judgement.gap, judgement.pairs
         if "FAIL" in judgement.counts:
             record.verdict, record.message = FAIL, judgement.message
-        elif self._is_symmetric(decision):
+        elif symmetric:
             if set(judgement.counts) - {"EXACT"}:
                 message = "scores that are equal by symmetry are not equal here, to the last bit"
                 record.verdict, record.message = FAIL, message
@@ -201,21 +173,8 @@ class Trial:
                 message = f"in {np.sum(close)} of {len(close)} groups the cut is within rounding"
                 record.verdict, record.message = MISTRUSTED, message
 
-    def _is_symmetric(self, decision: Decision) -> bool:
-        """Whether the choice must be the same. Among permuted nodes another one comes first."""
-        return decision.symmetric and "symmetric" in self.case.tags and self.lane != "metamorphic"
-
-    def select(self, decision: Decision, theirs: AbstractChoice, candidate: Candidate) -> None:
-        """Records that there is one right selection for given scores: PyG's, then our own."""
-        given = {"own": candidate.scores(theirs)}
-        self._same("select(PyG's scores)", candidate.select(theirs, theirs.scores), theirs.rows)
-        if decision.harder is not None:
-            given["harder"] = decision.harder(theirs)
-        for whose, scores in given.items():
-            expected = theirs.expected(scores)
-            self._same(f"select({whose} scores)", candidate.select(theirs, scores), expected)
-
-    def _same(self, what: str, found: np.ndarray, expected: np.ndarray) -> None:
+    def same(self, what: str, found: np.ndarray, expected: np.ndarray) -> None:
+        """Records whether a selection is the right one."""
         record = self.record(what, "decision")
         if not np.array_equal(found, expected):
             record.verdict = FAIL
@@ -224,15 +183,14 @@ class Trial:
             )
 
 
-def untied(found: Mapping[str, Any], tied: Mapping[str, str]) -> dict[str, Any]:
+def untied(found: Arrays, tied: Mapping[str, str]) -> dict[Tensor, Any]:
     """Gradients in which one parameter has one name, that of all its uses together."""
-    whole = dict(found)
-    for name, value in found.items():
-        parameter, bar, direction = name.removeprefix("d.").partition("|")
-        if name[:2] == "d." and parameter in tied:
-            first = f"d.{tied[parameter]}{bar}{direction}"
+    whole: dict[Tensor, Any] = dict(found)
+    for tensor, value in found.items():
+        if tensor.kind == "d" and tensor.name in tied:
+            first = replace(tensor, name=tied[tensor.name])
             whole[first] = whole[first] + value
-            del whole[name]
+            del whole[tensor]
     return whole
 
 
@@ -241,8 +199,8 @@ def first_lines(error: Exception) -> str:
     return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]
 
 
-def kind_of(name: str, ref: Any) -> str:
-    """The kind of record for a tensor of this name."""
-    if name[:2] == "d.":
+def kind_of(tensor: Tensor, ref: Any) -> str:
+    """The kind of record for a tensor."""
+    if tensor.kind == "d":
         return "gradient"
     return "value" if ref is not None and ref.dtype.kind == "f" else "structure"

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ._case import Case
-from ._record import FAIL, NOT_VERIFIED
+from ._record import describe
 from ._run import run
 from ._spec import Config, Spec
-from ._table import describe, excess
 from .graphs import normal
+from .verdicts import FAIL, NOT_VERIFIED
 
 try:
     import hypothesis.strategies as st
@@ -163,5 +163,5 @@ def assert_case(spec: Spec, case: Case, config: Config | None = None, **options:
     if bad:
         raise AssertionError("\n".join(["no parity", *map(describe, bad)]))
     for lane in dict.fromkeys(record.lane for record in result.records if record.lane):
-        worst = max(excess(r) for r in result.records if r.lane == lane)
+        worst = max(r.excess for r in result.records if r.lane == lane)
         target(min(worst, WORST), label=f"error / tolerance in lane {lane}")

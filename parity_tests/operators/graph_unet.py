@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from jraphx_eqx.data._batch_vector import bounded_batch
+from jraphx_eqx.data import bounded_batch
 from jraphx_eqx.nn.models import GraphUNet
 from jraphx_eqx.parity import Config, Decision, Rows, Spec
 

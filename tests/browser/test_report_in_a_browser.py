@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from report_example import example
 
-from jraphx_eqx.parity import to_html
+from jraphx_eqx.report import to_html
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)

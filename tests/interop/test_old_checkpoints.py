@@ -20,6 +20,7 @@ from jraphx_eqx.nn.conv import GATConv, GCNConv, GraphConv
 from jraphx_eqx.nn.norm import BatchNorm
 from jraphx_eqx.nn.pool import SAGPooling, TopKPooling, global_mean_pool
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 FILES = sorted((pathlib.Path(__file__).parent / "old_checkpoints").glob("*.npz"))
 KEY = jax.random.key(0)
 CONVS = {

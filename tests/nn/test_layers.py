@@ -12,6 +12,7 @@ from jraphx_eqx.nn.conv import GCNConv, GINConv
 from jraphx_eqx.nn.models import GAT, GCN, MLP, GraphSequential, JumpingKnowledge
 from jraphx_eqx.nn.pool import TopKPooling, global_mean_pool
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 KEY = jax.random.key(0)
 X = jnp.array([[1.0, -2.0], [3.0, 4.0], [0.0, 1.0]])
 EDGES = jnp.array([[0, 1], [1, 2]])

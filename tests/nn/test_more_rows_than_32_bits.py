@@ -7,12 +7,19 @@ import pytest
 from jraphx_eqx.nn.conv import GATConv, GCNConv, GINConv, GraphConv, SAGEConv
 from jraphx_eqx.nn.models import GraphUNet
 from jraphx_eqx.nn.norm import GraphNorm
-from jraphx_eqx.nn.pool import SAGPooling, TopKPooling, global_add_pool, global_max_pool
+from jraphx_eqx.nn.pool import (
+    EdgePooling,
+    SAGPooling,
+    TopKPooling,
+    global_add_pool,
+    global_max_pool,
+)
 
 KEY = jax.random.key(0)
 LAYERS = {
     "TopKPooling": TopKPooling(4, key=KEY),
     "SAGPooling": SAGPooling(4, key=KEY),
+    "EdgePooling": EdgePooling(4, key=KEY),
     "GCNConv": GCNConv(4, 2, key=KEY),
     "GATConv": GATConv(4, 2, key=KEY),
     "SAGEConv": SAGEConv(4, 2, key=KEY),

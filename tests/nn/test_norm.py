@@ -11,6 +11,7 @@ from jraphx_eqx.nn._entry import op_by_op
 from jraphx_eqx.nn.norm import BatchNorm, BatchNorm1d, GraphNorm, call_and_update
 from jraphx_eqx.nn.norm import LayerNorm as GraphLayerNorm
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 X = jnp.array([[1.0, 2.0], [3.0, 6.0]])
 
 

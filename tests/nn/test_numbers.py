@@ -13,6 +13,7 @@ from jraphx_eqx.nn.models import GAT, GCN, MLP, GraphUNet, JumpingKnowledge
 from jraphx_eqx.nn.norm import BatchNorm, BatchNorm1d, GraphNorm, LayerNorm
 from jraphx_eqx.nn.pool import EdgePooling, SAGPooling, SelectTopK, TopKPooling, global_add_pool
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 KEY = jax.random.key(0)
 
 # Each is made twice: i makes an integer, f a float.

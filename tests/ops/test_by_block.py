@@ -7,6 +7,7 @@ import pytest
 
 from jraphx_eqx.ops import _by_block, aggregation, gather, segment_reduce_by_block
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 ROWS, SEGMENTS, FEATURES = 23, 5, 3
 
 on_a_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="blocks are for a CPU")

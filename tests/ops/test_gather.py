@@ -5,6 +5,7 @@ import pytest
 
 from jraphx_eqx.ops import gather, gather_once
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 X = jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
 # The last two entries are padding: one place past the end, and far past it.
 INDEX = jnp.array([2, 0, 3, 100])

@@ -6,6 +6,8 @@ import pytest
 from jraphx_eqx.ops import masked_matmul
 from jraphx_eqx.ops._masked_matmul import _BLOCK
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 # One row; rows that do not fill two blocks; whole blocks; blocks and a rest.
 ROWS = [1, _BLOCK + 1, 2 * _BLOCK, 3 * _BLOCK + 5]
 FEATURES = 3

@@ -7,6 +7,8 @@ import pytest
 
 from jraphx_eqx.ops import _matching, consecutive_cluster, greedy_matching
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def by_loop(edges, score, num_nodes):
     """PyG's loop, with a stable order."""

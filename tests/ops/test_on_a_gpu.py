@@ -16,6 +16,7 @@ from jraphx_eqx.ops import (
     top_k,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 ROWS, SEGMENTS = 1000, 3
 REDUCTIONS = [segment_sum, segment_mean, segment_max, segment_min]
 

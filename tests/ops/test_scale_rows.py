@@ -5,6 +5,8 @@ import pytest
 
 from jraphx_eqx.ops import _scale_rows, scale_rows
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def example(rows=5, features=3, dtype=np.float32):
     rng = np.random.default_rng(rows)

@@ -5,9 +5,9 @@ import contextlib
 import jax
 import pytest
 
+from jraphx_eqx.parity import Tensor, pairs, run, trusted
 from jraphx_eqx.parity import _candidate as candidates
-from jraphx_eqx.parity import pairs, run
-from jraphx_eqx.parity._references import trusted
+from jraphx_eqx.parity._trial import RunTally, Trial
 from parity_tests.catalogue import DIVERGENCES, SPECS
 from parity_tests.recorded import FOLDER
 
@@ -17,7 +17,7 @@ CONFIG, CASE = pairs(SPEC, REFERENCES.cases, "rotate")[0]
 
 
 def compared(*lanes, quick=False):
-    at = {"lanes": lanes, "configs": [CONFIG], "oracle": REFERENCES.oracle, "quick": quick}
+    at = {"lanes": lanes, "configs": [CONFIG], "source": REFERENCES, "quick": quick}
     return [record for record in run(SPEC, [CASE], **at).records if record.case]
 
 
@@ -62,12 +62,13 @@ def test_gradients_are_compiled_quickly_in_float64_or_if_asked_for(lane, quick, 
 def test_values_alone_are_compiled_quickly_if_asked_for(quick, monkeypatch):
     monkeypatch.setattr(candidates, "_options", lambda: {"xla_no_such_option": True})
     candidates.clear_caches()
-    oracle = REFERENCES.oracle(SPEC, CONFIG, CASE, 0)
-    at = (SPEC, CONFIG, CASE, SPEC.eqx(**CONFIG.options), oracle.inputs, oracle.weights, "f32")
-    candidate = candidates.Candidate(*at, quick=quick)
+    oracle = REFERENCES.oracle(CONFIG, CASE)
+    trial = Trial(SPEC, CONFIG, CASE, "f32", RunTally(), quick=quick)
+    module = SPEC.eqx(**CONFIG.options)
+    candidate = candidates.Candidate(trial, module, oracle.inputs, oracle.weights)
     told = pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_such_option")
     with told if quick else contextlib.nullcontext():
-        assert "out.x" in candidate.values(())
+        assert Tensor("out", "x") in candidate.values(())
 
 
 @pytest.mark.parametrize("known", [True, False])

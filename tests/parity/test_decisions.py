@@ -4,14 +4,21 @@ import numpy as np
 import pytest
 
 from jraphx_eqx.parity import Threshold, TopK
-from jraphx_eqx.parity._decisions import judge_threshold, judge_topk, rank
+from jraphx_eqx.parity._decisions import rank
 
 SCORES = np.array([0.9, 0.5, 0.7, 0.1])
 DELTA = 1e-6
 
 
+def judged(choice, ours):
+    """The verdict and the margin of a choice in a single group."""
+    judgement = choice.judge(np.array(ours, int), np.array([DELTA]))
+    [verdict] = judgement.counts
+    return verdict, judgement.gap
+
+
 def topk(ours, theirs=(0, 2), scores=SCORES):
-    return judge_topk(np.array(ours), np.array(theirs), scores, DELTA)
+    return judged(TopK(np.array(theirs), scores, np.zeros(len(scores), int)), ours)
 
 
 def test_the_same_nodes_in_the_same_order_are_exact():
@@ -53,8 +60,8 @@ def test_nan_scores_rank_first():
 
 
 def threshold(ours, theirs, scores=SCORES, limit=0.6):
-    limits = np.full(len(scores), limit)
-    return judge_threshold(np.array(ours, int), np.array(theirs, int), scores, limits, DELTA)
+    groups = np.zeros(len(scores), int)
+    return judged(Threshold(np.array(theirs, int), scores, groups, limit, 1e-7), ours)
 
 
 def test_a_threshold_selection_fails_where_a_clear_score_is_on_the_wrong_side():
@@ -62,6 +69,7 @@ def test_a_threshold_selection_fails_where_a_clear_score_is_on_the_wrong_side():
     assert threshold([0, 1, 2], [0, 2])[0] == "FAIL"
     assert threshold([0], [0, 2])[0] == "FAIL"
     assert threshold([2, 0], [0, 2])[0] == "FAIL"
+    assert threshold([0, 0, 2], [0, 2])[0] == "FAIL"
 
 
 def test_a_score_at_the_threshold_may_be_on_either_side():

@@ -6,7 +6,8 @@ import re
 import pytest
 from report_example import example, record
 
-from jraphx_eqx.parity import Drift, Kill, Result, drift, render, render_drift
+from jraphx_eqx.parity import Kill, Result
+from jraphx_eqx.report import Drift, drift, render, render_drift
 
 
 def shown(renderable) -> str:

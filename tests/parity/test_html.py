@@ -10,7 +10,8 @@ from html.parser import HTMLParser
 import pytest
 from report_example import HOSTILE, REPRO, example, record
 
-from jraphx_eqx.parity import Profile, Result, to_html
+from jraphx_eqx.parity import Profile, Result
+from jraphx_eqx.report import to_html
 
 VOID = {"meta", "link"}
 
@@ -267,7 +268,8 @@ def test_the_page_depends_on_the_file_alone(tmp_path):
 def test_rendering_needs_neither_torch_nor_a_run():
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from jraphx_eqx.parity import Result, to_html\n"
+        "from jraphx_eqx.parity import Result\n"
+        "from jraphx_eqx.report import to_html\n"
         "assert '<main>' in to_html(Result())"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,6 +10,7 @@ from parity_tests._work import explain_equivalents
 from parity_tests.catalogue import DIVERGENCES, EQUIVALENT, FAULTS, SPECS
 from parity_tests.recorded import FOLDER, cases
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 SPEC = SPECS["global_mean_pool"]
 # A single configuration, so that it is quick.
 CALL, ONE = "jraphx_eqx.nn.pool._global:global_mean_pool", "_by_graph(segment_mean, x, batch, size)"

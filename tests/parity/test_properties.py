@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from jraphx_eqx.parity import _candidate as candidates
-from jraphx_eqx.parity import pairs, run
+from jraphx_eqx.parity import pairs, run, trusted
 from jraphx_eqx.parity._fault import injected
-from jraphx_eqx.parity._references import trusted
 from parity_tests.catalogue import DIVERGENCES, FAULTS, SPECS
 from parity_tests.families.common import keeps_dtypes
 from parity_tests.recorded import FOLDER
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 SPEC = SPECS["TopKPooling"]
 REFERENCES = trusted(SPEC, FOLDER, DIVERGENCES)
 FAULTY = {
@@ -27,7 +27,7 @@ def records(spec=SPEC, lanes=("f32",), references=REFERENCES, of=""):
     """Of the first recorded case of a configuration whose name contains `of`."""
     recorded = pairs(spec, references.cases, "rotate")
     config, case = next(pair for pair in recorded if of in pair[0].name)
-    at = {"lanes": lanes, "configs": [config], "oracle": references.oracle}
+    at = {"lanes": lanes, "configs": [config], "source": references}
     return run(spec, [case], quick=True, **at).records
 
 

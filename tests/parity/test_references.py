@@ -20,6 +20,7 @@ from jraphx_eqx.parity._recorded import RecordedOracle, pack, unpack
 from parity_tests.catalogue import DIVERGENCES, SPECS
 from parity_tests.recorded import FOLDER
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 ROOT = pathlib.Path(__file__).parents[2]
 
 SPEC = SPECS["global_mean_pool"]

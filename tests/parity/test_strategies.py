@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, find, given, settings
 
 from jraphx_eqx.parity import strategies
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 QUICK = settings(
     max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )

@@ -4,9 +4,8 @@ import dataclasses
 
 import pytest
 
-from jraphx_eqx.parity import run
+from jraphx_eqx.parity import run, trusted
 from jraphx_eqx.parity._fault import injected
-from jraphx_eqx.parity._references import trusted
 from parity_tests.catalogue import DIVERGENCES, FAULTS, SPECS
 from parity_tests.recorded import FOLDER
 
@@ -18,7 +17,11 @@ CONFIG = next(config for config in SPEC.grid if CASE.kind in config.cases)
 
 
 def choices(spec):
-    at = {"lanes": ["f64", "f32"], "configs": [CONFIG], "oracle": REFERENCES.oracle}
+    at = {
+        "lanes": ["f64", "f32"],
+        "configs": [CONFIG],
+        "source": dataclasses.replace(REFERENCES, spec=spec),
+    }
     records = run(spec, [CASE], quick=True, **at).records
     return {(r.lane, r.tensor): r.verdict for r in records if r.decisions}
 

@@ -1,5 +1,6 @@
 """What is drawn where: places, colours and faint things of small graphs."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-from jraphx_eqx.viz import draw_budget, draw_levels  # noqa: E402
+from jraphx_eqx.viz import draw_budget, draw_levels, draw_scores  # noqa: E402
 
 POS = np.array([[0.0, 0], [1, 0], [2, 0], [3, 1]], np.float32)
 PATH = Data(np.ones((4, 1), np.float32), np.array([[0, 1, 2], [1, 2, 3]], np.int32), pos=POS)
@@ -118,3 +119,25 @@ def test_a_budget_is_drawn_batch_by_batch():
     np.testing.assert_allclose(graphs, [200 / 3, 200 / 3, 100 / 3])
     assert axes.get_legend().get_texts()[0].get_text() == "nodes: 66.7 %"
     assert loader.state() == (0, 0)
+
+
+def test_scores_of_kept_nodes_are_counted_without_padding():
+    def scored(scores):
+        output = keep(range(len(scores)), 4, [[0], [1]])
+        weight = jnp.array([*scores, 0.0])
+        select = eqx.tree_at(
+            lambda s: s.weight, output.select, weight, is_leaf=lambda leaf: leaf is None
+        )
+        return eqx.tree_at(lambda o: o.select, output, select)
+
+    axes = draw_scores([scored([-1.0, 1.0, 0.9]), scored([0.0])], bins=4)
+    counts = [patch.get_data().values.tolist() for patch in axes.patches]
+    assert counts == [[1, 0, 0, 2], [0, 0, 1, 0]]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["pooling 1: 3 nodes", "pooling 2: 1 nodes"]
+
+
+def test_clusters_have_no_scores_to_draw():
+    select = SelectOutput(jnp.arange(4), jnp.array([0, 0, 1, 1]), num_nodes=4, num_clusters=2)
+    with pytest.raises(ValueError, match="output 0 must be of a pooling that keeps nodes"):
+        draw_scores(pooled(select, [[0], [1]], 2, 2))

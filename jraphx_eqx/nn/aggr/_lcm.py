@@ -10,7 +10,7 @@ from ...data import BatchVector
 from ...ops import mask_rows
 from .._check import check_features, check_positive
 from .._linear import Linear
-from .._recurrent import GRUCell
+from .._recurrent import GRUCell, gates_of, gru_step
 from ._aggregation import AbstractAggregation, rows_by_graph
 
 
@@ -92,13 +92,22 @@ class LCMAggregation(AbstractAggregation):
             return jnp.zeros((batch.num_graphs, self.out_features), x.dtype)
         while rows.shape[1] > 1:
             pairs = rows.shape[1] // 2
-            left, right = rows[:, : 2 * pairs : 2], rows[:, 1 : 2 * pairs : 2]
-            joined = 0.5 * (self.gru_cell(left, right) + self.gru_cell(right, left))
+            joined = self._joined(rows[:, : 2 * pairs])
             if max_rows is None:
-                joined = jnp.where(mask[:, 1 : 2 * pairs : 2, None], joined, left)
+                left, is_pair = rows[:, : 2 * pairs : 2], mask[:, 1 : 2 * pairs : 2, None]
+                joined = jnp.where(is_pair, joined, left)
             rows = jnp.concatenate([joined, rows[:, 2 * pairs :]], axis=1)
             mask = jnp.concatenate([mask[:, : 2 * pairs : 2], mask[:, 2 * pairs :]], axis=1)
         return rows[:, 0]
+
+    def _joined(self, rows):
+        """Neighbours, both in both roles, in one call."""
+        cell = self.gru_cell
+        pairs = rows.reshape(rows.shape[0], -1, 2, rows.shape[2])
+        from_x = gates_of(pairs, cell.weight_ih, cell.bias_ih)
+        others = jnp.flip(pairs, axis=2)
+        from_h = gates_of(others, cell.weight_hh, cell.bias_hh)
+        return jnp.mean(gru_step(from_x, from_h, others), axis=2)
 
 
 twin(

@@ -5,7 +5,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._entry import one_program
-from .._recurrent import lstm_parameters, lstm_step
+from .._recurrent import gates_of, lstm_parameters, lstm_step
 
 
 class LSTM(eqx.Module):
@@ -45,11 +45,14 @@ class LSTM(eqx.Module):
         return jnp.concatenate([there, back], axis=-1)
 
     def _run(self, x, suffix):
-        weights = [getattr(self, f"{name}_l0{suffix}") for name in _NAMES]
-        hidden = cell = jnp.zeros((x.shape[0], weights[1].shape[1]), x.dtype)
-        states = []
+        weight_ih, weight_hh, bias_ih, bias_hh = (
+            getattr(self, f"{name}_l0{suffix}") for name in _NAMES
+        )
+        hidden = cell = jnp.zeros((x.shape[0], weight_hh.shape[1]), x.dtype)
+        from_x, states = gates_of(x, weight_ih, bias_ih), []
         for step in range(x.shape[1]):
-            hidden, cell = lstm_step(x[:, step], hidden, cell, *weights)
+            from_h = gates_of(hidden, weight_hh, bias_hh)
+            hidden, cell = lstm_step(from_x[:, step], from_h, cell)
             states.append(hidden)
         return jnp.stack(states, axis=1)
 

@@ -9,6 +9,7 @@ from jraphx_eqx.nn.conv import GINConv
 from jraphx_eqx.nn.models import GIN
 from jraphx_eqx.nn.norm import BatchNorm1d, LayerNorm
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 EDGES = jnp.array([[0, 1], [1, 2]])
 X = jnp.array([[1.0], [2.0], [4.0]])
 

@@ -19,6 +19,7 @@ from jraphx_eqx.nn.conv import (
     PointNetConv,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 KEY = jax.random.key(0)
 # 0 -> 1, 1 -> 2, 0 -> 2, and padding.
 EDGES = jnp.array([[0, 1, 0, 3], [1, 2, 2, 3]])

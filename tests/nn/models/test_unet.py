@@ -8,6 +8,7 @@ from jraphx_eqx.data import Batch, BatchVector, Data
 from jraphx_eqx.interop import state_dict
 from jraphx_eqx.nn.models import GraphUNet
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 KEY = jax.random.key(0)
 # A ring of six nodes, both ways, and three isolated ones.
 RING = np.array([[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0]], np.int32)

@@ -1,1 +1,0 @@
-"""The sections of the HTML page, and what they are made of."""
