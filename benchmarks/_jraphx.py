@@ -6,21 +6,22 @@ import jax.numpy as jnp
 from flax import nnx
 from jraphx.nn import pool as jraphx
 
+from . import _workloads
 from ._inputs import Inputs
 from ._jraphx_classifier import training_step
 from ._operations import Operations
 from ._ours import device_memory as device_memory
 from ._ours import set_device as set_device
 from ._ours import set_threads as set_threads
-from ._workloads import BOTH, FORWARD, GLOBAL_POOLS, STEP
+from ._workloads import BOTH, FORWARD, GLOBAL_POOLS, STEP, class_and_scorer
 
 version = {name: importlib.metadata.version(name) for name in ("jraphx", "flax", "optax")}
 # It has no GraphConv.
-POOLS = ("TopKPooling", "SAGPooling (gcn)", "SAGPooling (gat)", "SAGPooling (sage)")
+POOLS = tuple(name for name in _workloads.POOLS if name != _workloads.SAG["graph"])
 
 
 def operations(inputs: Inputs) -> Operations:
-    """As in `_ours`. The global pools are jitted; TopKPooling and SAGPooling cannot be."""
+    """As in `_ours`. The global pools are jitted; the poolings cannot be."""
     jax.config.update("jax_enable_x64", inputs.dtype == "float64")
     x, edge_index = jnp.asarray(inputs.x), jnp.asarray(inputs.edge_index)
     index = jnp.asarray(inputs.batch)
@@ -78,11 +79,9 @@ def _layer_both(name, x, edge_index, batch, inputs):
 
 def _layer(name, x):
     rngs = nnx.Rngs(0)
-    if name == "TopKPooling":
-        pool = jraphx.TopKPooling(x.shape[1], rngs=rngs)
-    else:
-        gnn = name.removeprefix("SAGPooling (").removesuffix(")")
-        pool = jraphx.SAGPooling(x.shape[1], gnn=gnn, rngs=rngs)
+    kind, scorer = class_and_scorer(name)
+    options = {"gnn": scorer} if scorer else {}
+    pool = getattr(jraphx, kind)(x.shape[1], **options, rngs=rngs)
     graph, parameters, rest = nnx.split(pool, nnx.Param, ...)
     return nnx.merge(graph, jax.tree.map(lambda leaf: leaf.astype(x.dtype), parameters), rest)
 

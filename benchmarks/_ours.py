@@ -10,7 +10,7 @@ from jraphx_eqx.nn import pool as nn
 from ._inputs import Inputs
 from ._operations import Operations
 from ._ours_classifier import training_step
-from ._workloads import BOTH, CLASSIFIERS, FORWARD, GLOBAL_POOLS, POOLS, STEP
+from ._workloads import BOTH, CLASSIFIERS, FORWARD, GLOBAL_POOLS, POOLS, STEP, class_and_scorer
 
 version = {"jax": jax.__version__, "equinox": eqx.__version__}
 
@@ -106,10 +106,10 @@ def _forward(pool, x, edge_index, batch):
 
 def _layer(name, x):
     options = {"dtype": x.dtype, "key": jax.random.key(0)}
-    if name == "TopKPooling":
-        return nn.TopKPooling(x.shape[1], **options)
-    gnn = name.removeprefix("SAGPooling (").removesuffix(")")
-    return nn.SAGPooling(x.shape[1], gnn=gnn, **options)
+    kind, scorer = class_and_scorer(name)
+    if scorer:
+        options["gnn"] = scorer
+    return getattr(nn, kind)(x.shape[1], **options)
 
 
 def _call(function, *args):

@@ -8,7 +8,7 @@ from torch_geometric.utils import scatter
 from ._inputs import Inputs
 from ._operations import Operations
 from ._pyg_classifier import CONVS, training_step
-from ._workloads import BOTH, CLASSIFIERS, FORWARD, POOLS, STEP
+from ._workloads import BOTH, CLASSIFIERS, FORWARD, POOLS, STEP, class_and_scorer
 
 version = {"torch": torch.__version__, "torch_geometric": torch_geometric.__version__}
 set_threads = torch.set_num_threads
@@ -113,7 +113,6 @@ def _both(function, x, parameters, cotangent):
 
 def _layer(name, x):
     torch.manual_seed(0)
-    if name == "TopKPooling":
-        return pyg.TopKPooling(x.shape[1]).to(x.dtype)
-    gnn = CONVS[name.removeprefix("SAGPooling (").removesuffix(")")]
-    return pyg.SAGPooling(x.shape[1], GNN=gnn).to(x.dtype)
+    kind, scorer = class_and_scorer(name)
+    options = {"GNN": CONVS[scorer]} if scorer else {}
+    return getattr(pyg, kind)(x.shape[1], **options).to(x.dtype)

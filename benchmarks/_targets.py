@@ -3,7 +3,7 @@
 import dataclasses
 import statistics
 
-from ._workloads import BOTH, FORWARD, JRAPHX, OURS, PYG, STEP
+from ._workloads import BOTH, FORWARD, JRAPHX, OURS, PYG, SAG, STEP, TOPK
 
 Record = dict
 
@@ -53,15 +53,15 @@ def _pair(name, part, operators, passes, pyg, jraphx, graphs=1):
 
 _SUMS = ("global_add_pool", "global_mean_pool")
 _EXTREMES = ("global_max_pool", "global_min_pool")
-_SAG = ("SAGPooling (graph)", "SAGPooling (gcn)")
+_SAG = (SAG["graph"], SAG["gcn"])
 _CLASSIFIERS = ("classifier (gcn)", "classifier (graph)")
-_LAYERS = ("global_mean_pool", "global_max_pool", "TopKPooling", *_SAG)
+_LAYERS = ("global_mean_pool", "global_max_pool", TOPK, *_SAG)
 TARGETS = [
     *_pair("global add, mean", "pools", _SUMS, (BOTH,), 0.5, 1.0),
     *_pair("global max, min", "pools", _EXTREMES, (FORWARD,), 1.0, 0.7),
     *_pair("global max, min", "pools", _EXTREMES, (BOTH,), 0.25, 0.8),
-    *_pair("TopK, 128 graphs or more", "layers", ("TopKPooling",), (FORWARD,), 0.5, 0.02, 128),
-    *_pair("TopK, 128 graphs or more", "layers", ("TopKPooling",), (BOTH,), 0.33, 0.01, 128),
+    *_pair("TopK, 128 graphs or more", "layers", (TOPK,), (FORWARD,), 0.5, 0.02, 128),
+    *_pair("TopK, 128 graphs or more", "layers", (TOPK,), (BOTH,), 0.33, 0.01, 128),
     *_pair("SAG (graph, gcn)", "layers", _SAG, (BOTH,), 0.4, 0.02),
     *_pair("two-pool classifier", "classifier", _CLASSIFIERS, (STEP,), 0.4, 0.02),
     Target("peak memory, 1e6 nodes", "memory", _LAYERS, (BOTH,), PYG, 0.8, nodes=10**6),

@@ -14,8 +14,16 @@ MAIN = (OURS, PYG, JRAPHX)
 FORWARD, BOTH, STEP = "forward", "forward + backward", "training step"
 SCORERS = ("graph", "gcn", "gat", "sage")
 GLOBAL_POOLS = tuple(f"global_{name}_pool" for name in ("add", "mean", "max", "min"))
-POOLS = ("TopKPooling", *(f"SAGPooling ({scorer})" for scorer in SCORERS))
+TOPK = "TopKPooling"
+SAG = {scorer: f"SAGPooling ({scorer})" for scorer in SCORERS}
+POOLS = (TOPK, *SAG.values())
 CLASSIFIERS = ("classifier (gcn)", "classifier (graph)")
+
+
+def class_and_scorer(name: str) -> tuple[str, str]:
+    """The class of a pooling, and what scores the nodes, if it can be chosen."""
+    kind, _, scorer = name.removesuffix(")").partition(" (")
+    return kind, scorer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +70,7 @@ def layers(quick: bool) -> list[Workload]:
     def batch(graphs, nodes, dtype="float32", frameworks=MAIN, operators=POOLS):
         return Workload("layers", graphs, nodes, operators, dtype, frameworks=frameworks)
 
-    few = ("TopKPooling", "SAGPooling (graph)", "SAGPooling (gcn)")
+    few = (TOPK, SAG["graph"], SAG["gcn"])
     if quick:
         return [batch(128, 32, operators=few)]
     return [
@@ -102,24 +110,24 @@ def compiling(quick: bool) -> list[Workload]:
     operators = ("global_mean_pool", "global_max_pool", *POOLS, *CLASSIFIERS)
     frameworks = (OURS, PYG, COMPILED, JRAPHX)
     if quick:
-        operators, frameworks = ("TopKPooling",), (OURS, PYG)
+        operators, frameworks = (TOPK,), (OURS, PYG)
     return [Workload("compile", 128, 32, operators, frameworks=frameworks)]
 
 
 def memory(quick: bool) -> list[Workload]:
     operators = ("global_mean_pool", "global_max_pool", *POOLS)
     if quick:
-        return [Workload("memory", 1, 10_000, ("TopKPooling",), frameworks=(OURS, PYG))]
+        return [Workload("memory", 1, 10_000, (TOPK,), frameworks=(OURS, PYG))]
     return [Workload("memory", 1, 1_000_000, operators)]
 
 
 def scaling(quick: bool) -> list[list[Workload]]:
     """Series of growing sizes: one graph, and graphs of 32 nodes."""
     sizes = (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
-    one = ("global_max_pool", "TopKPooling", "SAGPooling (graph)", "SAGPooling (gcn)")
+    one = ("global_max_pool", TOPK, SAG["graph"], SAG["gcn"])
     if quick:
         return [[Workload("scaling", 1, size, one[1:2], features=16) for size in sizes]]
     return [
         [Workload("scaling", 1, size, one, features=16) for size in sizes],
-        [Workload("scaling", size // 32, 32, ("TopKPooling",), features=16) for size in sizes],
+        [Workload("scaling", size // 32, 32, (TOPK,), features=16) for size in sizes],
     ]

@@ -6,6 +6,8 @@ import torch_geometric.nn as pyg
 
 from jraphx_eqx.interop import from_pyg, load_state_dict
 
+from .catalogue import SPECS
+
 LAYERS = {
     "torch_geometric.nn.TransformerConv": lambda: pyg.TransformerConv(4, 4),
 }
@@ -23,20 +25,16 @@ def test_a_layer_without_a_twin_is_named_once_and_where_it_is(name, path):
         from_pyg(LAYERS[name]())
 
 
+IN_CATALOGUE = [spec.pyg(**spec.grid[0].options) for spec in SPECS.values()]
 WITH_TWINS = [
-    pyg.GCNConv(4, 4),
+    *(module for module in IN_CATALOGUE if isinstance(module, torch.nn.Module)),
     pyg.GATConv(4, 4, edge_dim=2, residual=True),
     pyg.GATv2Conv(4, 4),
     pyg.SAGEConv(4, 4, project=True),
-    pyg.GraphConv(4, 4),
     pyg.GIN(4, 4, 2, norm="batch_norm"),
-    pyg.TopKPooling(4),
-    pyg.SAGPooling(4),
     pyg.MemPooling(4, 4, 2, 2),
     pyg.ASAPooling(4),
     pyg.PANPooling(4),
-    pyg.GraphUNet(4, 4, 4, depth=2),
-    pyg.MLP([4, 4, 4]),
     pyg.aggr.GraphMultisetTransformer(4, 2),
     pyg.Set2Set(4, 2),
     pyg.aggr.AttentionalAggregation(torch.nn.Sequential(torch.nn.Linear(4, 1))),

@@ -1,8 +1,5 @@
 """Names that parameters had in older releases of PyG, as the twins of layers say them.
 
-A `GCNConv` before 1.6 took the degrees of the sources of edges, which on directed graphs is not
-what it computes today; its parameters do not show the difference.
-
 Read from the sources of PyG 1.4.3, 1.5.0, 1.6.3, 1.7.2, 2.0.4, 2.3.1, 2.4.0 and 2.5.3.
 """
 

@@ -177,5 +177,7 @@ twin(
     "normalize",
     present("bias"),
     **ADDS,
+    # Before 1.6 it took the degrees of the sources of edges, which on directed graphs is something
+    # else; its parameters do not show the difference.
     renames=(Rename("2.0", {"lin.weight": ("weight", lambda weight: weight.T)}),),
 )
