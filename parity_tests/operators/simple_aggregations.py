@@ -34,14 +34,12 @@ def _median(name, drawn):
 
 ATTEND = edits(
     "ops._attend:segment_attend",
-    ("softmax without its maximum", "jnp.exp(score - gather(largest, index))", "jnp.exp(score)"),
     (
         "eps in the sum of weights",
         "jnp.where(total == 0, 1, total)",
         "(total + 1e-9)",
     ),
     ("weights are detached", "weight * x, index", "DETACHED(weight) * x, index"),
-    ("padding is not masked", "mask_rows(score, real), mask_rows(x, real)", "score, x"),
 )
 QUANTILES = (
     *edits(
@@ -126,7 +124,6 @@ OPERATORS = (
         *of(
             ours.StdAggregation,
             ("another least variance", "variance < 1e-5, 1e-5,", "variance < 1e-3, 1e-3,"),
-            ("least deviation stays", "jnp.where(root > 1e-5**0.5, root, 0)", "root"),
             ("eps in the root", "1e-5, variance))", "1e-5, variance + 1e-6))"),
             (
                 "least deviation has a gradient",
