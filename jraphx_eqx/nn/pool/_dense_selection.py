@@ -6,11 +6,20 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Num
 
 from ...data import BatchVector, register_serialization
-from ...data._batch_vector import bounded_batch
-from ...ops import gather, mask_rows, segment_count, segment_reduce_by_block
+from ...data._batch_vector import bounded_batch, most_nodes
+from ...ops import (
+    gather,
+    mask_rows,
+    segment_count,
+    segment_reduce_by_block,
+    to_dense_batch,
+    wide_dtype,
+)
 from .._check import check_rows
 from ..aggr import AbstractAggregation
 from ._selection import AbstractSelection, not_nodes, on_device_as_they_are, untraced
+
+_PADDED = 2  # as many rows, at most, as there are nodes
 
 
 class DenseSelectOutput(AbstractSelection):
@@ -73,16 +82,23 @@ class DenseSelectOutput(AbstractSelection):
     ) -> Float[Array, "graphs clusters features"]:
         r"""$\mathbf{S}^\top \mathbf{X}$, graph by graph.
 
-        The products of a row of the memberships and a row of `x` are never all held at once.
+        By products of matrices where graphs have about as many nodes as the largest; otherwise the
+        products of a row of the memberships and a row of `x` are added up, and never all held at
+        once. Neither takes more memory than the memberships and `x`.
         """
+        matrix, batch, x = self.matrix, self.batch, mask_rows(x, self.batch.node_mask)
+        room = most_nodes(batch)
+        if batch.num_graphs == 1:
+            return _products(matrix[None], x[None])
+        if batch.num_graphs * room <= _PADDED * self.num_nodes:
+            rows, x = (to_dense_batch(array, batch, max_nodes=room)[0] for array in (matrix, x))
+            return _products(rows, x)
 
         def products(rows):
             memberships, features = rows
             return memberships[:, :, None] * features[:, None, :]
 
-        index, num_graphs = self.batch.index, self.batch.num_graphs
-        x = mask_rows(x, self.batch.node_mask)
-        return segment_reduce_by_block(products, (self.matrix, x), index, num_graphs)
+        return segment_reduce_by_block(products, (matrix, x), batch.index, batch.num_graphs)
 
     def lift(self, x: Float[Array, "clusters features"]) -> Float[Array, "nodes features"]:
         r"""$\mathbf{S} \mathbf{X}$: each node gets the features of its clusters, by membership."""
@@ -123,6 +139,12 @@ class DenseSelectOutput(AbstractSelection):
 
     def _kept(self, name):
         raise not_nodes(name)
+
+
+def _products(rows, x):
+    wide = wide_dtype(x.dtype)
+    out = jnp.einsum("bnk,bnf->bkf", rows, x, preferred_element_type=wide)
+    return out.astype(x.dtype)
 
 
 register_serialization(DenseSelectOutput, "jraphx_eqx.nn.pool.DenseSelectOutput")
