@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jraphx_eqx.parity import BadReferences, Result, UnreachedFault, bisect
-from jraphx_eqx.report import drift, render, to_html
+from jraphx_eqx.report import drift, render, render_drift, to_html
 
 from . import _work
 from .catalogue import FAULTS, LIVE, SPECS
@@ -119,8 +119,8 @@ def report(
     old = None if before is None else Result.read(before)
     console = _console()
     console.print(render(whole))
-    for change in drift(old, whole) if old else ():
-        console.print(str(change))
+    if old:
+        console.print(render_drift(drift(old, whole)))
     if html:
         html.write_text(to_html(whole, before=old))
 

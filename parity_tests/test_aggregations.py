@@ -242,12 +242,26 @@ def test_many_batches_by_one_program(name):
             assert not np.any(np.delete(dx, rows, axis=0))
             found = {"out": out, "d.x": dx[rows]}
             found |= {f"d.{name}": array for name, array in state_dict(gradients).items()}
+            relative = 1e-12 * cancelled(name, x, index)
             for tensor, right in expected.items():
                 left = found[tensor]
                 assert left.dtype == np.float64 and right.shape in (left.shape, ())
                 error, scale = (np.abs(of).max(initial=0) for of in (left - right, right))
-                assert error <= 1e-12 * scale + 1e-14, (tensor, seed)
+                assert error <= relative * scale + 1e-14, (tensor, seed)
     assert len(traces) == 1
+
+
+def cancelled(name, x, index):
+    """By how much PyG loses more in deviations: it subtracts squares, we square differences.
+
+    Deviations of 0 are left out; both frameworks have them where the variance is at most 1e-5.
+    """
+    if name not in ("std", "multi"):
+        return 1
+    graphs = [x[index == graph] for graph in np.unique(index)]
+    squares = np.array([np.mean(graph**2, axis=0) for graph in graphs])
+    variances = np.array([np.var(graph, axis=0) for graph in graphs])
+    return np.max(squares / np.where(variances > 1e-5, variances, np.inf), initial=1)
 
 
 @pytest.mark.parametrize("name", MORE)

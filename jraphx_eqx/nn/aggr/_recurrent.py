@@ -123,8 +123,7 @@ def _last_output(unit, x, batch, max_rows):
         return jnp.zeros((batch.num_graphs, width), x.dtype)
     out = unit(rows, mask)
     last = jnp.maximum(jnp.sum(mask, axis=1, dtype=jnp.int32) - 1, 0)
-    out = jnp.take_along_axis(out, last[:, None, None], axis=1)[:, 0]
-    return jnp.where(mask[:, :1], out, 0)
+    return jnp.take_along_axis(out, last[:, None, None], axis=1)[:, 0]
 
 
 # What a twin says of its LSTM or GRU.

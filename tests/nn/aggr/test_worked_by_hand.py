@@ -71,6 +71,15 @@ def test_the_gradient_of_a_product_is_the_product_of_the_others():
     np.testing.assert_array_equal(gradient, [[6, 0, 35], [0, 0, 14], [0, 0, 10]])
 
 
+def test_scores_whose_exponentials_overflow_have_weights():
+    x = jnp.array([[1000.0, -1000.0], [1001.0, -1000.0]])
+    weight = 1 / (1 + math.exp(-1))
+    expected = [[1000 + weight, -1000]]
+    np.testing.assert_allclose(aggr.SoftmaxAggregation()(x), expected, rtol=1e-6)
+    layer = aggr.AttentionalAggregation(lambda x: x[:, :1], lambda x: x - 1000)
+    np.testing.assert_allclose(layer(x), [[weight, -2000]], rtol=1e-5)
+
+
 def test_of_equal_values_the_median_gives_the_first_its_gradient():
     gradient = jax.grad(lambda x: aggr.MedianAggregation()(x).sum())
     np.testing.assert_array_equal(
