@@ -9,6 +9,10 @@ import pytest
 
 pytest.importorskip("typer")
 
+from typer.testing import CliRunner
+
+from parity_tests.__main__ import app
+
 ROOT = pathlib.Path(__file__).parents[2]
 REFERENCES = ROOT / "parity_tests" / "references"
 WITHOUT_TORCH = """
@@ -76,6 +80,6 @@ def test_mutate_names_what_killed_a_fault(tmp_path):
     ],
 )
 def test_mutate_refuses_what_there_is_not(given, said):
-    done = command("mutate", *given)
-    assert done.returncode == 2
+    done = CliRunner().invoke(app, ["mutate", *given])
+    assert done.exit_code == 2
     assert said in " ".join(done.stderr.replace("│", " ").split())
