@@ -1,5 +1,7 @@
 """What the specs of readouts share."""
 
+import dataclasses
+
 import numpy as np
 
 from jraphx_eqx.data import BatchVector
@@ -86,9 +88,12 @@ def _blocks(inputs, outputs):
 
 def _rows(inputs):
     rank, given = inputs["rank"], inputs["batched"] or inputs["bare"]
+    # Without `batch` the first of several largest gets the gradient.
+    counts = not given and any(len(np.unique(c)) < len(c) for c in np.atleast_2d(inputs["x"].T))
+    rows = {**ROWS, "x": dataclasses.replace(ROWS["x"], ordered=counts)}
     if rank == 3 and not given:  # the graph has no axis of its own
-        return ROWS
-    return {**ROWS, "out.x": Rows("graph", axis=-2 if rank == 3 else 0)}
+        return rows
+    return {**rows, "out.x": Rows("graph", axis=-2 if rank == 3 else 0)}
 
 
 def exact(config, shared=False):
