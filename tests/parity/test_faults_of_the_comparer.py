@@ -22,7 +22,12 @@ FAULTS = [
     (COMPARE + "_structure", "if ours is ref else", "if True else", "compare"),
     (COMPARE + "_exact", "np.array_equal(ours, ref)", "True", "compare"),
     (COMPARE + "_rms_ratio", "blocks.rms(error)", "0 * blocks.rms(error)", "compare"),
-    (COMPARE + "_refuse_coarse", "> limit", "> 1.1 * limit", "compare"),
+    (
+        COMPARE + "_refuse_coarse",
+        "lane.coarsest * largest:",
+        "1.1 * lane.coarsest * largest:",
+        "compare",
+    ),
     (COMPARE + "_flags", "np.any(errors > COARSE_ERROR * scale)", "False", "compare"),
     (TOLERANCE + "_rounding", "0.5 * eps * scale", "50 * eps * scale", "compare"),
     (TOLERANCE + "_rounding", "(eps / EPS_32)", "1", "compare"),

@@ -18,7 +18,8 @@ from parity_tests.recorded import SPECS, cases
 
 ROOT = pathlib.Path(__file__).parents[2]
 
-CASES, CONFIGS = len(cases()), len(SPECS["global_mean_pool"].grid)
+NAME = "global_mean_pool"
+CASES, CONFIGS = len(cases(NAME)), len(SPECS[NAME].grid)
 REFERENCES = ROOT / "parity_tests" / "references"
 FILE = f"""
 import dataclasses, sys
@@ -36,8 +37,8 @@ def suite(spec, cases):
     return Suite(spec, cases, lanes=["f64"], pairing="rotate", divergences=DIVERGENCES)
 
 WRONG = dataclasses.replace(SPEC, eqx=wrong, input_classes=dict())
-test_right = suite(SPEC, cases())
-test_wrong = suite(WRONG, cases()[:len(SPEC.grid)])
+test_right = suite(SPEC, cases(SPEC.name))
+test_wrong = suite(WRONG, cases(SPEC.name)[:len(SPEC.grid)])
 """
 
 
