@@ -114,10 +114,12 @@ for name, call in wrong.items():
 
 
 @pytest.mark.parametrize("way", ["python -O", "JAXTYPING_DISABLE"])
-def test_without_the_checks_of_types_arrays_are_taken_and_lists_refused_by_us(way):
+def test_without_the_checks_of_types_arrays_are_taken_and_lists_refused_by_us(way, tmp_path):
     options = ["-O"] if way == "python -O" else []
     environment = {**os.environ, "JAXTYPING_DISABLE": "0" if options else "1"}
-    command = [sys.executable, *options, "-c", UNCHECKED]
+    # Elsewhere there may be bytecode with the checks, which Python would take.
+    fresh = ["-X", f"pycache_prefix={tmp_path}"]
+    command = [sys.executable, *fresh, *options, "-c", UNCHECKED]
     child = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     shapes, *messages = child.stdout.splitlines()
     assert shapes == "(2, 4) (3, 2) (1, 4)"
