@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jraphx_eqx._twin import TWINS
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.interop import from_pyg, load_state_dict, state_dict, to_pyg
 from jraphx_eqx.nn.conv import GATConv, GCNConv
@@ -136,6 +137,8 @@ def test_every_configuration_of_the_catalogue_is_converted_both_ways(name, x64):
         if options.get("aggr") == "sum":
             options["aggr"] = "add"  # the same by another name
         made = eqx.nn.inference_mode(SPECS[name].eqx(**options))
+        for option, (value, _) in TWINS[type(made)].only_ours.items():
+            object.__setattr__(made, option, value)
         assert bool(eqx.tree_equal(ours, load_state_dict(made, theirs.state_dict())))
         back = to_pyg(ours)
         assert type(back) is type(theirs)
