@@ -4,14 +4,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
-from ...data import BatchVector
 from ...ops import descending_order, edge_mask, gather, segment_count, segment_sum
 from .._mlp import MLP
-from ._dense import edge_weights
-from ._dense_losses import mean_over, quotient, widened
+from ._dense_losses import quotient
 from ._dense_mlp import AbstractMLPPool, make_mlp
 from ._dense_selection import DenseSelectOutput
 
@@ -76,22 +74,17 @@ class AsymCheegerCutPooling(AbstractMLPPool):
         self.clusters = clusters
         self.keeps_loops = False
 
-    def losses(
+    def graph_losses(
         self,
         select: DenseSelectOutput,
         edge_index: Int[Array, "2 edges"],
-        edge_attr: Shaped[Array, "edges ..."] | None,
-        batch: BatchVector,
-    ) -> dict[str, Float[Array, ""]]:
-        """`total_variation_loss` and `balance_loss`, means over the graphs that have nodes."""
-        dtype, real = select.matrix.dtype, batch.counts > 0
-        weight = edge_weights(edge_index, edge_attr, select.num_nodes, dtype)
-        select, weight = widened(select), widened(weight)
-        losses = {
+        weight: Float[Array, " edges"],
+    ) -> dict[str, Float[Array, " graphs"]]:
+        """`total_variation_loss` and `balance_loss` of each graph."""
+        return {
             "total_variation_loss": _variation(select, edge_index, weight),
             "balance_loss": _imbalance(select),
         }
-        return {name: mean_over(loss, real).astype(dtype) for name, loss in losses.items()}
 
 
 def _variation(select, edge_index, weight):

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 from ...data import BatchVector, resolve_batch
 from ...ops import edge_mask, gather, mask_rows, segment_sum
 from ._choice import Choice
-from ._dense_losses import normalized
+from ._dense_losses import mean_over, normalized, widened
 from ._dense_selection import DenseSelectOutput
 from ._pool import AbstractPool
 
@@ -121,6 +121,39 @@ class AbstractSoftmaxPool(AbstractDensePool):
         logits = self.logits(x, edge_index, edge_attr, batch, key=key)
         rows = jax.nn.softmax(mask_rows(logits, batch.node_mask), axis=-1)
         return DenseSelectOutput(mask_rows(rows, batch.node_mask), batch)
+
+
+class AbstractCutPool(AbstractSoftmaxPool):
+    """A pooling by a softmax that pools features as they are, and whose losses are means over the
+    graphs that have nodes."""
+
+    @abc.abstractmethod
+    def graph_losses(
+        self,
+        select: DenseSelectOutput,
+        edge_index: Int[Array, "2 edges"],
+        weight: Float[Array, " edges"],
+    ) -> dict[str, Float[Array, " graphs"]]:
+        """The losses of each graph. Half precision comes as float32; padding weighs 0."""
+
+    def reduce(
+        self, x: Float[Array, "nodes features"], select: DenseSelectOutput
+    ) -> Float[Array, "clusters features"]:
+        r"""$\mathbf{S}^\top \mathbf{X}$, graph by graph."""
+        return select.reduce(x)
+
+    def losses(
+        self,
+        select: DenseSelectOutput,
+        edge_index: Int[Array, "2 edges"],
+        edge_attr: Shaped[Array, "edges ..."] | None,
+        batch: BatchVector,
+    ) -> dict[str, Float[Array, ""]]:
+        """Those of `graph_losses`, means over the graphs that have nodes."""
+        dtype, real = select.matrix.dtype, batch.counts > 0
+        weight = edge_weights(edge_index, edge_attr, select.num_nodes, dtype)
+        losses = self.graph_losses(widened(select), edge_index, widened(weight))
+        return {name: mean_over(loss, real).astype(dtype) for name, loss in losses.items()}
 
 
 def edge_weights(

@@ -11,11 +11,10 @@ from ...data import BatchVector
 from ...ops import mask_rows
 from .._check import check_positive
 from .._mlp import MLP
-from ._dense import AbstractSoftmaxPool
-from ._dense_selection import DenseSelectOutput
+from ._dense import AbstractCutPool
 
 
-class AbstractMLPPool(AbstractSoftmaxPool):
+class AbstractMLPPool(AbstractCutPool):
     """A pooling by the softmax of what a perceptron makes of the features of each node."""
 
     mlp: eqx.AbstractVar[MLP]
@@ -36,12 +35,6 @@ class AbstractMLPPool(AbstractSoftmaxPool):
     ) -> Float[Array, "nodes clusters"]:
         """What the perceptron returns."""
         return self.mlp(mask_rows(x, batch.node_mask), key=key)
-
-    def reduce(
-        self, x: Float[Array, "nodes features"], select: DenseSelectOutput
-    ) -> Float[Array, "clusters features"]:
-        r"""$\mathbf{S}^\top \mathbf{X}$, graph by graph."""
-        return select.reduce(x)
 
 
 def make_mlp(

@@ -3,14 +3,13 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
-from ...data import BatchVector
 from ...ops import segment_sum
 from .._mlp import MLP
-from ._dense import edge_weights, neighbours
-from ._dense_losses import cluster_lengths, mean_over, orthogonality, quotient, root, widened
+from ._dense import neighbours
+from ._dense_losses import cluster_lengths, orthogonality, quotient, root
 from ._dense_mlp import AbstractMLPPool, make_mlp
 from ._dense_selection import DenseSelectOutput
 
@@ -95,20 +94,15 @@ class HOSCPooling(AbstractMLPPool):
         self.hosc_ortho = hosc_ortho
         self.keeps_loops = False
 
-    def losses(
+    def graph_losses(
         self,
         select: DenseSelectOutput,
         edge_index: Int[Array, "2 edges"],
-        edge_attr: Shaped[Array, "edges ..."] | None,
-        batch: BatchVector,
-    ) -> dict[str, Float[Array, ""]]:
-        """`hosc_loss` and `ortho_loss`, means over the graphs that have nodes."""
-        dtype, real = select.matrix.dtype, batch.counts > 0
-        weight = edge_weights(edge_index, edge_attr, select.num_nodes, dtype)
-        select, weight = widened(select), widened(weight)
+        weight: Float[Array, " edges"],
+    ) -> dict[str, Float[Array, " graphs"]]:
+        """`hosc_loss` and `ortho_loss` of each graph."""
         cut = self._cut(select, edge_index, weight) / self.clusters
-        losses = {"hosc_loss": cut, "ortho_loss": self.mu * self._ortho(select)}
-        return {name: mean_over(loss, real).astype(dtype) for name, loss in losses.items()}
+        return {"hosc_loss": cut, "ortho_loss": self.mu * self._ortho(select)}
 
     def _cut(self, select, edge_index, weight):
         s, one = select.matrix, jnp.ones((select.num_nodes, 1), weight.dtype)

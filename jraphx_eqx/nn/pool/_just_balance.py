@@ -3,12 +3,11 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
-from ...data import BatchVector
 from .._mlp import MLP
-from ._dense_losses import cluster_lengths, mean_over, quotient, root, widened
+from ._dense_losses import cluster_lengths, quotient, root
 from ._dense_mlp import AbstractMLPPool, make_mlp
 from ._dense_selection import DenseSelectOutput
 
@@ -73,15 +72,14 @@ class JustBalancePooling(AbstractMLPPool):
         self.normalize_loss = normalize_loss
         self.keeps_loops = False
 
-    def losses(
+    def graph_losses(
         self,
         select: DenseSelectOutput,
         edge_index: Int[Array, "2 edges"],
-        edge_attr: Shaped[Array, "edges ..."] | None,
-        batch: BatchVector,
-    ) -> dict[str, Float[Array, ""]]:
-        """`balance_loss`, a mean over the graphs that have nodes."""
-        loss = -jnp.sum(cluster_lengths(widened(select)), axis=1)
+        weight: Float[Array, " edges"],
+    ) -> dict[str, Float[Array, " graphs"]]:
+        """`balance_loss` of each graph."""
+        loss = -jnp.sum(cluster_lengths(select), axis=1)
         if self.normalize_loss:
-            loss = quotient(loss, root(batch.counts.astype(loss.dtype) * self.clusters))
-        return {"balance_loss": mean_over(loss, batch.counts > 0).astype(select.matrix.dtype)}
+            loss = quotient(loss, root(select.batch.counts.astype(loss.dtype) * self.clusters))
+        return {"balance_loss": loss}

@@ -11,13 +11,13 @@ from ..._twin import twin
 from ...data import BatchVector
 from ...ops import segment_sum
 from .._check import check_positive
-from ._dense import AbstractSoftmaxPool, edge_weights, inside
-from ._dense_losses import dense_inputs, mean_over, normalized, orthogonality, quotient, widened
+from ._dense import AbstractCutPool, inside
+from ._dense_losses import dense_inputs, mean_over, normalized, orthogonality, quotient
 from ._dense_selection import DenseSelectOutput
 from ._network import made_network, network_logits
 
 
-class MinCutPooling(AbstractSoftmaxPool):
+class MinCutPooling(AbstractCutPool):
     r"""MinCut pooling: memberships that cut few edges and make clusters of equal sizes.
 
     $$\mathbf{S} = \mathrm{softmax}(\mathrm{GNN}(\mathbf{X}, \mathbf{A}) / \tau), \qquad
@@ -104,30 +104,19 @@ class MinCutPooling(AbstractSoftmaxPool):
         out = network_logits(self.gnn, self.clusters, x, edge_index, edge_attr, batch, key)
         return out / self.temp
 
-    def reduce(
-        self, x: Float[Array, "nodes features"], select: DenseSelectOutput
-    ) -> Float[Array, "clusters features"]:
-        r"""$\mathbf{S}^\top \mathbf{X}$, graph by graph."""
-        return select.reduce(x)
-
-    def losses(
+    def graph_losses(
         self,
         select: DenseSelectOutput,
         edge_index: Int[Array, "2 edges"],
-        edge_attr: Shaped[Array, "edges ..."] | None,
-        batch: BatchVector,
-    ) -> dict[str, Float[Array, ""]]:
-        """`mincut_loss` and `ortho_loss`, means over the graphs that have nodes."""
-        dtype, real = select.matrix.dtype, batch.counts > 0
-        weight = edge_weights(edge_index, edge_attr, select.num_nodes, dtype)
-        select, weight = widened(select), widened(weight)
+        weight: Float[Array, " edges"],
+    ) -> dict[str, Float[Array, " graphs"]]:
+        """`mincut_loss` and `ortho_loss` of each graph."""
         degree = segment_sum(weight, edge_index[0], select.num_nodes)
         volume = degree * jnp.sum(select.matrix**2, axis=1)
         volume = segment_sum(volume, select.batch.index, select.batch.num_graphs)
         cut = -quotient(inside(select, edge_index, weight), volume)
         ortho = orthogonality(select.product(select.matrix))
-        losses = {"mincut_loss": cut, "ortho_loss": ortho}
-        return {name: mean_over(loss, real).astype(dtype) for name, loss in losses.items()}
+        return {"mincut_loss": cut, "ortho_loss": ortho}
 
 
 def dense_mincut_pool(
