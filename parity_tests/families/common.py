@@ -70,6 +70,11 @@ EDGE_CLASSES = {
 
 
 LARGEST = 9  # of the graphs below
+FEW = (
+    *("several graphs", "a graph without nodes", "a graph of one node", "no edge at all"),
+    *("an unsorted batch vector", "a loop", "an edge without its reverse"),
+)
+FEW_CLASSES = {name: EDGE_CLASSES[name] for name in FEW}
 
 
 def few_cases(seed: int) -> list[Case]:

@@ -9,7 +9,7 @@ from jraphx_eqx.parity import Config, Decision, Spec
 
 from .._operator import Operator, edits
 from ..families.common import (
-    EDGE_CLASSES,
+    FEW_CLASSES,
     LARGEST,
     WIDTH,
     edge_groups,
@@ -21,7 +21,6 @@ from ..families.common import (
     undrawn,
 )
 from ..families.keep import harder_scores
-from ..families.memberships import CLASSES
 from ..families.sparse import Matrix
 
 GRID = (Config({"ratio": 2, "gnn": "gcn", "negative_slope": 0.5, "add_self_loops": True}),)
@@ -111,7 +110,7 @@ SPEC = Spec(
     decision=lambda config: Decision(select_eqx=_select, harder=harder_scores),
     expect_zero=_no_gradient,
     properties={"dtypes": keeps_dtypes(_call)},
-    input_classes={name: EDGE_CLASSES[name] for name in CLASSES},
+    input_classes=FEW_CLASSES,
 )
 
 OPERATOR = Operator(

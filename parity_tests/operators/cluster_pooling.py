@@ -7,7 +7,7 @@ from jraphx_eqx.parity import Config, Spec
 
 from .._operator import Operator, edits
 from ..families.common import (
-    EDGE_CLASSES,
+    FEW_CLASSES,
     WIDTH,
     few_cases,
     keeps_dtypes,
@@ -16,7 +16,6 @@ from ..families.common import (
     torch_default,
     undrawn,
 )
-from ..families.memberships import CLASSES
 
 GRID = (
     Config(),
@@ -72,7 +71,7 @@ SPEC = Spec(
     blocks=lambda inputs, outputs: {**row_groups(inputs), "out.x": outputs["batch"]},
     differentiate=("x",),
     properties={"dtypes": keeps_dtypes(_call)},
-    input_classes={name: EDGE_CLASSES[name] for name in CLASSES},
+    input_classes=FEW_CLASSES,
 )
 
 OPERATOR = Operator(

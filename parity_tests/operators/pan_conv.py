@@ -9,7 +9,7 @@ from jraphx_eqx.parity import Config, Spec
 
 from .._operator import Operator, edits
 from ..families.common import (
-    EDGE_CLASSES,
+    FEW_CLASSES,
     LARGEST,
     WIDTH,
     edge_groups,
@@ -20,7 +20,6 @@ from ..families.common import (
     torch_default,
     undrawn,
 )
-from ..families.memberships import CLASSES
 from ..families.sparse import Matrix
 
 SIZES = WIDTH, 2
@@ -88,7 +87,7 @@ SPEC = Spec(
     blocks=_blocks,
     differentiate=("x",),
     properties={"dtypes": keeps_dtypes(_call)},
-    input_classes={name: EDGE_CLASSES[name] for name in CLASSES},
+    input_classes=FEW_CLASSES,
 )
 
 OPERATOR = Operator(

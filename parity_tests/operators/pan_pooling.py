@@ -7,9 +7,8 @@ from jraphx_eqx.parity import Config
 
 from .._operator import Operator, edits
 from ..families import keep
-from ..families.common import EDGE_CLASSES, WIDTH, few_cases, undrawn
+from ..families.common import FEW_CLASSES, WIDTH, few_cases, undrawn
 from ..families.keep import OUTPUTS, keep_spec, our_options, pyg_options
-from ..families.memberships import CLASSES
 
 NUMBER = {"edges": 1}
 GRID = (
@@ -48,7 +47,7 @@ SPEC = dataclasses.replace(
     call_pyg=_call_pyg,
     exact=lambda config: (),
     stages=(),  # scores take weights of edges, which those of the family do not
-    input_classes={name: EDGE_CLASSES[name] for name in CLASSES},
+    input_classes=FEW_CLASSES,
 )
 
 OPERATOR = Operator(

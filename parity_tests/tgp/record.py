@@ -33,20 +33,35 @@ KMIS = {
     "kmis constant": {"scorer": "constant"},
     "kmis canonical": {"scorer": "canonical", "score_heuristic": None},
 }
+LAP = {"lap": {}, "lap paths": {"shortest_path_reg": True}}
+UNITS = {"mp_units": [4], "mlp_units": [4]}
+MAXCUT = {
+    "maxcut": {
+        **UNITS,
+        "ratio": 2,
+        "max_iter": 1,
+        "mp_act": "relu",
+        "mlp_act": "tanh",
+        "act": "sigmoid",
+        "delta": 1.5,
+    },
+    "maxcut kept": {**UNITS, "assign_all_nodes": False},
+}
 
 
 @contextlib.contextmanager
 def repeatable():
-    """Samples are means, and sorts are stable."""
+    """Samples are means, sorts are stable, and random integers are 0."""
     from torch.distributions import Beta
 
-    drawn, sort = Beta.rsample, torch.argsort
+    drawn, sort, integers = Beta.rsample, torch.argsort, torch.randint
     Beta.rsample = lambda self, shape=(): self.mean
+    torch.randint = lambda low, high, size, **options: torch.zeros(size, dtype=torch.long)
     torch.argsort = lambda values, dim=-1, descending=False: sort(
         values, dim=dim, descending=descending, stable=True
     )
     yield
-    Beta.rsample, torch.argsort = drawn, sort
+    Beta.rsample, torch.argsort, torch.randint = drawn, sort, integers
 
 
 def inputs():
@@ -92,6 +107,28 @@ def hosc_results(pool):
     return {**found, "out/weight": usual["out/weight"], "default/loss": usual["loss/hosc_loss"]}
 
 
+def lap_results(options):
+    """Those of a pooling without parameters, and the memberships."""
+    from tgp.poolers import get_pooler
+
+    pool = get_pooler("lap", **options)
+    x, edges, weight, batch = inputs()
+    select = pool(x=x, adj=edges, edge_weight=weight, batch=batch).so
+    found = {"out/matrix": select.s[select.in_mask], "out/used": select.out_mask}
+    return results(pool) | found
+
+
+def maxcut_results(pool):
+    """Those of a pooling that scores nodes, and its scores where the last node has no edge."""
+    x, edges, weight, batch = inputs()
+    found = {
+        "out/score": pool.select(x=x, edge_index=edges, edge_weight=weight, batch=batch).scores
+    }
+    near = edges[0] < 9
+    score = pool.selector.score_net(x[:9], edges[:, near], weight[near])
+    return {**results(pool), **found, "apart/score": score[:, 0]}
+
+
 def record(path: Path) -> None:
     """Writes the file."""
     from tgp.poolers import get_pooler
@@ -111,6 +148,12 @@ def record(path: Path) -> None:
             torch.manual_seed(number)
             pool = get_pooler("kmis", in_channels=WIDTH, **options)
             arrays |= {f"{name}/{key}": value for key, value in results(pool).items()}
+        for name, options in LAP.items():
+            arrays |= {f"{name}/{key}": value for key, value in lap_results(options).items()}
+        for name, options in MAXCUT.items():
+            torch.manual_seed(20)  # The best node of a graph with nodes that are left is its first.
+            pool = get_pooler("maxcut", in_channels=WIDTH, **options)
+            arrays |= {f"{name}/{key}": value for key, value in maxcut_results(pool).items()}
         scores = torch.tensor([[0.1], [1.1], [2.1], [3.1]])
         out = get_pooler("topk", in_channels=1, ratio=3)(
             x=scores, adj=torch.tensor([[3, 3], [1, 2]])

@@ -11,6 +11,8 @@ from ._hosc import HOSCPooling
 from ._joined import ClusterPooling
 from ._just_balance import JustBalancePooling
 from ._kmis import KMISPooling
+from ._lapool import LaPooling
+from ._maxcut import MaxCutPooling
 from ._mem import MemPooling
 from ._mincut import MinCutPooling
 from ._nopool import NoPool
@@ -30,6 +32,8 @@ _POOLERS: dict[str, type[AbstractPool]] = {
     "hosc": HOSCPooling,
     "jb": JustBalancePooling,
     "kmis": KMISPooling,
+    "lap": LaPooling,
+    "maxcut": MaxCutPooling,
     "mem": MemPooling,
     "mincut": MinCutPooling,
     "nopool": NoPool,
@@ -48,7 +52,8 @@ def get_pooler(name: str, **options: Any) -> AbstractPool:
     **Arguments:**
 
     - `name`: `"acc"`, `"asap"`, `"bnpool"`, `"cluster"`, `"diff"`, `"dmon"`, `"ec"`, `"hosc"`,
-        `"jb"`, `"kmis"`, `"mem"`, `"mincut"`, `"nopool"`, `"pan"`, `"sag"` or `"topk"`.
+        `"jb"`, `"kmis"`, `"lap"`, `"maxcut"`, `"mem"`, `"mincut"`, `"nopool"`, `"pan"`,
+        `"sag"` or `"topk"`.
     - `options`: the arguments of the class, by their names.
 
     **Raises:** `ValueError` for an unknown name, an unknown option, or one that is missing.
