@@ -1,7 +1,6 @@
 from collections.abc import Callable
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
@@ -110,11 +109,11 @@ class EdgeContractionPooling(AbstractClusterPool):
         batch, num_nodes = resolve_batch(batch, x.shape[0]), x.shape[0]
         score = self.score(x, edge_index, batch, key=key)
         merged = settle(greedy_matching(edge_index, score, num_nodes), score, choice)
-        ends = gather(edge_index.T, merged, fill_value=num_nodes)
-        cluster, total = join_pairs(*ends.T, batch)
-        weight = batch.node_mask.astype(score.dtype)
-        own = gather_once(score, merged)
-        weight = weight.at[ends].set(jnp.stack([own, own], axis=1), mode="drop")
+        source, target = gather(edge_index.T, merged, fill_value=num_nodes).T
+        cluster, total = join_pairs(source, target, batch)
+        weight, own = batch.node_mask.astype(score.dtype), gather_once(score, merged)
+        for end in (source, target):
+            weight = weight.at[end].set(own, mode="drop")
         return select_clusters(cluster, total, weight, max_nodes)
 
     def lift(
