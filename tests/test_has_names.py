@@ -19,7 +19,7 @@ PACKAGES = (nn, nn.aggr, nn.conv, nn.dense, nn.models, nn.norm, nn.pool)
 NO_LAYERS = {
     *("DenseSelectOutput", "OverlapSelectOutput", "PoolOutput", "SelectOutput"),
     *("InducedSetAttentionBlock", "MultiheadAttentionBlock", "PoolingByMultiheadAttention"),
-    "SetAttentionBlock",
+    *("SetAttentionBlock", "LayerSummary", "Summary"),
 }
 # Parts of other layers.
 PARTS = {
