@@ -10,7 +10,6 @@ from jraphx_eqx.parity import Config, Decision, Spec
 from .._operator import Operator, edits
 from ..families.common import (
     FEW_CLASSES,
-    LARGEST,
     WIDTH,
     edge_groups,
     few_cases,
@@ -66,7 +65,7 @@ def call_pyg(module, inputs):
 
 
 def _batch(inputs):
-    return BatchVector(inputs["batch"], inputs["num_graphs"], LARGEST)
+    return BatchVector(inputs["batch"], inputs["num_graphs"])
 
 
 def _call(module, inputs):

@@ -10,7 +10,6 @@ from jraphx_eqx.parity import Config, Spec
 from .._operator import Operator, edits
 from ..families.common import (
     FEW_CLASSES,
-    LARGEST,
     WIDTH,
     edge_groups,
     few_cases,
@@ -58,7 +57,7 @@ def _call_pyg(module, inputs):
 
 
 def _call(module, inputs):
-    batch = BatchVector(inputs["batch"], inputs["num_graphs"], LARGEST)
+    batch = BatchVector(inputs["batch"], inputs["num_graphs"])
     x, edge_index, weight = module(inputs["x"], inputs["edge_index"], batch)
     return {"x": x, "edge_index": edge_index, "edge_attr": weight}
 
