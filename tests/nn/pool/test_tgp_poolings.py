@@ -403,6 +403,40 @@ def test_padding_and_graphs_without_edges_or_nodes_change_nothing(name, clusters
         assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((nothing.x, nothing.loss)))
 
 
+TRACED = {
+    "ec": lambda: EdgeContractionPooling(1, edge_norm="max", key=KEY),
+    "graclus": lambda: GraclusPooling(edge_norm="degree"),
+    "kmis": lambda: KMISPooling(1, sum_features=False, lift_by="inverse", key=KEY),
+    "lap": lambda: LaPooling(shortest_path_reg=True),
+    "maxcut": lambda: MaxCutPooling(1, mp_units=(2,), mlp_units=(), key=KEY),
+    "maxcut kept": lambda: MaxCutPooling(1, 2, assign_all_nodes=False, mp_units=(2,), key=KEY),
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", TRACED)
+def test_poolings_are_traced_once_give_the_same_at_once_and_take_no_nodes(name):
+    pool, traces = TRACED[name](), []
+
+    @eqx.filter_jit
+    def program(pool, *given):
+        traces.append(name)
+        out = pool(*given)
+        return out, pool.lift(out.x, out.select)
+
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        found, lifted = program(pool, PADDED, EDGES, WEIGHTS, BATCH)
+        program(pool, -PADDED, EDGES, 2 * WEIGHTS, BATCH)
+        plain = pool(PADDED, EDGES, WEIGHTS, BATCH)
+        again = pool.lift(plain.x, plain.select)
+        nothing = pool(X[:0], EDGES[:, :0], jnp.zeros(0), BatchVector(jnp.zeros(0, jnp.int32), 1))
+    assert len(traces) == 1
+    pairs = zip(jax.tree.leaves((found, lifted)), jax.tree.leaves((plain, again)), strict=True)
+    for one, other in pairs:
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((nothing.x, nothing.loss)))
+
+
 def test_a_single_cluster_is_balanced():
     one = jnp.where(BATCH.node_mask, 1.0, 0.0)[:, None]
     loss = losses(AsymCheegerCutPooling(1, 1, key=KEY), one)
