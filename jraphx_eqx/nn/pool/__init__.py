@@ -14,6 +14,7 @@ from ._diff import DiffPooling as DiffPooling
 from ._diff import dense_diff_pool as dense_diff_pool
 from ._dmon import DMoNPooling as DMoNPooling
 from ._edge import EdgePooling as EdgePooling
+from ._eigen import EigenPooling as EigenPooling
 from ._get_pooler import get_pooler as get_pooler
 from ._given import avg_pool as avg_pool
 from ._given import avg_pool_neighbor_x as avg_pool_neighbor_x
@@ -27,6 +28,7 @@ from ._global import global_mean_pool as global_mean_pool
 from ._global import global_min_pool as global_min_pool
 from ._histogram import batch_histogram as batch_histogram
 from ._hosc import HOSCPooling as HOSCPooling
+from ._host import AbstractHostPool as AbstractHostPool
 from ._joined import ClusterPooling as ClusterPooling
 from ._just_balance import JustBalancePooling as JustBalancePooling
 from ._keep import AbstractKeepPool as AbstractKeepPool
@@ -34,6 +36,7 @@ from ._kmis import KMISPooling as KMISPooling
 from ._mem import MemPooling as MemPooling
 from ._mincut import MinCutPooling as MinCutPooling
 from ._mincut import dense_mincut_pool as dense_mincut_pool
+from ._ndp import NDPPooling as NDPPooling
 from ._neighbours import fps as fps
 from ._neighbours import knn as knn
 from ._neighbours import knn_graph as knn_graph
@@ -41,10 +44,13 @@ from ._neighbours import knn_interpolate as knn_interpolate
 from ._neighbours import nearest as nearest
 from ._neighbours import radius as radius
 from ._neighbours import radius_graph as radius_graph
+from ._nmf import NMFPooling as NMFPooling
 from ._nopool import NoPool as NoPool
 from ._output import PoolOutput as PoolOutput
 from ._pan import PANPooling as PANPooling
 from ._pool import AbstractPool as AbstractPool
+from ._precoarsen import precoarsen as precoarsen
+from ._precoarsen import selections as selections
 from ._readouts import global_softmax_pool as global_softmax_pool
 from ._readouts import global_sort_pool as global_sort_pool
 from ._sag import SAGPooling as SAGPooling

@@ -7,12 +7,15 @@ from ._cheeger import AsymCheegerCutPooling
 from ._diff import DiffPooling
 from ._dmon import DMoNPooling
 from ._edge import EdgePooling
+from ._eigen import EigenPooling
 from ._hosc import HOSCPooling
 from ._joined import ClusterPooling
 from ._just_balance import JustBalancePooling
 from ._kmis import KMISPooling
 from ._mem import MemPooling
 from ._mincut import MinCutPooling
+from ._ndp import NDPPooling
+from ._nmf import NMFPooling
 from ._nopool import NoPool
 from ._pan import PANPooling
 from ._pool import AbstractPool
@@ -27,11 +30,14 @@ _POOLERS: dict[str, type[AbstractPool]] = {
     "diff": DiffPooling,
     "dmon": DMoNPooling,
     "ec": EdgePooling,
+    "eigen": EigenPooling,
     "hosc": HOSCPooling,
     "jb": JustBalancePooling,
     "kmis": KMISPooling,
     "mem": MemPooling,
     "mincut": MinCutPooling,
+    "ndp": NDPPooling,
+    "nmf": NMFPooling,
     "nopool": NoPool,
     "pan": PANPooling,
     "sag": SAGPooling,
@@ -47,8 +53,9 @@ def get_pooler(name: str, **options: Any) -> AbstractPool:
 
     **Arguments:**
 
-    - `name`: `"acc"`, `"asap"`, `"bnpool"`, `"cluster"`, `"diff"`, `"dmon"`, `"ec"`, `"hosc"`,
-        `"jb"`, `"kmis"`, `"mem"`, `"mincut"`, `"nopool"`, `"pan"`, `"sag"` or `"topk"`.
+    - `name`: `"acc"`, `"asap"`, `"bnpool"`, `"cluster"`, `"diff"`, `"dmon"`, `"ec"`, `"eigen"`,
+        `"hosc"`, `"jb"`, `"kmis"`, `"mem"`, `"mincut"`, `"ndp"`, `"nmf"`, `"nopool"`, `"pan"`,
+        `"sag"` or `"topk"`.
     - `options`: the arguments of the class, by their names.
 
     **Raises:** `ValueError` for an unknown name, an unknown option, or one that is missing.
