@@ -1,4 +1,4 @@
-"""MinCut, DMoN and MemPooling beside PyG's: on dense batches, and from the edge list."""
+"""MinCut and DMoNPooling of dense batches beside PyG's. The catalogue has them of edge lists."""
 
 import equinox as eqx
 import jax
@@ -11,8 +11,8 @@ from torch_geometric.utils import to_dense_adj as pyg_to_dense_adj
 from torch_geometric.utils import to_dense_batch as pyg_to_dense_batch
 
 from jraphx_eqx.data import BatchVector
-from jraphx_eqx.interop import from_pyg, state_dict, to_pyg
-from jraphx_eqx.nn.pool import DMoNPooling, MemPooling, MinCutPooling, dense_mincut_pool
+from jraphx_eqx.interop import from_pyg, to_pyg
+from jraphx_eqx.nn.pool import DMoNPooling, MemPooling, dense_mincut_pool
 from jraphx_eqx.ops import to_dense_adj, to_dense_batch
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -56,81 +56,6 @@ def padded(x, edge_index, weight, index):
 
 def loss_of(xp, x, adj, *losses):
     return xp.sin(x).sum() + xp.cos(adj).sum() + sum((3 + i) * one for i, one in enumerate(losses))
-
-
-def mincut(linear):
-    def theirs(x, adj, mask):
-        out, pooled, *losses = pyg.dense_mincut_pool(x, adj, linear(x), mask, temp=0.7)
-        return out, pooled, *losses
-
-    pool = MinCutPooling(WIDTH, CLUSTERS, from_pyg(linear), 0.7, key=jax.random.key(0))
-    return theirs, pool, ("mincut_loss", "ortho_loss"), lambda pool: pool.gnn
-
-
-def dmon(module):
-    def theirs(x, adj, mask):
-        _, out, pooled, *losses = module(x, adj, mask)
-        return out, pooled, *losses
-
-    names = ("spectral_loss", "ortho_loss", "cluster_loss")
-    return theirs, from_pyg(module), names, lambda pool: pool
-
-
-def mem(module):
-    def theirs(x, adj, mask):
-        out, s = module(x, mask=mask)
-        return out, s.transpose(1, 2) @ adj @ s, pyg.MemPooling.kl_loss(s)
-
-    return theirs, from_pyg(module), ("kl_loss",), lambda pool: pool
-
-
-POOLINGS = {
-    "mincut": (mincut, lambda: torch.nn.Linear(WIDTH, CLUSTERS)),
-    "dmon": (dmon, lambda: pyg.DMoNPooling([WIDTH, 5], CLUSTERS)),
-    "mem": (mem, lambda: pyg.MemPooling(WIDTH, 2, 3, CLUSTERS, tau=1.5)),
-}
-
-
-@pytest.mark.parametrize("name", POOLINGS)
-def test_values_losses_and_all_gradients_from_the_edge_list(name):
-    make, module = POOLINGS[name]
-    torch.manual_seed(0)
-    module = module().double()
-
-    @eqx.filter_jit
-    def ours(pool, x, edge_index, weight, batch):
-        def loss(given):
-            pool, x, weight = given
-            out = pool(x, edge_index, weight, batch)
-            losses = [out.loss[name] for name in names]
-            return loss_of(jnp, out.x, out.edge_attr, *losses), (out, losses)
-
-        return eqx.filter_grad(loss, has_aux=True)((pool, x, weight))
-
-    with jax.enable_x64(True):
-        theirs, pool, names, weights_of = make(module)
-        off_diagonal = ~np.eye(CLUSTERS, dtype=bool)
-        for seed in range(BATCHES):
-            given = random_batch(seed)
-            x, weight, rows, mask, adj = tensors(*given)
-            module.zero_grad()
-            features, pooled, *losses = theirs(rows, adj, mask)
-            # What is on the diagonal is 0, or missing in the edge list.
-            loss = loss_of(torch, features, pooled, *losses)
-            if name != "mem":
-                loss = loss - GRAPHS * CLUSTERS
-            loss.backward()
-            (pool_gradient, *gradients), (out, found) = ours(pool, *padded(*given))
-            entries = pooled if name == "mem" else pooled[:, off_diagonal]
-            expected = [features.reshape(out.x.shape), entries.reshape(-1), *losses]
-            for left, right in zip((out.x, out.edge_attr, *found), expected, strict=True):
-                np.testing.assert_allclose(left, right.detach(), rtol=1e-11, atol=1e-12)
-            for left, right in zip(gradients, (x, weight), strict=True):
-                np.testing.assert_allclose(left[: len(right)], right.grad, rtol=1e-8, atol=1e-10)
-                assert not np.any(left[len(right) :])
-            ported = state_dict(weights_of(pool_gradient))
-            for key, parameter in module.named_parameters():
-                np.testing.assert_allclose(ported[key], parameter.grad, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("masked", [True, False])

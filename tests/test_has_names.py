@@ -51,14 +51,14 @@ ELSEWHERE = {
     "parity_tests/test_message_convs.py": (
         "DynamicEdgeConv EdgeConv GATv2Conv GINEConv NNConv PNAConv PointNetConv"
     ),
-    "parity_tests/test_dense_losses.py": "DMoNPooling MemPooling MinCutPooling",
     "parity_tests/test_interop_modules.py": (
         "BatchNorm1d Embedding GAT GRU GRUCell GraphSAGE JumpingKnowledge LSTM LSTMCell LayerNorm "
         "Linear PReLU Sequential"
     ),
     "parity_tests/test_interop.py": "SelectTopK",
     "tests/nn/pool/test_tgp_poolings.py": (
-        "AsymCheegerCutPooling BNPool HOSCPooling JustBalancePooling KMISPooling NoPool"
+        "AsymCheegerCutPooling BNPool HOSCPooling JustBalancePooling KMISPooling MaxCutPooling "
+        "NoPool"
     ),
     "tests/nn/pool/test_host_poolings.py": "EigenPooling NDPPooling NMFPooling",
     "parity_tests/test_pyg_examples.py": "Activation",

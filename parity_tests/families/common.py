@@ -12,7 +12,7 @@ import numpy as np
 
 from jraphx_eqx.data import Batch, BatchVector
 from jraphx_eqx.ops import _by_block, _masked_matmul
-from jraphx_eqx.parity import Case, Rows
+from jraphx_eqx.parity import Case, Rows, graphs
 
 WIDTH = 3  # of the features of all cases
 EDGE_WIDTH = 2
@@ -67,6 +67,36 @@ EDGE_CLASSES = {
     "an edge twice": lambda inputs: _repeated(inputs["edge_index"].T),
     "an edge without its reverse": _one_way,
 }
+
+
+def few_cases(seed: int) -> list[Case]:
+    """Batches of three small graphs, all padded to one shape, no node with two loops.
+
+    Those of ties and of single nodes have equal scores.
+    """
+    rng = np.random.default_rng([seed, 17])
+    plain = _small("plain", seed, rng, [7, 4, 9])
+    mixed = _small("mixed", seed, rng, [5, 0, 8])
+    ties = _small("ties", seed, rng, [6, 1, 7])
+    no_edges = _small("no_edges", seed, rng, [4, 1, 5], degree=0)
+    single = _small("single", seed, rng, [1, 1, 1], degree=0.7)
+    order = rng.permutation(len(mixed["x"]))
+    mixed.arrays.update({name: mixed[name][order] for name in ("x", "attn", "batch")})
+    mixed.arrays["edge_index"] = np.argsort(order)[mixed["edge_index"]]
+    kinds = rng.integers(0, 4, ties["x"].shape)
+    ties.arrays["x"] = np.asarray([-2, -1, 1, 2], np.float32)[kinds]
+    return [plain, mixed, ties, no_edges, single]
+
+
+def _small(name: str, seed: int, rng: np.random.Generator, sizes, degree=2.5) -> Case:
+    case = graphs.assemble(f"{name}:{seed}", rng, sizes, features=WIDTH, degree=degree)
+    source, target = case["edge_index"]
+    loops = np.where(source == target, source, -1 - np.arange(len(source)))
+    kept = np.sort(np.unique(loops, return_index=True)[1])
+    arrays = {**case.arrays, "edge_index": case["edge_index"][:, kept]}
+    arrays.update({name: case[name][kept] for name in ("edge_attr", "edge_weight")})
+    capacity = {"num_nodes": 24, "num_edges": 96, "num_graphs": 3}
+    return Case(case.name, arrays, frozenset({"ties"} & {name}), capacity)
 
 
 def pad_with(fill: float):

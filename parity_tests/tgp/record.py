@@ -41,6 +41,19 @@ HOST = {
     "nmf": ("nmf", {"k": 3}),
     "sep": ("sep", {}),
 }
+UNITS = {"mp_units": [4], "mlp_units": [4]}
+MAXCUT = {
+    "maxcut": {
+        **UNITS,
+        "ratio": 2,
+        "max_iter": 1,
+        "mp_act": "relu",
+        "mlp_act": "tanh",
+        "act": "sigmoid",
+        "delta": 1.5,
+    },
+    "maxcut kept": {**UNITS, "assign_all_nodes": False},
+}
 
 
 def top_eigenvector(matrix, largest):
@@ -53,17 +66,21 @@ def top_eigenvector(matrix, largest):
 
 @contextlib.contextmanager
 def repeatable():
-    """Samples are means, sorts are stable, and eigenvectors have a sign."""
+    """Samples are means, sorts are stable, eigenvectors have a sign, and random integers are 0."""
     from torch.distributions import Beta
 
-    drawn, sort, lobpcg = Beta.rsample, torch.argsort, torch.lobpcg
+    names = ("argsort", "lobpcg", "randint")
+    drawn, (sort, *others) = Beta.rsample, [getattr(torch, name) for name in names]
     torch.lobpcg = top_eigenvector
     Beta.rsample = lambda self, shape=(): self.mean
+    torch.randint = lambda low, high, size, **options: torch.zeros(size, dtype=torch.long)
     torch.argsort = lambda values, dim=-1, descending=False: sort(
         values, dim=dim, descending=descending, stable=True
     )
     yield
-    Beta.rsample, torch.argsort, torch.lobpcg = drawn, sort, lobpcg
+    Beta.rsample = drawn
+    for name, before in zip(names, (sort, *others), strict=True):
+        setattr(torch, name, before)
 
 
 def inputs():
@@ -124,6 +141,17 @@ def hosc_results(pool):
     return {**found, "out/weight": usual["out/weight"], "default/loss": usual["loss/hosc_loss"]}
 
 
+def maxcut_results(pool):
+    """Those of a pooling that scores nodes, and its scores where the last node has no edge."""
+    x, edges, weight, batch = inputs()
+    found = {
+        "out/score": pool.select(x=x, edge_index=edges, edge_weight=weight, batch=batch).scores
+    }
+    near = edges[0] < 9
+    score = pool.selector.score_net(x[:9], edges[:, near], weight[near])
+    return {**results(pool), **found, "apart/score": score[:, 0]}
+
+
 def record(path: Path) -> None:
     """Writes the file."""
     from tgp.poolers import get_pooler
@@ -143,6 +171,10 @@ def record(path: Path) -> None:
             torch.manual_seed(number)
             pool = get_pooler("kmis", in_channels=WIDTH, **options)
             arrays |= {f"{name}/{key}": value for key, value in results(pool).items()}
+        for name, options in MAXCUT.items():
+            torch.manual_seed(20)  # The best node of a graph with nodes that are left is its first.
+            pool = get_pooler("maxcut", in_channels=WIDTH, **options)
+            arrays |= {f"{name}/{key}": value for key, value in maxcut_results(pool).items()}
         for name, (alias, options) in HOST.items():
             np.random.seed(0)
             # It mixes float32, which its Laplacian always is, with the default.

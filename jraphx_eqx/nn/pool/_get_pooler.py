@@ -12,6 +12,7 @@ from ._hosc import HOSCPooling
 from ._joined import ClusterPooling
 from ._just_balance import JustBalancePooling
 from ._kmis import KMISPooling
+from ._maxcut import MaxCutPooling
 from ._mem import MemPooling
 from ._mincut import MinCutPooling
 from ._ndp import NDPPooling
@@ -34,6 +35,7 @@ _POOLERS: dict[str, type[AbstractPool]] = {
     "hosc": HOSCPooling,
     "jb": JustBalancePooling,
     "kmis": KMISPooling,
+    "maxcut": MaxCutPooling,
     "mem": MemPooling,
     "mincut": MinCutPooling,
     "ndp": NDPPooling,
@@ -54,8 +56,8 @@ def get_pooler(name: str, **options: Any) -> AbstractPool:
     **Arguments:**
 
     - `name`: `"acc"`, `"asap"`, `"bnpool"`, `"cluster"`, `"diff"`, `"dmon"`, `"ec"`, `"eigen"`,
-        `"hosc"`, `"jb"`, `"kmis"`, `"mem"`, `"mincut"`, `"ndp"`, `"nmf"`, `"nopool"`, `"pan"`,
-        `"sag"` or `"topk"`.
+        `"hosc"`, `"jb"`, `"kmis"`, `"maxcut"`, `"mem"`, `"mincut"`, `"ndp"`, `"nmf"`, `"nopool"`,
+        `"pan"`, `"sag"` or `"topk"`.
     - `options`: the arguments of the class, by their names.
 
     **Raises:** `ValueError` for an unknown name, an unknown option, or one that is missing.

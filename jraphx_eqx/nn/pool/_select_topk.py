@@ -69,7 +69,7 @@ class SelectTopK(eqx.Module):
         if in_features < 1:
             raise ValueError(f"in_features must be at least 1, got {in_features}")
         if min_score is None:
-            _check_ratio(ratio)
+            check_ratio(ratio)
         elif math.isnan(min_score):
             raise ValueError("min_score must be a number, got nan")
         bound = 1 / math.sqrt(in_features)
@@ -134,38 +134,47 @@ class SelectTopK(eqx.Module):
         if score.ndim != 1:
             raise ValueError(f"score must have shape (nodes,), got {score.shape}")
         batch = resolve_batch(batch, score.shape[0], size)
-        needed = self.capacity(batch, score.dtype)
-        capacity = needed if max_nodes is None else min(needed, _room(max_nodes))
-        if self.min_score is None:
-            assert self.ratio is not None
-            perm, total = top_k(score, batch, self.ratio, capacity)
-        else:
-            perm, total = first_true(above_min_score(score, batch, self.min_score), capacity)
-        max_count = self.max_count(batch, score.dtype)
-        if max_nodes is None or max_nodes >= needed:
-            return select_nodes(perm, score, max_count=max_count)
-        overflow = total > max_nodes
-        message = f"more nodes are kept than max_nodes={max_nodes} has room for; raise max_nodes"
-        return select_nodes(error_if(perm, overflow, message), score, overflow, max_count)
+        return keep_best(score, batch, self.ratio, self.min_score, max_nodes)
 
     def capacity(self, batch: BatchVector, dtype: DTypeLike) -> int:
         """How many nodes can be kept at most, whatever their scores and graphs."""
         num_nodes = batch.index.shape[0]
-        if self.min_score is not None:
-            return num_nodes
-        assert self.ratio is not None
-        return top_k_capacity(num_nodes, batch.num_graphs, self.ratio, dtype)
-
-    def max_count(self, batch: BatchVector, dtype: DTypeLike) -> int:
-        """How many nodes of one graph can be kept at most."""
-        most = most_nodes(batch)
-        if self.min_score is not None:
-            return most
-        assert self.ratio is not None
-        return top_k_capacity(most, 1, self.ratio, dtype)
+        return _capacity(num_nodes, batch.num_graphs, self.ratio, self.min_score, dtype)
 
 
-def _check_ratio(ratio):
+def keep_best(
+    score: Float[Array, " nodes"],
+    batch: BatchVector,
+    ratio: float | int | None,
+    min_score: float | int | None = None,
+    max_nodes: int | None = None,
+) -> SelectOutput:
+    """What [`SelectTopK`][jraphx_eqx.nn.pool.SelectTopK] with these options makes of scores."""
+    options = (ratio, min_score, score.dtype)
+    needed = _capacity(score.shape[0], batch.num_graphs, *options)
+    capacity = needed if max_nodes is None else min(needed, _room(max_nodes))
+    if min_score is None:
+        assert ratio is not None
+        perm, total = top_k(score, batch, ratio, capacity)
+    else:
+        perm, total = first_true(above_min_score(score, batch, min_score), capacity)
+    max_count = _capacity(most_nodes(batch), 1, *options)
+    if max_nodes is None or max_nodes >= needed:
+        return select_nodes(perm, score, max_count=max_count)
+    overflow = total > max_nodes
+    message = f"more nodes are kept than max_nodes={max_nodes} has room for; raise max_nodes"
+    return select_nodes(error_if(perm, overflow, message), score, overflow, max_count)
+
+
+def _capacity(num_nodes, num_graphs, ratio, min_score, dtype):
+    """How many nodes so many graphs can keep at most."""
+    if min_score is not None:
+        return num_nodes
+    return top_k_capacity(num_nodes, num_graphs, ratio, dtype)
+
+
+def check_ratio(ratio: float | int | None) -> None:
+    """Raises unless it is a fraction, or a whole number from 1 on."""
     if ratio is None:
         raise ValueError("one of ratio and min_score must be given, got None for both")
     number = isinstance(ratio, float | int) and not isinstance(ratio, bool)

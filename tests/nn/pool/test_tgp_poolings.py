@@ -19,6 +19,7 @@ from jraphx_eqx.nn.pool import (
     HOSCPooling,
     JustBalancePooling,
     KMISPooling,
+    MaxCutPooling,
     NoPool,
     TopKPooling,
     get_pooler,
@@ -171,6 +172,61 @@ def test_random_scores_come_from_the_key():
         pool(PADDED, EDGES, WEIGHTS, BATCH)
 
 
+def maxcut(**options):
+    """Scores are the features; with one convolution P times them."""
+    options = {"mp_units": (), "mlp_units": (), "mp_act": "identity", "act": "identity"} | options
+    pool = MaxCutPooling(1, **options, key=KEY)
+    arrays, rest = eqx.partition(pool, eqx.is_array)
+    fixed = jax.tree.map(lambda leaf: jnp.full_like(leaf, leaf.ndim - 1), arrays)
+    return eqx.combine(fixed, rest)
+
+
+def test_max_cut_scores_by_hand():
+    # P is -1/2 on the diagonal and 3/2 of what the roots of the degrees 1, 3, 2 and 3, 3 leave.
+    edges = jnp.array([[0, 1, 1, 2, 3, 4, 2], [1, 0, 2, 1, 4, 3, 2]], jnp.int32)
+    weights = jnp.array([1.0, 1, 2, 2, 3, 3, 9])
+    pool = maxcut(mp_units=(1,), delta=1.5)
+    score = eqx.filter_jit(pool.score)(PADDED, edges, BATCH, edge_attr=weights[:, None])
+    near = np.array([2 / 3**0.5, 1 / 3**0.5 + 2 * 4 / 6**0.5, 2 * 2 / 6**0.5, 7, 5])
+    np.testing.assert_allclose(score[:5], -0.5 * X[:, 0] + 1.5 * near, rtol=1e-6)
+    assert score[5] == 0
+
+
+def test_max_cut_by_hand():
+    # A path of five nodes, of which each second is kept, one apart; and one in a graph of its own.
+    x = jnp.array([[5.0], [1.0], [4.0], [-3.0], [6.0], [2.0], [7.0], [jnp.nan]])
+    ends = [0, 1, 2, 3], [1, 2, 3, 4]
+    edges = jnp.array([[*ends[0], *ends[1], 8], [*ends[1], *ends[0], 8]], jnp.int32)
+    weights = jnp.array([1, 2, 4, 8, 1, 2, 4, 8, jnp.nan])
+    batch = BatchVector(jnp.array([0, 0, 0, 0, 0, 0, 1, 2], jnp.int32), 2)
+
+    @eqx.filter_jit
+    def program(pool, x, weights, lifted):
+        def loss(given):
+            out = given[0](given[1], edges, given[2], batch)
+            return jnp.sum(out.x**2) + sum(out.loss.values()) + jnp.sum(out.edge_attr), out
+
+        found = eqx.filter_grad(loss, has_aux=True)((pool, x, weights))
+        return *found, pool.lift(lifted, found[1].select)
+
+    pool = maxcut(ratio=3, assign_all_nodes=False)
+    gradients, out, lifted = program(pool, x, weights, jnp.arange(1.0, 7)[:, None])
+    # Ties go to the first cluster; who is apart joins the best.
+    np.testing.assert_array_equal(out.select.labels, [0, 0, 1, 1, 2, 2, 3, 6])
+    np.testing.assert_array_equal(out.x[:, 0], [25, 16, 36, 49, 0, 0])
+    np.testing.assert_array_equal(out.batch.index, [0, 0, 0, 1, 2, 2])
+    np.testing.assert_array_equal(out.edge_index[:, :5], [[0, 1, 1, 2, 6], [1, 0, 2, 1, 6]])
+    np.testing.assert_array_equal(out.edge_attr[:5], [0.25, 0.25, 1, 1, 0])
+    cut = (1 * 5 * 1 + 2 * 1 * 4 - 4 * 4 * 3 - 8 * 3 * 6) / 15
+    np.testing.assert_allclose(out.loss["maxcut_loss"], (cut + 0) / 2, rtol=1e-6)
+    np.testing.assert_array_equal(lifted[:, 0], [5, 0, 2 * 4, 0, 3 * 6, 0, 4 * 7, 0])
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradients))
+    assert not np.any(gradients[1][7]) and gradients[2][8] == 0
+    # With all nodes:
+    every = out.select.own.reduce(x)
+    np.testing.assert_array_equal(every[:4, 0], [25 + 1, 16 + 9, 36 + 4, 49])
+
+
 def test_no_pool_changes_nothing():
     out = NoPool()(PADDED, EDGES, WEIGHTS, BATCH)
     np.testing.assert_array_equal(out.x[:, 0], [1, 2, 4, 5, 7, 0])
@@ -242,6 +298,10 @@ def test_a_single_cluster_is_balanced():
             lambda: KMISPooling(scorer=lambda x, *_: x)(X, EDGES[:, :5]),
             r"scorer must return a number of float32 for each of the 5 nodes",
         ),
+        (lambda: maxcut(max_iter=0), "max_iter must be at least 1, got 0"),
+        (lambda: maxcut(ratio=1.5), "ratio from 1 on is the number of nodes"),
+        (lambda: maxcut(mp_units=(4, 0)), "all of mp_units must be at least 1, got 0"),
+        (lambda: maxcut(act="softmax"), "nonlinearity 'softmax' mixes all nodes"),
         (lambda: NoPool()(X, EDGES, select=jnp.arange(2)), "NoPool keeps all nodes"),
         (lambda: NoPool()(X, EDGES, max_nodes=4), "max_nodes must be at least 5"),
         (lambda: get_pooler("graclus"), "name must be one of 'acc'"),
@@ -260,6 +320,8 @@ def test_poolings_by_their_short_names():
     assert isinstance(get_pooler("topk", in_features=3, ratio=2, key=KEY), TopKPooling)
 
 
+UNITS = {"mp_units": (4,), "mlp_units": (4,), "key": KEY}
+ACTS = {"mp_act": "relu", "mlp_act": "tanh", "act": "sigmoid"}
 THEIRS = dict(np.load(pathlib.Path(__file__).parent / "tgp.npz"))
 OURS = {
     "jb": lambda: JustBalancePooling(3, 3, key=KEY),
@@ -273,6 +335,8 @@ OURS = {
     "kmis degree": lambda: KMISPooling(3, scorer="degree"),
     "kmis constant": lambda: KMISPooling(3, scorer="constant"),
     "kmis canonical": lambda: KMISPooling(3, scorer="canonical", score_heuristic=None),
+    "maxcut": lambda: MaxCutPooling(3, 2, max_iter=1, delta=1.5, **ACTS, **UNITS),
+    "maxcut kept": lambda: MaxCutPooling(3, assign_all_nodes=False, **UNITS),
 }
 
 
@@ -282,30 +346,55 @@ def theirs(name, kind):
     return {key.removeprefix(start): THEIRS[key] for key in THEIRS if key.startswith(start)}
 
 
+LINEAR = ("weight", "bias")
+
+
 def parameters(pool):
     """By torch-geometric-pool's names."""
-    if isinstance(pool, KMISPooling):
-        lin = pool.lin
-        found = {} if lin is None else {"selector.lin.weight": lin.weight}
-        return found | ({} if lin is None else {"selector.lin.bias": lin.bias})
-    lin = pool.mlp.lins[0]
-    found = {"selector.mlp.lins.0.weight": lin.weight, "selector.mlp.lins.0.bias": lin.bias}
+    if isinstance(pool, MaxCutPooling):
+        *lins, last = pool.mlp.lins
+        parts = {"initial_layer": pool.lin, "final_layer": last}
+        parts |= {f"mlp.{i}": lin for i, lin in enumerate(lins)}
+        found = {f"mp_convs.{i}.bias": conv.bias for i, conv in enumerate(pool.convs)}
+        found |= {f"mp_convs.{i}.lin.weight": conv.lin.weight for i, conv in enumerate(pool.convs)}
+        found |= {f"{at}.{name}": getattr(parts[at], name) for at in parts for name in LINEAR}
+        return {f"selector.score_net.{name}": value for name, value in found.items()}
+    at, lin = (
+        ("lin", pool.lin) if isinstance(pool, KMISPooling) else ("mlp.lins.0", pool.mlp.lins[0])
+    )
+    found = {} if lin is None else {f"selector.{at}.{name}": getattr(lin, name) for name in LINEAR}
     return found | ({"K": pool.K} if isinstance(pool, BNPool) else {})
 
 
+def loaded(name):
+    """Ours, with the recorded parameters."""
+    pool, state = OURS[name](), theirs(name, "state")
+    assert parameters(pool).keys() == state.keys()
+    values = [jnp.asarray(state[key]) for key in parameters(pool)]
+    if not values:
+        return pool
+    return eqx.tree_at(lambda pool: list(parameters(pool).values()), pool, values)
+
+
 # Each option once; all with `-m full`.
-BRIEF = ("jb", "hosc", "acc", "bnpool", "kmis", "kmis w-greedy", "kmis degree")
+BRIEF = (
+    "jb",
+    "hosc",
+    "acc",
+    "bnpool",
+    "kmis",
+    "kmis w-greedy",
+    "kmis degree",
+    "maxcut",
+    "maxcut kept",
+)
 NAMES = [name if name in BRIEF else pytest.param(name, marks=pytest.mark.full) for name in OURS]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_values_and_gradients_are_those_of_torch_geometric_pool(name):
     with jax.enable_x64(True):
-        pool, state = OURS[name](), theirs(name, "state")
-        assert parameters(pool).keys() == state.keys()
-        values = [jnp.asarray(state[key]) for key in parameters(pool)]
-        if values:
-            pool = eqx.tree_at(lambda pool: list(parameters(pool).values()), pool, values)
+        pool = loaded(name)
         x, edges, weight, index = (
             jnp.asarray(THEIRS[f"input/{key}"]) for key in ("x", "edge_index", "weight", "batch")
         )
@@ -331,6 +420,16 @@ def test_values_and_gradients_are_those_of_torch_geometric_pool(name):
             np.testing.assert_array_equal(out.select.labels, expected["cluster"])
             np.testing.assert_array_equal(out.edge_index, expected["edge_index"])
             np.testing.assert_array_equal(out.batch.index, expected["batch"])
+        elif name.startswith("maxcut"):
+            whole = name == "maxcut"
+            pairs = out.select if whole else out.select.own
+            np.testing.assert_array_equal(out.edge_index, expected["edge_index"])
+            if whole:
+                np.testing.assert_array_equal(pairs.labels, expected["cluster"])
+            else:  # There rows come by score, and edges are numbered by node.
+                assert not np.all(np.diff(expected["cluster"]) > 0)
+                expected["x"] = expected["x"][expected["cluster"]]
+            np.testing.assert_allclose(pairs.weight, expected["score"], rtol=1e-6)
         else:
             apart = ~np.eye(3, dtype=bool)
             expected["weight"] = expected["weight"][:, apart].ravel()
@@ -344,7 +443,11 @@ def test_values_and_gradients_are_those_of_torch_geometric_pool(name):
         found = {"x": gradients[0], "weight": gradients[1], **parameters(pool_gradient)}
         if name.startswith("hosc"):  # There rows are targets. The edges back are the second half.
             found["weight"] = jnp.roll(found["weight"], len(weight) // 2)
-        for key, value in theirs(name, "grad").items():
+        wanted = theirs(name, "grad")
+        if name.startswith("maxcut"):  # There one of several largest weights has their gradient.
+            for one in (found, wanted):
+                one["weight"] = one["weight"] + jnp.roll(one["weight"], len(weight) // 2)
+        for key, value in wanted.items():
             np.testing.assert_allclose(found[key], value, **close, err_msg=key)
 
 
@@ -352,6 +455,17 @@ def test_hosc_counts_edges_where_torch_geometric_pool_does_not():
     """With its defaults the share of the edges is 0 there: its loss is that of the motifs."""
     loss, default = THEIRS["hosc/loss/hosc_loss"], THEIRS["hosc/default/loss"]
     assert loss < default - 0.01
+
+
+def test_torch_geometric_pool_forgets_the_last_nodes_without_edges():
+    with jax.enable_x64(True):
+        pool = loaded("maxcut")
+        x, weight = (jnp.asarray(THEIRS[f"input/{name}"]) for name in ("x", "weight"))
+        edges = jnp.asarray(THEIRS["input/edge_index"])
+        near = np.asarray(edges[0]) < 9
+        score = eqx.filter_jit(pool.score)(x[:9], edges[:, near], edge_attr=weight[near])
+        apart = np.abs(np.asarray(score) - THEIRS["maxcut/apart/score"])
+    assert np.all(apart[:8] < 1e-9) and apart[8] > 1e-4
 
 
 def test_edges_join_the_rows_of_their_nodes_unlike_in_torch_geometric_pool():
