@@ -52,6 +52,9 @@ LAYERS = {
         lambda width, key: nn.models.JumpingKnowledge("lstm", width, 3, key=key),
     ),
 }
+# Models of layers that are drawn by themselves as well.
+MODELS = ("GCN", "GraphUNet")
+NAMES = [pytest.param(name, marks=pytest.mark.full) if name in MODELS else name for name in LAYERS]
 # What is not drawn as PyG does, by choice; the page "From PyG" has the reason.
 OTHERWISE = {("SAGPooling", ".select.weight")}
 
@@ -79,7 +82,7 @@ def are_alike(one, other):
     return ks_2samp(one.ravel(), other.ravel()).pvalue > 1e-6
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_parameters_are_drawn_from_pygs_distributions(name):
     for path, (theirs, ours) in drawn(name).items():
         assert theirs.shape == ours.shape and theirs.dtype == ours.dtype, path
@@ -94,7 +97,7 @@ def test_parameters_are_drawn_from_pygs_distributions(name):
             assert abs(edges[0] / edges[1] - 1) < 0.05, path
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_parameter_repeats_the_random_numbers_of_another(name):
     numbers = []
     for _, ours in drawn(name).values():
