@@ -33,19 +33,24 @@ class DenseSelectOutput(AbstractSelection):
     - `batch`: the graph of each node.
     - `extra`: a row for each node of what the losses of a pooling need besides; for
         [`BNPool`][jraphx_eqx.nn.pool.BNPool] the parameters of its distributions.
+    - `modes`: factors of each node, 0 in padding, for
+        [`EigenPooling`][jraphx_eqx.nn.pool.EigenPooling]. Features are pooled times the first of
+        them, then times the second, and so on, beside each other.
     """
 
     matrix: Float[Array, "nodes clusters"]
     batch: BatchVector
     extra: Float[Array, "nodes parameters"] | None
+    modes: Float[Array, "nodes modes"] | None
 
     def __init__(
         self,
         matrix: Float[Array, "nodes clusters"],
         batch: BatchVector,
         extra: Float[Array, "nodes parameters"] | None = None,
+        modes: Float[Array, "nodes modes"] | None = None,
     ):
-        self.matrix, self.batch, self.extra = matrix, batch, extra
+        self.matrix, self.batch, self.extra, self.modes = matrix, batch, extra, modes
 
     @property
     def num_nodes(self) -> int:
@@ -69,13 +74,18 @@ class DenseSelectOutput(AbstractSelection):
 
     def reduce(
         self, x: Num[Array, "nodes *features"], aggr: str | AbstractAggregation = "add"
-    ) -> Num[Array, "clusters *features"]:
+    ) -> Num[Array, "clusters *_pooled"]:
         r"""$\mathbf{S}^\top \mathbf{X}$ of each graph. `aggr` must be `"add"` or `"sum"`."""
         check_rows(x, self.num_nodes, "x", "nodes of select")
         if aggr not in ("add", "sum"):
             raise ValueError(f"aggr must be 'add' or 'sum' for memberships, got {aggr!r}")
         flat = x.reshape(x.shape[0], math.prod(x.shape[1:]))
-        return self.product(flat).reshape(self.num_clusters, *x.shape[1:])
+        if self.modes is None:
+            return self.product(flat).reshape(self.num_clusters, *x.shape[1:])
+        rows = self.modes[:, :, None] * mask_rows(flat, self.batch.node_mask)[:, None]
+        features = self.modes.shape[1] * flat.shape[1]
+        pooled = self.product(rows.reshape(x.shape[0], features))
+        return pooled.reshape(self.num_clusters, features)
 
     def product(
         self, x: Float[Array, "nodes features"]
@@ -100,9 +110,14 @@ class DenseSelectOutput(AbstractSelection):
 
         return segment_reduce_by_block(products, (matrix, x), batch.index, batch.num_graphs)
 
-    def lift(self, x: Float[Array, "clusters features"]) -> Float[Array, "nodes features"]:
+    def lift(self, x: Float[Array, "clusters features"]) -> Float[Array, "nodes _features"]:
         r"""$\mathbf{S} \mathbf{X}$: each node gets the features of its clusters, by membership."""
         check_rows(x, self.num_clusters, "x", "clusters of select")
+        if self.modes is not None and x.shape[1] % self.modes.shape[1]:
+            modes = self.modes.shape[1]
+            raise ValueError(
+                f"x must have features for each of the {modes} modes, got {x.shape[1]}"
+            )
         rows = x.reshape(self.batch.num_graphs, self.matrix.shape[1], x.shape[1])
 
         # One cluster at a time, and again on the way back, so that no array has nodes times
@@ -116,7 +131,11 @@ class DenseSelectOutput(AbstractSelection):
         total, _ = jax.lax.scan(
             lambda total, given: (total + part(*given), None), part(*first), tuple(others)
         )
-        return total
+        if self.modes is None:
+            return total
+        modes = self.modes.shape[1]
+        total = total.reshape(self.num_nodes, modes, x.shape[1] // modes)
+        return jnp.sum(self.modes[:, :, None] * total, axis=1)
 
     def graphs(self, batch: BatchVector) -> BatchVector:
         """The graph of each cluster. The clusters of a graph without nodes are padding."""
@@ -133,9 +152,9 @@ class DenseSelectOutput(AbstractSelection):
         real = out.batch.index < self.batch.num_graphs
         graphs, index = np.unique(out.batch.index[real], return_inverse=True)
         index = index.astype(out.batch.index.dtype)
-        extra = None if out.extra is None else out.extra[real]
-        matrix, index, extra = on_device_as_they_are((out.matrix[real], index, extra))
-        return DenseSelectOutput(matrix, BatchVector(index, len(graphs)), extra)
+        rows = [None if rows is None else rows[real] for rows in (out.extra, out.modes)]
+        matrix, index, rows = on_device_as_they_are((out.matrix[real], index, rows))
+        return DenseSelectOutput(matrix, BatchVector(index, len(graphs)), *rows)
 
     def _kept(self, name):
         raise not_nodes(name)

@@ -1,11 +1,9 @@
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ..._number import python_numbers
-from ...ops import mask_rows
-from .._check import check_positive, check_rows
+from .._check import check_positive
 from ._dense_selection import DenseSelectOutput
 from ._host import AbstractHostDensePool, Columns
 
@@ -78,29 +76,9 @@ class EigenPooling(AbstractHostDensePool):
         self, x: Float[Array, "nodes features"], select: DenseSelectOutput
     ) -> Float[Array, "clusters modal_features"]:
         """The frequencies of the features of each cluster, those of the first eigenvector first."""
-        check_rows(x, select.num_nodes, "x", "nodes of select")
-        modes = _modes(select)
-        rows = modes[:, :, None] * mask_rows(x, select.batch.node_mask)[:, None]
-        return select.reduce(rows.reshape(x.shape[0], modes.shape[1] * x.shape[1]))
-
-    def lift(
-        self, x: Float[Array, "clusters modal_features"], select: DenseSelectOutput
-    ) -> Float[Array, "nodes features"]:
-        """The features of the nodes from the frequencies of their clusters; 0 in padding."""
-        modes = _modes(select)
-        if x.shape[1] % modes.shape[1]:
-            raise ValueError(
-                f"x must have features for each of the {modes.shape[1]} modes, got {x.shape[1]}"
-            )
-        features = x.shape[1] // modes.shape[1]
-        rows = select.lift(x).reshape(select.num_nodes, modes.shape[1], features)
-        return jnp.sum(modes[:, :, None] * rows, axis=1)
-
-
-def _modes(select):
-    if select.extra is None:
-        raise ValueError("select must have modes, as those that EigenPooling makes have")
-    return select.extra
+        if select.modes is None:
+            raise ValueError("select must have modes, as those that EigenPooling makes have")
+        return select.reduce(x)
 
 
 def _spectral_clusters(adjacency, clusters):

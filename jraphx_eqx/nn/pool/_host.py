@@ -159,7 +159,7 @@ def selection_of(
     """The selection that the columns describe."""
     if "matrix" in columns:
         rows = {name: mask_rows(array, batch.node_mask) for name, array in columns.items()}
-        return DenseSelectOutput(rows["matrix"], batch, rows.get("modes"))
+        return DenseSelectOutput(rows["matrix"], batch, modes=rows.get("modes"))
     num_nodes, cluster = batch.index.shape[0], columns["cluster"]
     inside = batch.node_mask & (cluster >= 0)
     graph = jnp.where(inside, batch.index, batch.num_graphs)

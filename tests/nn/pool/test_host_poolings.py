@@ -91,7 +91,7 @@ def test_eigen_by_hand():
     np.testing.assert_allclose(out.edge_attr, [1, 1], rtol=1e-6)
     # As many modes as nodes hold all that there was.
     whole = EigenPooling(1, 5)(x, EDGES, weights, path)
-    lifted = EigenPooling(1, 5).lift(whole.x, whole.select)
+    lifted = whole.lift(whole.x)
     np.testing.assert_allclose(lifted[:, 0], [1, 2, 0, 3, 4, 5, 0, 0], rtol=1e-5, atol=1e-6)
 
 
@@ -308,7 +308,7 @@ def their_selection(name, batch):
         label = matrix.argmax(axis=1)
         modes = theta.reshape(len(matrix), -1, matrix.shape[1])[np.arange(len(matrix)), :, label]
         modes = jnp.asarray(modes)
-    return DenseSelectOutput(jnp.asarray(matrix), batch, modes)
+    return DenseSelectOutput(jnp.asarray(matrix), batch, modes=modes)
 
 
 @pytest.mark.parametrize("name", OURS)
