@@ -57,8 +57,8 @@ ELSEWHERE = {
     ),
     "parity_tests/test_interop.py": "SelectTopK",
     "tests/nn/pool/test_tgp_poolings.py": (
-        "AsymCheegerCutPooling BNPool HOSCPooling JustBalancePooling KMISPooling MaxCutPooling "
-        "NoPool"
+        "AsymCheegerCutPooling BNPool HOSCPooling JustBalancePooling KMISPooling LaPooling "
+        "MaxCutPooling NoPool"
     ),
     "tests/nn/pool/test_host_poolings.py": "EigenPooling NDPPooling NMFPooling",
     "parity_tests/test_pyg_examples.py": "Activation",

@@ -73,10 +73,11 @@ def mutate(
         source = trusted(spec, references, divergences)
         cases, pairing = source.cases, source.manifest["pairing"]
         # Noise that a fault made a reference measure must not be there for the next one.
-        session = Session(spec, source, divergences, remember=0)
+        session = Session(spec, source, divergences, quick=True, remember=0)
     else:
         assert cases is not None
-        session = Session(spec, Live(spec, seed, weights), divergences, remember=None)
+        live = Live(spec, seed, weights)
+        session = Session(spec, live, divergences, quick=True, remember=None)
     result = Result(environment=dict(session.environment))
     runner = FaultRunner(session, pairs(spec, cases, pairing), lanes)
     for fault in faults:

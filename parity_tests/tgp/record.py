@@ -41,6 +41,7 @@ HOST = {
     "nmf": ("nmf", {"k": 3}),
     "sep": ("sep", {}),
 }
+LAP = {"lap": {}, "lap paths": {"shortest_path_reg": True}}
 UNITS = {"mp_units": [4], "mlp_units": [4]}
 MAXCUT = {
     "maxcut": {
@@ -141,6 +142,17 @@ def hosc_results(pool):
     return {**found, "out/weight": usual["out/weight"], "default/loss": usual["loss/hosc_loss"]}
 
 
+def lap_results(options):
+    """Those of a pooling without parameters, and the memberships."""
+    from tgp.poolers import get_pooler
+
+    pool = get_pooler("lap", **options)
+    x, edges, weight, batch = inputs()
+    select = pool(x=x, adj=edges, edge_weight=weight, batch=batch).so
+    found = {"out/matrix": select.s[select.in_mask], "out/used": select.out_mask}
+    return results(pool) | found
+
+
 def maxcut_results(pool):
     """Those of a pooling that scores nodes, and its scores where the last node has no edge."""
     x, edges, weight, batch = inputs()
@@ -171,6 +183,8 @@ def record(path: Path) -> None:
             torch.manual_seed(number)
             pool = get_pooler("kmis", in_channels=WIDTH, **options)
             arrays |= {f"{name}/{key}": value for key, value in results(pool).items()}
+        for name, options in LAP.items():
+            arrays |= {f"{name}/{key}": value for key, value in lap_results(options).items()}
         for name, options in MAXCUT.items():
             torch.manual_seed(20)  # The best node of a graph with nodes that are left is its first.
             pool = get_pooler("maxcut", in_channels=WIDTH, **options)

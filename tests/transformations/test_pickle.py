@@ -74,6 +74,7 @@ EVERY = {
     "HOSCPooling": lambda cls: cls(3, 2, key=KEY),
     "JustBalancePooling": lambda cls: cls(3, 2, key=KEY),
     "KMISPooling": lambda cls: cls(3, key=KEY),
+    "LaPooling": lambda cls: cls(shortest_path_reg=True),
     "MaxCutPooling": lambda cls: cls(3, mp_units=(4,), key=KEY),
     "DMoNPooling": lambda cls: cls([3, 4], 2, 0.5, key=KEY),
     "MemPooling": lambda cls: cls(3, 2, 2, 2, key=KEY),

@@ -33,6 +33,7 @@ from ._joined import ClusterPooling as ClusterPooling
 from ._just_balance import JustBalancePooling as JustBalancePooling
 from ._keep import AbstractKeepPool as AbstractKeepPool
 from ._kmis import KMISPooling as KMISPooling
+from ._lapool import LaPooling as LaPooling
 from ._maxcut import MaxCutPooling as MaxCutPooling
 from ._mem import MemPooling as MemPooling
 from ._mincut import MinCutPooling as MinCutPooling

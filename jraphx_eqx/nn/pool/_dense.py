@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from ...data import BatchVector, resolve_batch
-from ...ops import edge_mask, gather, mask_rows, segment_sum
+from ...ops import edge_mask, gather, mask_rows, masked_edges, segment_sum
 from ._choice import Choice
 from ._dense_losses import mean_over, normalized, widened
 from ._dense_selection import DenseSelectOutput
@@ -54,11 +54,7 @@ class AbstractDensePool(AbstractPool):
         if choice is not None:
             raise ValueError("select must be a selection: memberships are no choice of nodes")
         batch = resolve_batch(batch, x.shape[0])
-        rows = batch.num_graphs * self.clusters
-        if max_nodes is not None and max_nodes < rows:
-            raise ValueError(
-                f"max_nodes must be at least {rows}, the clusters of all graphs, got {max_nodes}"
-            )
+        check_room(batch.num_graphs * self.clusters, max_nodes)
         return self.memberships(x, edge_index, edge_attr, batch, key=key)
 
     def connect(
@@ -75,16 +71,7 @@ class AbstractDensePool(AbstractPool):
         $a_{ij}$ are divided by $\sqrt{d_i d_j}$, where $d_i = \sum_j a_{ij}$.
         """
         batch = resolve_batch(batch, select.num_nodes)
-        weight = edge_weights(edge_index, edge_attr, select.num_nodes, select.matrix.dtype)
-        adjacency = select.product(neighbours(select.matrix, edge_index, weight))
-        pooled, entries = select.graphs(batch), np.ones((self.clusters, self.clusters), bool)
-        if not self.keeps_loops:
-            adjacency = normalized(adjacency)
-            np.fill_diagonal(entries, False)
-        pairs = np.nonzero(entries)
-        edges = _edges_of(pairs, pooled, self.clusters, edge_index.dtype)
-        real = edges[0] < pooled.index.shape[0]
-        return edges, jnp.where(real, adjacency[:, *pairs].ravel(), 0), pooled
+        return connect_memberships(select, edge_index, edge_attr, batch, self.keeps_loops)
 
     def lift(
         self, x: Float[Array, "clusters features"], select: DenseSelectOutput
@@ -154,6 +141,38 @@ class AbstractCutPool(AbstractSoftmaxPool):
         weight = edge_weights(edge_index, edge_attr, select.num_nodes, dtype)
         losses = self.graph_losses(widened(select), edge_index, widened(weight))
         return {name: mean_over(loss, real).astype(dtype) for name, loss in losses.items()}
+
+
+def check_room(rows: int, max_nodes: int | None) -> None:
+    """Raises unless there is room for the clusters of all graphs."""
+    if max_nodes is not None and max_nodes < rows:
+        raise ValueError(
+            f"max_nodes must be at least {rows}, the clusters of all graphs, got {max_nodes}"
+        )
+
+
+def connect_memberships(
+    select: DenseSelectOutput,
+    edge_index: Int[Array, "2 edges"],
+    edge_attr: Shaped[Array, "edges ..."] | None,
+    batch: BatchVector,
+    keep_loops: bool,
+) -> tuple[Int[Array, "2 pooled_edges"], Float[Array, " pooled_edges"], BatchVector]:
+    """The edges between all clusters of a graph, as
+    [`connect`][jraphx_eqx.nn.pool.AbstractDensePool.connect] says."""
+    weight = edge_weights(edge_index, edge_attr, select.num_nodes, select.matrix.dtype)
+    adjacency = select.product(neighbours(select.matrix, edge_index, weight))
+    clusters = adjacency.shape[1]
+    pooled, entries = select.graphs(batch), np.ones((clusters, clusters), bool)
+    if not keep_loops:
+        adjacency = normalized(adjacency)
+        np.fill_diagonal(entries, False)
+    pairs = np.nonzero(entries)
+    edges, rows = _edges_of(pairs, pooled, clusters, edge_index.dtype), pooled.index.shape[0]
+    between = adjacency[:, *pairs].ravel()
+    edges, between = masked_edges(edges, between, edge_mask(edges, rows), rows)
+    assert between is not None
+    return edges, between, pooled
 
 
 def edge_weights(

@@ -12,6 +12,7 @@ from ._hosc import HOSCPooling
 from ._joined import ClusterPooling
 from ._just_balance import JustBalancePooling
 from ._kmis import KMISPooling
+from ._lapool import LaPooling
 from ._maxcut import MaxCutPooling
 from ._mem import MemPooling
 from ._mincut import MinCutPooling
@@ -35,6 +36,7 @@ _POOLERS: dict[str, type[AbstractPool]] = {
     "hosc": HOSCPooling,
     "jb": JustBalancePooling,
     "kmis": KMISPooling,
+    "lap": LaPooling,
     "maxcut": MaxCutPooling,
     "mem": MemPooling,
     "mincut": MinCutPooling,
@@ -56,8 +58,8 @@ def get_pooler(name: str, **options: Any) -> AbstractPool:
     **Arguments:**
 
     - `name`: `"acc"`, `"asap"`, `"bnpool"`, `"cluster"`, `"diff"`, `"dmon"`, `"ec"`, `"eigen"`,
-        `"hosc"`, `"jb"`, `"kmis"`, `"maxcut"`, `"mem"`, `"mincut"`, `"ndp"`, `"nmf"`, `"nopool"`,
-        `"pan"`, `"sag"` or `"topk"`.
+        `"hosc"`, `"jb"`, `"kmis"`, `"lap"`, `"maxcut"`, `"mem"`, `"mincut"`, `"ndp"`, `"nmf"`,
+        `"nopool"`, `"pan"`, `"sag"` or `"topk"`.
     - `options`: the arguments of the class, by their names.
 
     **Raises:** `ValueError` for an unknown name, an unknown option, or one that is missing.

@@ -35,9 +35,9 @@ def precoarsen(
     - `graphs`: all graphs that will be in batches together. Where `edge_attr` is one number for
         each edge, that is its weight; otherwise weights are 1.
     - `poolings`: those of all levels, or one. Each is an
-        [`AbstractHostPool`][jraphx_eqx.nn.pool.AbstractHostPool], or another without parameters
-        that does not look at features, as [`KMISPooling`][jraphx_eqx.nn.pool.KMISPooling] by
-        degrees.
+        [`AbstractHostPool`][jraphx_eqx.nn.pool.AbstractHostPool], or a
+        [`KMISPooling`][jraphx_eqx.nn.pool.KMISPooling] with the scorer `"degree"`, `"constant"` or
+        `"canonical"`.
 
     **Raises:** `ValueError` for no graphs or poolings, and for a pooling of another kind.
     """
@@ -157,10 +157,7 @@ def _columns(pool, x, edge_index, edge_attr, batch):
         label, index = np.asarray(select.labels), np.asarray(batch.index)
         first = np.full(batch.num_graphs, select.num_clusters)
         np.minimum.at(first, index, label)
-        inside = label < select.num_clusters
-        columns = {"cluster": np.where(inside, label - first[index], NONE["cluster"])}
-        if select.weight is not None:
-            columns["weight"] = np.asarray(select.weight)
+        columns = {"cluster": label - first[index], "weight": np.asarray(select.weight)}
     return {
         name: array.astype(x.dtype if array.dtype.kind == "f" else np.int32)
         for name, array in columns.items()
@@ -168,13 +165,12 @@ def _columns(pool, x, edge_index, edge_attr, batch):
 
 
 def _check_pooling(pool):
-    name = type(pool).__name__
-    if pool.dtype is not None:
-        raise ValueError(f"poolings must have no parameters, as {name} has: it decides in training")
-    if isinstance(pool, KMISPooling) and (callable(pool.scorer) or pool.scorer == "random"):
+    if isinstance(pool, KMISPooling) and pool.scorer in ("degree", "constant", "canonical"):
+        return
+    if not isinstance(pool, AbstractHostPool):
         raise ValueError(
-            "poolings must not look at features or be random: KMISPooling must have the scorer "
-            f"'degree', 'constant' or 'canonical', got {pool.scorer!r}"
+            "poolings must be decided on the host, or be a KMISPooling with the scorer 'degree', "
+            f"'constant' or 'canonical', got {pool}"
         )
 
 

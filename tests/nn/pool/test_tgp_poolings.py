@@ -19,6 +19,7 @@ from jraphx_eqx.nn.pool import (
     HOSCPooling,
     JustBalancePooling,
     KMISPooling,
+    LaPooling,
     MaxCutPooling,
     NoPool,
     TopKPooling,
@@ -172,6 +173,54 @@ def test_random_scores_come_from_the_key():
         pool(PADDED, EDGES, WEIGHTS, BATCH)
 
 
+def test_lapool_by_hand():
+    # A path 3 - 0 - 1 - 2, which 0 and 2 lead; a pair, which both lead; no node; and padding.
+    x = jnp.array([[1.0, 0], [1, 1], [0, 2], [3, 0], [5, 5], [6, 5], [jnp.nan, 1]])
+    ends = [0, 1, 0, 4, 7], [1, 2, 3, 5, 7]
+    edges = jnp.array([[*ends[0], *ends[1]], [*ends[1], *ends[0]]], jnp.int32)
+    weights = jnp.array([1, 2, 4, 3, jnp.nan] * 2)
+    batch = BatchVector(jnp.array([0, 0, 0, 0, 1, 1, 3], jnp.int32), 3, 4)
+    pool = LaPooling(shortest_path_reg=True, clusters=2)
+
+    @eqx.filter_jit
+    def program(x, weights, leaders):
+        def loss(given):
+            select = lambda own: jnp.where(leaders[0] < 0, own, leaders)  # noqa: E731
+            out = pool(given[0], edges, given[1], batch, select=select)
+            return jnp.sum(out.x**2) + jnp.sum(out.edge_attr**2), out
+
+        score = pool.score(x, edges, batch, edge_attr=weights)
+        return score, *eqx.filter_grad(loss, has_aux=True)((x, weights))
+
+    score, gradients, out = program(x, weights, jnp.full(7, -1))
+    np.testing.assert_allclose(score**2, [65, 5, 8, 64, 9, 9, 0], rtol=1e-6)
+    like = np.e / (np.e + 1)  # 1 is as like 0 as 2, and 3 has the direction of 0.
+    rows = np.array([[1, 0], [0.5, 0.5], [0, 1], [like, (1 - like) / 3], [1, 0], [0, 1], [0, 0]])
+    np.testing.assert_allclose(out.select.matrix, rows, rtol=1e-6)
+    np.testing.assert_array_equal(out.batch.index, [0, 0, 1, 1, 3, 3])
+    np.testing.assert_array_equal(out.edge_index, [[0, 1, 2, 3, 6, 6], [1, 0, 3, 2, 6, 6]])
+    np.testing.assert_allclose(out.edge_attr, [1, 1, 1, 1, 0, 0], rtol=1e-6)
+    pooled = rows[:4].T @ x[:4]
+    np.testing.assert_allclose(out.x, [*pooled, x[4], x[5], *np.zeros((2, 2))], rtol=1e-6)
+    assert all(np.all(np.isfinite(leaf)) for leaf in gradients)
+    assert not np.any(gradients[0][6]) and gradients[1][4] == 0
+    # With leaders from elsewhere the second cluster of both graphs is padding.
+    *_, out = program(x, weights, jnp.array([1, 7, 4, 7, 7, 7, 7]))
+    rows = jnp.array([1, 1, 1, 1 / 2, 1, 1, 0])
+    np.testing.assert_allclose(out.select.matrix, jnp.stack([rows, 0 * rows], axis=1))
+    np.testing.assert_array_equal(out.batch.index, [0, 3, 1, 3, 3, 3])
+    assert np.all(out.edge_index == 6)
+    trimmed = out.trim()
+    np.testing.assert_allclose(trimmed.x, out.x[jnp.array([0, 2])])
+    both = eqx.filter_jit(lambda select, x, rows: (select.lift(x), select.reduce(rows)))
+    lifted, reduced = both(trimmed.select, trimmed.x, x[:6])
+    np.testing.assert_allclose(lifted, rows[:6, None] * trimmed.x[batch.index[:6]])
+    np.testing.assert_allclose(reduced, trimmed.x, rtol=1e-6)
+    assert trimmed.select.graphs(trimmed.select.batch).index.tolist() == [0, 1]
+    with pytest.raises(RuntimeError, match="a graph has more leaders than clusters=2 has room for"):
+        program(x, weights, jnp.array([0, 1, 2, 4, 7, 7, 7]))
+
+
 def maxcut(**options):
     """Scores are the features; with one convolution P times them."""
     options = {"mp_units": (), "mlp_units": (), "mp_act": "identity", "act": "identity"} | options
@@ -298,6 +347,8 @@ def test_a_single_cluster_is_balanced():
             lambda: KMISPooling(scorer=lambda x, *_: x)(X, EDGES[:, :5]),
             r"scorer must return a number of float32 for each of the 5 nodes",
         ),
+        (lambda: LaPooling(clusters=0), "clusters must be at least 1, got 0"),
+        (lambda: LaPooling()(X, EDGES[:, :5], max_nodes=4), "max_nodes must be at least 5, the cl"),
         (lambda: maxcut(max_iter=0), "max_iter must be at least 1, got 0"),
         (lambda: maxcut(ratio=1.5), "ratio from 1 on is the number of nodes"),
         (lambda: maxcut(mp_units=(4, 0)), "all of mp_units must be at least 1, got 0"),
@@ -335,6 +386,8 @@ OURS = {
     "kmis degree": lambda: KMISPooling(3, scorer="degree"),
     "kmis constant": lambda: KMISPooling(3, scorer="constant"),
     "kmis canonical": lambda: KMISPooling(3, scorer="canonical", score_heuristic=None),
+    "lap": lambda: LaPooling(),
+    "lap paths": lambda: LaPooling(shortest_path_reg=True, clusters=2),
     "maxcut": lambda: MaxCutPooling(3, 2, max_iter=1, delta=1.5, **ACTS, **UNITS),
     "maxcut kept": lambda: MaxCutPooling(3, assign_all_nodes=False, **UNITS),
 }
@@ -351,6 +404,8 @@ LINEAR = ("weight", "bias")
 
 def parameters(pool):
     """By torch-geometric-pool's names."""
+    if isinstance(pool, LaPooling):
+        return {}
     if isinstance(pool, MaxCutPooling):
         *lins, last = pool.mlp.lins
         parts = {"initial_layer": pool.lin, "final_layer": last}
@@ -377,18 +432,8 @@ def loaded(name):
 
 
 # Each option once; all with `-m full`.
-BRIEF = (
-    "jb",
-    "hosc",
-    "acc",
-    "bnpool",
-    "kmis",
-    "kmis w-greedy",
-    "kmis degree",
-    "maxcut",
-    "maxcut kept",
-)
-NAMES = [name if name in BRIEF else pytest.param(name, marks=pytest.mark.full) for name in OURS]
+FULL = ("jb plain", "hosc ortho", "kmis constant", "kmis canonical", "lap", "maxcut kept")
+NAMES = [pytest.param(name, marks=pytest.mark.full) if name in FULL else name for name in OURS]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -430,6 +475,14 @@ def test_values_and_gradients_are_those_of_torch_geometric_pool(name):
                 assert not np.all(np.diff(expected["cluster"]) > 0)
                 expected["x"] = expected["x"][expected["cluster"]]
             np.testing.assert_allclose(pairs.weight, expected["score"], rtol=1e-6)
+        elif name.startswith("lap"):
+            used = expected["used"]
+            both = used[:, :, None] & used[:, None] & ~np.eye(2, dtype=bool)
+            expected |= {"x": expected["x"][used], "weight": expected["weight"][both]}
+            matrix = np.zeros((11, out.select.matrix.shape[1]))
+            matrix[:, :2] = expected["matrix"]
+            np.testing.assert_allclose(out.select.matrix, matrix, rtol=1e-6)
+            np.testing.assert_array_equal(out.batch.index, np.nonzero(used)[0])
         else:
             apart = ~np.eye(3, dtype=bool)
             expected["weight"] = expected["weight"][:, apart].ravel()
