@@ -47,7 +47,6 @@ def public(package):
 # Layers without an entry, by the test that compares them with PyG's or PyTorch's, or by hand.
 ELSEWHERE = {
     "parity_tests/test_dense_convs.py": " ".join(public(nn.dense)),
-    "parity_tests/test_structure_pooling.py": "ASAPooling ClusterPooling PANPooling PANConv",
     "parity_tests/test_message_convs.py": (
         "DynamicEdgeConv EdgeConv GATv2Conv GINEConv NNConv PNAConv PointNetConv"
     ),

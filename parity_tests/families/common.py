@@ -69,13 +69,21 @@ EDGE_CLASSES = {
 }
 
 
+LARGEST = 9  # of the graphs below
+FEW = (
+    *("several graphs", "a graph without nodes", "a graph of one node", "no edge at all"),
+    *("an unsorted batch vector", "a loop", "an edge without its reverse"),
+)
+FEW_CLASSES = {name: EDGE_CLASSES[name] for name in FEW}
+
+
 def few_cases(seed: int) -> list[Case]:
     """Batches of three small graphs, all padded to one shape, no node with two loops.
 
     Those of ties and of single nodes have equal scores.
     """
     rng = np.random.default_rng([seed, 17])
-    plain = _small("plain", seed, rng, [7, 4, 9])
+    plain = _small("plain", seed, rng, [7, 4, LARGEST])
     mixed = _small("mixed", seed, rng, [5, 0, 8])
     ties = _small("ties", seed, rng, [6, 1, 7])
     no_edges = _small("no_edges", seed, rng, [4, 1, 5], degree=0)
@@ -97,6 +105,19 @@ def _small(name: str, seed: int, rng: np.random.Generator, sizes, degree=2.5) ->
     arrays.update({name: case[name][kept] for name in ("edge_attr", "edge_weight")})
     capacity = {"num_nodes": 24, "num_edges": 96, "num_graphs": 3}
     return Case(case.name, arrays, frozenset({"ties"} & {name}), capacity)
+
+
+@contextmanager
+def torch_default(dtype: Any) -> Iterator[None]:
+    """In which PyG makes some tensors, whatever the dtype of what it is given."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def pad_with(fill: float):

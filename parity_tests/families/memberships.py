@@ -6,13 +6,9 @@ from jraphx_eqx.data import BatchVector
 from jraphx_eqx.parity import Spec
 
 from .._operator import Operator, edits
-from .common import EDGE_CLASSES, few_cases, keeps_dtypes, pad_with, row_groups
+from .common import FEW_CLASSES, few_cases, keeps_dtypes, pad_with, row_groups
 
 CLUSTERS = 3
-CLASSES = (
-    *("several graphs", "a graph without nodes", "a graph of one node", "no edge at all"),
-    *("an unsorted batch vector", "a loop", "an edge without its reverse"),
-)
 
 
 def _inputs(case, *, weight=True):
@@ -92,7 +88,7 @@ def memberships(layer, pyg, ours, by_graph, losses, grid, faults, cost, loops=Fa
         blocks=_blocks,
         differentiate=("x", "edge_weight"),
         properties={"dtypes": keeps_dtypes(_call)},
-        input_classes={name: EDGE_CLASSES[name] for name in CLASSES},
+        input_classes=FEW_CLASSES,
     )
     return Operator(layer, spec=spec, faults=faults, live=False, cases=few_cases, cost=cost)
 
