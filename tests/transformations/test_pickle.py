@@ -83,6 +83,7 @@ EVERY = {
     "NDPPooling": lambda cls: cls(0.1),
     "EigenPooling": lambda cls: cls(3, 2),
     "NMFPooling": lambda cls: cls(3),
+    "SEPPooling": lambda cls: cls(),
     "SelectTopK": lambda cls: cls(3, key=KEY),
     "TopKPooling": lambda cls: cls(3, min_score=0.1, key=KEY),
 }

@@ -61,4 +61,5 @@ from ._selection import AbstractSelection as AbstractSelection
 from ._selection import OverlapSelectOutput as OverlapSelectOutput
 from ._selection import SelectOutput as SelectOutput
 from ._selection import select_nodes as select_nodes
+from ._sep import SEPPooling as SEPPooling
 from ._topk import TopKPooling as TopKPooling

@@ -22,6 +22,7 @@ from ._nopool import NoPool
 from ._pan import PANPooling
 from ._pool import AbstractPool
 from ._sag import SAGPooling
+from ._sep import SEPPooling
 from ._topk import TopKPooling
 
 _POOLERS: dict[str, type[AbstractPool]] = {
@@ -45,6 +46,7 @@ _POOLERS: dict[str, type[AbstractPool]] = {
     "nopool": NoPool,
     "pan": PANPooling,
     "sag": SAGPooling,
+    "sep": SEPPooling,
     "topk": TopKPooling,
 }
 
@@ -59,7 +61,7 @@ def get_pooler(name: str, **options: Any) -> AbstractPool:
 
     - `name`: `"acc"`, `"asap"`, `"bnpool"`, `"cluster"`, `"diff"`, `"dmon"`, `"ec"`, `"eigen"`,
         `"hosc"`, `"jb"`, `"kmis"`, `"lap"`, `"maxcut"`, `"mem"`, `"mincut"`, `"ndp"`, `"nmf"`,
-        `"nopool"`, `"pan"`, `"sag"` or `"topk"`.
+        `"nopool"`, `"pan"`, `"sag"`, `"sep"` or `"topk"`.
     - `options`: the arguments of the class, by their names.
 
     **Raises:** `ValueError` for an unknown name, an unknown option, or one that is missing.

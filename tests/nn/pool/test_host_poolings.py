@@ -17,6 +17,7 @@ from jraphx_eqx.nn.pool import (
     NDPPooling,
     NMFPooling,
     SelectOutput,
+    SEPPooling,
     TopKPooling,
     get_pooler,
     precoarsen,
@@ -115,13 +116,42 @@ def test_nmf_by_hand():
     assert found[0] != found[3]
 
 
-POOLINGS = {"ndp": NDPPooling(), "eigen": EigenPooling(2, 2), "nmf": NMFPooling(2)}
+def test_sep_by_hand():
+    # Of the path 0 and 1 are merged first, then the heavy edge, and 5 to that; but between the root
+    # and the heavy edge this last one is left out. A pair is not merged.
+    pool = SEPPooling()
+    out = pool(X, EDGES, WEIGHTS, BATCH)
+    np.testing.assert_array_equal(out.select.labels, [0, 0, 3, 1, 1, 2, 4, 8])
+    np.testing.assert_array_equal(out.x[:, 0], [3, 7, 5, 8, 9, 0, 0, 0])
+    trimmed = out.trim()
+    np.testing.assert_array_equal(trimmed.edge_index, [[0, 1, 1, 2, 3, 4], [1, 0, 2, 1, 4, 3]])
+    np.testing.assert_allclose(trimmed.edge_attr, [*4 * [2**-0.5], 1, 1], rtol=1e-6)
+    np.testing.assert_array_equal(pool.lift(out.x, out.select)[:, 0], [3, 3, 8, 7, 7, 5, 9, 0])
+    # Without weights the two edges between the first clusters count as one; with them they add up.
+    edges = jnp.array([[0, 1, 3], [2, 3, 4]], jnp.int32)
+    edges = jnp.concatenate([edges, edges[::-1]], axis=1)
+    nodes, cluster = jnp.arange(5, dtype=jnp.int32), jnp.array([0, 0, 1, 1, 2], jnp.int32)
+    select = SelectOutput(nodes, cluster, jnp.ones(5), num_nodes=5, num_clusters=3)
+    plain, weighed = (pool(X[:5], edges, w, select=select) for w in (None, jnp.ones(6)))
+    np.testing.assert_allclose(plain.edge_attr[:4], 4 * [2**-0.5], rtol=1e-6)
+    expected = [2 / 6**0.5, 2 / 6**0.5, 1 / 3**0.5, 1 / 3**0.5]
+    np.testing.assert_allclose(weighed.edge_attr[:4], expected, rtol=1e-6)
+
+
+POOLINGS = {
+    "ndp": NDPPooling(),
+    "eigen": EigenPooling(2, 2),
+    "nmf": NMFPooling(2),
+    "sep": SEPPooling(),
+}
 
 
 @pytest.mark.parametrize("name", POOLINGS)
 def test_a_selection_is_made_outside_of_a_program_and_used_inside(name):
     pool, more = POOLINGS[name], jnp.array([0, 1], jnp.int32)
-    assert type(get_pooler(name, **({} if name == "ndp" else {"clusters": 2}))) is type(pool)
+    assert type(get_pooler(name, **({} if name in ("ndp", "sep") else {"clusters": 2}))) is type(
+        pool
+    )
     out = pool(X, EDGES, WEIGHTS, BATCH)
 
     @eqx.filter_jit
@@ -167,6 +197,7 @@ def test_a_selection_is_made_outside_of_a_program_and_used_inside(name):
             ),
             "x must have features for each of the 2 modes, got 1",
         ),
+        (lambda: SEPPooling()(X, EDGES, -WEIGHTS, BATCH), "must not hold negative weights"),
         (lambda: NMFPooling(0), "clusters must be at least 1, got 0"),
     ],
 )
@@ -287,6 +318,7 @@ OURS = {
     "eigen": EigenPooling(2, 3),
     "eigen plain": EigenPooling(3, 2, normalized=False),
     "nmf": NMFPooling(3),
+    "sep": SEPPooling(),
 }
 
 
@@ -301,7 +333,7 @@ def house():
 
 def their_selection(name, batch):
     """What they decided, in our form."""
-    if name == "ndp":
+    if name in ("ndp", "sep"):
         return None
     matrix, modes = THEIRS[f"{name}/select/s"], None
     if (theta := THEIRS.get(f"{name}/select/theta")) is not None:
@@ -333,8 +365,9 @@ def test_values_and_gradients_are_those_of_torch_geometric_pool(name):
         expected = {key: THEIRS[f"{name}/{key}"] for key in ("out/x", "out/weight", "grad/x")}
         if isinstance(select, SelectOutput):
             out = out.trim()
-            if name == "ndp":
-                np.testing.assert_array_equal(out.perm, THEIRS[f"{name}/select/node"])
+            select = out.select
+            np.testing.assert_array_equal(select.node_index, THEIRS[f"{name}/select/node"])
+            np.testing.assert_array_equal(select.cluster_index, THEIRS[f"{name}/out/cluster"])
             np.testing.assert_array_equal(out.edge_index, THEIRS[f"{name}/out/edge_index"])
             np.testing.assert_array_equal(out.batch.index, THEIRS[f"{name}/out/batch"])
         else:
