@@ -1,3 +1,4 @@
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -29,8 +30,8 @@ class Loader:
     stands, and `restore` makes the next `for` go on from there, with the batches that were left.
     A `for` that was left before its end otherwise begins the same epoch again.
 
-    Batches are filled on the host by a thread of their own, one batch ahead, and go to the device
-    in one transfer. What the graphs hold is checked once, here.
+    Batches are filled on the host by threads of their own, ahead of their turn, and go to the
+    device in one transfer. What the graphs hold is checked once, here.
     """
 
     def __init__(
@@ -43,13 +44,14 @@ class Loader:
         sampler: Callable[[np.random.Generator], Any] | None = None,
         stack: int | None = None,
         device: Any = None,
+        workers: int = 1,
         check_finite: bool = False,
     ):
         """**Arguments:**
 
         - `graphs`: a list of [`Data`][jraphx_eqx.data.Data] with the same fields, or anything with
             `len` and `[]` that makes or reads them when they are asked for, such as a
-            [`Folder`][jraphx_eqx.loading.Folder].
+            [`Folder`][jraphx_eqx.loading.Folder] or a `grain.MapDataset`.
         - `budget`: the room of a batch, or several, made by
             [`budget`][jraphx_eqx.loading.budget].
         - `shuffle`: whether graphs come in a random order. Without, they come in theirs.
@@ -60,6 +62,8 @@ class Loader:
         - `stack`: how many batches to stack along a new first axis, for several devices, or for
             several steps by `jax.lax.scan`. Those that an epoch lacks at its end hold only padding.
         - `device`: a device or a `jax.sharding.Sharding` to put batches on. By default JAX's.
+        - `workers`: how many threads read graphs and fill batches, each one batch ahead. More than
+            one pay where graphs are read from files. The batches are the same for any number.
         - `check_finite`: whether NaN and infinity are errors.
 
         **Raises:** `ValueError` that names the first graph that does not fit the room, or whose
@@ -70,7 +74,10 @@ class Loader:
             raise ValueError("shuffle must not be False with a sampler, which makes the order")
         if stack is not None and stack < 1:
             raise ValueError(f"stack must be at least 1, got {stack}")
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1, got {workers}")
         self.budget, self.seed, self.stack, self.device = budget, seed, stack, device
+        self.workers = workers
         num_graphs = len(graphs)
         if num_graphs == 0:
             raise ValueError("graphs must hold at least one graph, got none")
@@ -147,16 +154,15 @@ class Loader:
         return grouped(pack(self._sizes, order, self.budget), self.stack or 1)
 
     def _on_device(self, plan: list[tuple[Budget, list[np.ndarray]]]) -> Iterator[Batch]:
-        with ThreadPoolExecutor(1) as thread:
-            before = None
+        with ThreadPoolExecutor(self.workers) as threads:
+            ahead = deque()
             for part in plan:
-                # JAX's settings may hold for this thread only, so the other one does not touch it.
-                filling = thread.submit(self._fill, *part)
-                if before is not None:
-                    yield self._put(before.result())
-                before = filling
-            if before is not None:
-                yield self._put(before.result())
+                # JAX's settings may hold for this thread only, so the others do not touch it.
+                ahead.append(threads.submit(self._fill, *part))
+                if len(ahead) > self.workers:
+                    yield self._put(ahead.popleft().result())
+            while ahead:
+                yield self._put(ahead.popleft().result())
 
     def _fill(self, room: Budget, groups: list[np.ndarray]) -> Any:
         rows = [[self._row(index) for index in group.tolist()] for group in groups]

@@ -17,4 +17,7 @@ from ._sequences import GRU as GRU
 from ._sequences import LSTM as LSTM
 from ._sequences import AbstractRecurrent as AbstractRecurrent
 from ._sequential import Sequential as Sequential
+from ._summary import LayerSummary as LayerSummary
+from ._summary import Summary as Summary
+from ._summary import summary as summary
 from ._trainable import trainable as trainable

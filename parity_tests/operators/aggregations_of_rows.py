@@ -119,7 +119,7 @@ OPERATORS = (
     ),
     aggr(
         ours.SetTransformerAggregation,
-        *DENSE,
+        *DENSE[1:],  # in any order of the rows
         *ATTENTION,
         *of(
             ours.SetTransformerAggregation,
@@ -130,15 +130,15 @@ OPERATORS = (
             ),
         ),
         args=(WIDTH, 2),
-        grid=(Config({"heads": 3, "layer_norm": True, "concat": False}),),
+        grid=(Config({"heads": 3, "layer_norm": True, "concat": False}), Config({"heads": 1})),
         cost=4,
     ),
     aggr(
         ours.GraphMultisetTransformer,
-        *DENSE,
+        *DENSE[1:],
         *ATTENTION[:-1],
         args=(WIDTH, 2),
-        grid=(Config({"heads": 3}),),
+        grid=(Config({"heads": 3}), Config({"heads": 1})),
         cost=4,
     ),
     aggr(

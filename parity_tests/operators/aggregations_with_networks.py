@@ -191,8 +191,8 @@ OPERATORS = (
         ),
         grid=(
             _multi("attn", ("mean", "std"), out_features=4, num_heads=2),
-            _multi("max"),
             _multi("proj", out_features=2),
+            _multi("max", ("max", "median")),  # on the case with ties
             _multi("std"),
         ),
         pyg=_pyg_multi,

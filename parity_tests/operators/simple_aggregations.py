@@ -108,7 +108,7 @@ OPERATORS = (
         ours.VarAggregation,
         *of(
             ours.VarAggregation,
-            ("mean is detached", "x - gather(mean", "x - gather(DETACHED(mean)", "semi_grad=True"),
+            ("x is detached", "x - gather(mean", "DETACHED(x) - gather(mean"),
             ("unbiased", "return variance", "return variance * 1.25"),
             ("semi is ignored", "not self.semi_grad", "True", "semi_grad=True"),
             ("means are not subtracted", "x - gather(mean, batch.index)", "x"),
@@ -202,8 +202,8 @@ OPERATORS = (
         *QUANTILES,
         *INTERPOLATED,
         grid=(
-            Config({"q": (0.37, 0.58), "fill_value": 3.0}),
             Config({"q": 0.37, "interpolation": "midpoint"}),
+            Config({"q": (0.37, 0.58), "fill_value": 3.0}),  # on graphs without nodes
             Config({"q": 0.37, "interpolation": "lower"}),
             Config({"q": 0.37, "interpolation": "nearest"}),
         ),

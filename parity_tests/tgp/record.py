@@ -8,6 +8,7 @@ Of poolings that are decided on the host there is what they decided as well, as 
 
 import contextlib
 import sys
+import types
 import warnings
 from pathlib import Path
 
@@ -41,6 +42,15 @@ HOST = {
     "nmf": ("nmf", {"k": 3}),
     "sep": ("sep", {}),
 }
+KEPT = {
+    "reduce_red_op": None,
+    "connect_red_op": "max",
+    "remove_self_loops": False,
+    "degree_norm": True,
+    "s_inv_op": "inverse",
+}
+MEAN = {"connect_red_op": "mean", "edge_weight_norm": True, "s_inv_op": "inverse"}
+LIFTED = {"kmis kept": ("kmis", KEPT), "ec": ("ec", {}), "graclus": ("graclus", MEAN)}
 LAP = {"lap": {}, "lap paths": {"shortest_path_reg": True}}
 UNITS = {"mp_units": [4], "mlp_units": [4]}
 MAXCUT = {
@@ -142,6 +152,24 @@ def hosc_results(pool):
     return {**found, "out/weight": usual["out/weight"], "default/loss": usual["loss/hosc_loss"]}
 
 
+def heaviest_first(row, col, weight, num_nodes):
+    """Joins the ends of the heaviest edge first, where torch-cluster's visits nodes at random."""
+    cluster = torch.arange(num_nodes)
+    left = torch.ones(num_nodes, dtype=torch.bool)
+    for edge in torch.argsort(weight.detach(), descending=True):
+        ends = torch.stack([row[edge], col[edge]])
+        if left[ends].all():
+            cluster[ends], left[ends] = ends.min(), False
+    return cluster
+
+
+def lifted_results(pool):
+    """Those of a pooling, and the pooled features brought back."""
+    x, edges, weight, batch = inputs()
+    out = pool(x=x, adj=edges, edge_weight=weight, batch=batch)
+    return results(pool) | {"out/lift": pool(x=out.x, so=out.so, lifting=True)}
+
+
 def lap_results(options):
     """Those of a pooling without parameters, and the memberships."""
     from tgp.poolers import get_pooler
@@ -167,7 +195,10 @@ def maxcut_results(pool):
 def record(path: Path) -> None:
     """Writes the file."""
     from tgp.poolers import get_pooler
+    from tgp.select import graclus_select
 
+    graclus_select.torch_cluster = types.SimpleNamespace(graclus_cluster=heaviest_first)
+    graclus_select.check_torch_cluster_available = lambda: None
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     arrays = dict(zip(("input/x", "input/edge_index", "input/weight"), inputs(), strict=False))
@@ -183,6 +214,10 @@ def record(path: Path) -> None:
             torch.manual_seed(number)
             pool = get_pooler("kmis", in_channels=WIDTH, **options)
             arrays |= {f"{name}/{key}": value for key, value in results(pool).items()}
+        for name, (alias, options) in LIFTED.items():
+            torch.manual_seed(1)
+            pool = get_pooler(alias, in_channels=WIDTH, **options)
+            arrays |= {f"{name}/{key}": value for key, value in lifted_results(pool).items()}
         for name, options in LAP.items():
             arrays |= {f"{name}/{key}": value for key, value in lap_results(options).items()}
         for name, options in MAXCUT.items():

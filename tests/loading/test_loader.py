@@ -1,6 +1,7 @@
 """Batches of one shape: every graph once an epoch, in an order that can be had again."""
 
 import pickle
+import threading
 
 import equinox as eqx
 import jax
@@ -269,6 +270,7 @@ def test_nan_is_taken_unless_it_is_checked():
     ("options", "message"),
     [
         ({"stack": 0}, "stack must be at least 1, got 0"),
+        ({"workers": 0}, "workers must be at least 1, got 0"),
         ({"shuffle": False, "sampler": lambda rng: [0]}, "shuffle must not be False with"),
         ({"sampler": lambda rng: [10]}, r"sampler must give indices in \[0, 10\)"),
         ({"sampler": lambda rng: [-1]}, r"sampler must give indices in \[0, 10\)"),
@@ -279,6 +281,35 @@ def test_nan_is_taken_unless_it_is_checked():
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         list(Loader(GRAPHS, ROOM, **options))
+
+
+@pytest.mark.parametrize("workers", [2, 50])
+def test_batches_are_the_same_for_any_number_of_workers(workers):
+    one, several = Loader(GRAPHS, ROOM), Loader(GRAPHS, ROOM, workers=workers)
+    assert [epoch(several), epoch(several)] == [epoch(one), epoch(one)]
+    for _ in several:
+        break
+    several.restore(several.state())
+    assert len(epoch(several)) == len(epoch(one)) - 1
+    assert several.state() == one.state()
+
+
+def test_several_workers_read_at_once():
+    together = threading.Barrier(3, timeout=20)
+
+    class Read:
+        def __len__(self):
+            return 9
+
+        def __getitem__(self, index):
+            if armed:
+                together.wait()
+            return GRAPHS[0]
+
+    armed = []
+    loader = Loader(Read(), Budget(4, 8, 1, 3), workers=3)
+    armed.append(True)
+    assert len(list(loader)) == 9
 
 
 @pytest.mark.parametrize("state", [(0, 99), (-1, 0), (0, -1)])

@@ -74,6 +74,8 @@ EVERY = {
     "HOSCPooling": lambda cls: cls(3, 2, key=KEY),
     "JustBalancePooling": lambda cls: cls(3, 2, key=KEY),
     "KMISPooling": lambda cls: cls(3, key=KEY),
+    "EdgeContractionPooling": lambda cls: cls(3, dropout=0.5, key=KEY),
+    "GraclusPooling": lambda cls: cls(),
     "LaPooling": lambda cls: cls(shortest_path_reg=True),
     "MaxCutPooling": lambda cls: cls(3, mp_units=(4,), key=KEY),
     "DMoNPooling": lambda cls: cls([3, 4], 2, 0.5, key=KEY),

@@ -7,6 +7,7 @@ from ._clusterings import graclus as graclus
 from ._clusterings import normalized_cut as normalized_cut
 from ._clusterings import pool_edge as pool_edge
 from ._clusterings import voxel_grid as voxel_grid
+from ._contraction import EdgeContractionPooling as EdgeContractionPooling
 from ._dense import AbstractDensePool as AbstractDensePool
 from ._dense import AbstractSoftmaxPool as AbstractSoftmaxPool
 from ._dense_selection import DenseSelectOutput as DenseSelectOutput
@@ -26,6 +27,7 @@ from ._global import global_add_pool as global_add_pool
 from ._global import global_max_pool as global_max_pool
 from ._global import global_mean_pool as global_mean_pool
 from ._global import global_min_pool as global_min_pool
+from ._graclus import GraclusPooling as GraclusPooling
 from ._histogram import batch_histogram as batch_histogram
 from ._hosc import HOSCPooling as HOSCPooling
 from ._host import AbstractHostPool as AbstractHostPool

@@ -1,9 +1,23 @@
+from collections.abc import Callable
+
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Num, Shaped
+from jaxtyping import Array, Bool, Float, Int, Num, Shaped
 
 from ...data import BatchVector, resolve_batch
-from ...ops import coalesce, edge_mask, error_if, gather, masked_edges, remove_self_loops
+from ...ops import (
+    aggregation,
+    coalesce,
+    edge_mask,
+    error_if,
+    gather,
+    masked_edges,
+    remove_self_loops,
+    segment_max,
+    segment_sum,
+)
+from ._dense import edge_weights
+from ._dense_losses import quotient, root
 from ._pool import AbstractPool
 from ._selection import OverlapSelectOutput, SelectOutput
 
@@ -12,10 +26,13 @@ class AbstractClusterPool(AbstractPool):
     """A pooling that makes one node of each cluster of nodes.
 
     The features of a cluster are the sum of those of its nodes, times their weights. Its edges are
-    those of its nodes; equal ones become one, their attributes added.
+    those of its nodes; equal ones become one, their attributes reduced by `edge_aggr`, which is
+    mostly `"add"`, and divided as `edge_norm` says.
     """
 
     keeps_loops: eqx.AbstractVar[bool]
+    edge_aggr: eqx.AbstractVar[str]
+    edge_norm: eqx.AbstractVar[str | None]
 
     def reduce(
         self, x: Float[Array, "nodes features"], select: SelectOutput | OverlapSelectOutput
@@ -31,9 +48,8 @@ class AbstractClusterPool(AbstractPool):
         batch: BatchVector | None = None,
     ) -> tuple[Int[Array, "2 pooled_edges"], Num[Array, "pooled_edges ..."] | None, BatchVector]:
         """The edges between clusters, by source and then by target, and the graph of each."""
-        batch = resolve_batch(batch, select.num_nodes)
-        edges = connect_clusters(select, edge_index, edge_attr, keep_loops=self.keeps_loops)
-        return *edges, select.graphs(batch)
+        options = (self.keeps_loops, self.edge_aggr, self.edge_norm)
+        return connect_clusters(select, edge_index, edge_attr, batch, *options)
 
     def losses(
         self,
@@ -50,16 +66,54 @@ def connect_clusters(
     select: SelectOutput | OverlapSelectOutput,
     edge_index: Int[Array, "2 edges"],
     edge_attr: Num[Array, "edges ..."] | None,
-    *,
-    keep_loops: bool,
-) -> tuple[Int[Array, "2 edges"], Num[Array, "edges ..."] | None]:
-    """The edges between the clusters of their ends, equal ones as one, their attributes added.
+    batch: BatchVector | None = None,
+    keep_loops: bool = False,
+    edge_aggr: str = "add",
+    edge_norm: str | None = None,
+) -> tuple[Int[Array, "2 edges"], Num[Array, "edges ..."] | None, BatchVector]:
+    """The edges between the clusters of their ends, equal ones as one, and the graph of each
+    cluster.
 
-    A node must be in one cluster at most.
+    A node must be in one cluster at most. `edge_norm` is one of `EDGE_NORMS`, for weights.
     """
-    return pooled_edges(
-        select.labels, select.num_clusters, edge_index, edge_attr, keep_loops=keep_loops
-    )
+    pooled, label = select.graphs(resolve_batch(batch, select.num_nodes)), select.labels
+    if edge_norm == "degree" or (edge_norm is not None and edge_attr is not None):
+        own = select if isinstance(select, SelectOutput) else select.own
+        like = own.weight if edge_attr is None else edge_attr
+        dtype = jnp.result_type(float) if like is None else like.dtype
+        edge_attr = edge_weights(edge_index, edge_attr, select.num_nodes, dtype)
+    more = {"keep_loops": keep_loops, "aggr": edge_aggr}
+    edges, edge_attr = pooled_edges(label, select.num_clusters, edge_index, edge_attr, **more)
+    if edge_norm is not None and edge_attr is not None:
+        edge_attr = EDGE_NORMS[edge_norm](edges, edge_attr, pooled)
+    return edges, edge_attr, pooled
+
+
+def check_edges(edge_aggr: str, edge_norm: str | None) -> None:
+    """Raises unless `connect_clusters` knows these."""
+    aggregation(edge_aggr, "edge_aggr")
+    if edge_norm is not None and edge_norm not in EDGE_NORMS:
+        names = ", ".join(map(repr, (None, *EDGE_NORMS)))
+        raise ValueError(f"edge_norm must be one of {names}, got {edge_norm!r}")
+
+
+def _by_degrees(edges, weight, pooled):
+    degree = root(segment_sum(weight, edges[0], pooled.index.shape[0]))
+    factor = quotient(jnp.ones_like(degree), degree)
+    return weight * gather(factor, edges[0]) * gather(factor, edges[1])
+
+
+def _by_largest(edges, weight, pooled):
+    graph = gather(pooled.index, edges[0], fill_value=pooled.num_graphs)
+    largest = segment_max(jnp.abs(weight), graph, pooled.num_graphs)
+    return quotient(weight, gather(largest, graph))
+
+
+# By the roots of the sums at both ends, and by the largest weight of the graph.
+EDGE_NORMS: dict[str, Callable[[Array, Array, BatchVector], Array]] = {
+    "degree": _by_degrees,
+    "max": _by_largest,
+}
 
 
 def pooled_edges(
@@ -107,3 +161,46 @@ def select_clusters(
     return SelectOutput(
         node, cluster, weight, num_nodes=num_nodes, num_clusters=room, overflow=overflow
     )
+
+
+def keep_features(select: SelectOutput, kept: Bool[Array, " nodes"]) -> OverlapSelectOutput:
+    """The same clusters, but with the features of the nodes in `kept` alone."""
+    cluster = jnp.where(kept, select.cluster_index, select.num_clusters)
+    return OverlapSelectOutput(select, eqx.tree_at(lambda s: s.cluster_index, select, cluster))
+
+
+def lift_by_weights(
+    x: Float[Array, "clusters features"], select: SelectOutput, lift_by: str
+) -> Float[Array, "nodes features"]:
+    """The features of the cluster of each node times its weight, by `"inverse"` divided by the sum
+    of the squares of the weights in the cluster; 0 in padding."""
+    weight = jnp.ones(select.node_index.shape, x.dtype) if select.weight is None else select.weight
+    if lift_by == "inverse":
+        square = segment_sum(weight**2, select.cluster_index, select.num_clusters)
+        weight = quotient(weight, gather(square, select.cluster_index))
+    return select.lift(x) * segment_sum(weight, select.node_index, select.num_nodes)[:, None]
+
+
+def join_pairs(
+    first: Int[Array, " pairs"], second: Int[Array, " pairs"], batch: BatchVector
+) -> tuple[Int[Array, " nodes"], Int[Array, ""]]:
+    """The cluster of each node, by the order of the first nodes of pairs and of those in none, and
+    their number; padding is the number of nodes.
+
+    **Arguments:**
+
+    - `first`, `second`: the nodes of each pair. Entries past the last node are padding.
+    - `batch`: the graph of each node.
+    """
+    num_nodes = batch.index.shape[0]
+    node = jnp.arange(num_nodes, dtype=jnp.int32)
+    leader = node.at[second].set(first.astype(jnp.int32), mode="drop")
+    number = jnp.cumsum(batch.node_mask & (leader == node), dtype=jnp.int32)
+    cluster = jnp.where(batch.node_mask, gather(number, leader) - 1, num_nodes)
+    return cluster, jnp.max(number, initial=0)
+
+
+def check_lift(lift_by: str) -> None:
+    """Raises unless `lift_by_weights` knows it."""
+    if lift_by not in ("transpose", "inverse"):
+        raise ValueError(f"lift_by must be 'transpose' or 'inverse', got {lift_by!r}")

@@ -52,19 +52,30 @@ def graclus(
     """
     check_edge_index(edge_index)
     check_edge_attr(weight, edge_index, "weight")
-    num_edges = edge_index.shape[1]
     if weight is None:
-        weight = jnp.ones(num_edges)
-    order = jnp.arange(num_edges)
-    if key is not None:
-        order = jax.random.permutation(key, order)
-    edge_index, weight = edge_index[:, order], weight[order]
-    edges, _ = remove_self_loops(edge_index, None, num_nodes)
-    edges, _ = masked_edges(edges, None, (edges[0] < num_nodes) & ~(weight < 0), num_nodes)
-    pairs = greedy_matching(edges, weight, num_nodes)
-    ends = gather(edges.T, pairs, fill_value=num_nodes)
+        weight = jnp.ones(edge_index.shape[1])
+    pairs = heaviest_edges(edge_index, weight, num_nodes, key)
+    ends = gather(edge_index.T, pairs, fill_value=num_nodes)
     cluster = jnp.arange(num_nodes, dtype=edge_index.dtype)
     return cluster.at[jnp.max(ends, axis=1)].set(jnp.min(ends, axis=1), mode="drop")
+
+
+def heaviest_edges(
+    edge_index: Int[Array, "2 edges"],
+    weight: Float[Array, " edges"],
+    num_nodes: int,
+    key: PRNGKeyArray | None = None,
+) -> Int[Array, " pairs"]:
+    """The edges that [`graclus`][jraphx_eqx.nn.pool.graclus] joins, the heaviest first, followed by
+    padding."""
+    order = jnp.arange(edge_index.shape[1], dtype=jnp.int32)
+    if key is not None:
+        order = jax.random.permutation(key, order)
+    edges, weight = edge_index[:, order], weight[order]
+    edges, _ = remove_self_loops(edges, None, num_nodes)
+    edges, _ = masked_edges(edges, None, (edges[0] < num_nodes) & ~(weight < 0), num_nodes)
+    pairs = greedy_matching(edges, weight, num_nodes)
+    return gather(order, pairs, fill_value=order.shape[0])
 
 
 @takes_numpy

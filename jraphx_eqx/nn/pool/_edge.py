@@ -70,6 +70,8 @@ class EdgePooling(AbstractClusterPool):
     in_features: int = eqx.field(static=True)
     add_to_edge_score: float | int = eqx.field(static=True)
     keeps_loops: bool = eqx.field(static=True)
+    edge_aggr: str = eqx.field(static=True)
+    edge_norm: str | None = eqx.field(static=True)
 
     @python_numbers
     def __init__(
@@ -110,7 +112,7 @@ class EdgePooling(AbstractClusterPool):
         self.dropout = make_dropout(dropout)
         self.in_features = in_features
         self.add_to_edge_score = add_to_edge_score
-        self.keeps_loops = True
+        self.keeps_loops, self.edge_aggr, self.edge_norm = True, "add", None
 
     @property
     def dtype(self) -> np.dtype:

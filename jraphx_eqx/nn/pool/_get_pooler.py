@@ -4,10 +4,13 @@ from typing import Any
 from ._asap import ASAPooling
 from ._bnpool import BNPool
 from ._cheeger import AsymCheegerCutPooling
+from ._contraction import EdgeContractionPooling
+from ._dense import AbstractDensePool
 from ._diff import DiffPooling
 from ._dmon import DMoNPooling
 from ._edge import EdgePooling
 from ._eigen import EigenPooling
+from ._graclus import GraclusPooling
 from ._hosc import HOSCPooling
 from ._joined import ClusterPooling
 from ._just_balance import JustBalancePooling
@@ -32,8 +35,10 @@ _POOLERS: dict[str, type[AbstractPool]] = {
     "cluster": ClusterPooling,
     "diff": DiffPooling,
     "dmon": DMoNPooling,
-    "ec": EdgePooling,
+    "ec": EdgeContractionPooling,
+    "edge": EdgePooling,
     "eigen": EigenPooling,
+    "graclus": GraclusPooling,
     "hosc": HOSCPooling,
     "jb": JustBalancePooling,
     "kmis": KMISPooling,
@@ -49,6 +54,7 @@ _POOLERS: dict[str, type[AbstractPool]] = {
     "sep": SEPPooling,
     "topk": TopKPooling,
 }
+_BY_MEMBERSHIPS = (AbstractDensePool, LaPooling)
 
 
 def get_pooler(name: str, **options: Any) -> AbstractPool:
@@ -59,13 +65,15 @@ def get_pooler(name: str, **options: Any) -> AbstractPool:
 
     **Arguments:**
 
-    - `name`: `"acc"`, `"asap"`, `"bnpool"`, `"cluster"`, `"diff"`, `"dmon"`, `"ec"`, `"eigen"`,
-        `"hosc"`, `"jb"`, `"kmis"`, `"lap"`, `"maxcut"`, `"mem"`, `"mincut"`, `"ndp"`, `"nmf"`,
-        `"nopool"`, `"pan"`, `"sag"`, `"sep"` or `"topk"`.
+    - `name`: of torch-geometric-pool, or `"cluster"`, `"edge"` or `"mem"` for what PyG has besides.
+        Those of poolings by memberships may end in `_u`, which there asks for the edge list instead
+        of dense batches.
     - `options`: the arguments of the class, by their names.
 
     **Raises:** `ValueError` for an unknown name, an unknown option, or one that is missing.
     """
+    if name.endswith("_u") and issubclass(_POOLERS.get(name[:-2], NoPool), _BY_MEMBERSHIPS):
+        name = name[:-2]
     if name not in _POOLERS:
         names = ", ".join(map(repr, _POOLERS))
         raise ValueError(f"name must be one of {names}, got {name!r}")

@@ -155,8 +155,8 @@ def _pooled(cluster, data, aggr, transform):
     check_rows(cluster, data.num_nodes, "cluster", "nodes of data")
     label, total = consecutive_cluster(cluster, data.node_mask)
     select = select_clusters(label, total)
-    edge_index, edge_attr = connect_clusters(
-        select, data.edge_index, data.edge_attr, keep_loops=False
+    edge_index, edge_attr, batch = connect_clusters(
+        select, data.edge_index, data.edge_attr, data.batch
     )
     out = Batch(
         x=None if data.x is None else select.reduce(data.x, aggr),
@@ -164,7 +164,7 @@ def _pooled(cluster, data, aggr, transform):
         edge_attr=edge_attr,
         y=data.y,
         pos=None if data.pos is None else select.reduce(data.pos, "mean"),
-        batch=select.graphs(data.batch),
+        batch=batch,
         graph_mask=data.graph_mask,
         extras={"graph": data.extras["graph"]},
     )

@@ -73,6 +73,8 @@ class ClusterPooling(AbstractClusterPool):
     edge_score_method: str = eqx.field(static=True)
     threshold: float | int = eqx.field(static=True)
     keeps_loops: bool = eqx.field(static=True)
+    edge_aggr: str = eqx.field(static=True)
+    edge_norm: str | None = eqx.field(static=True)
 
     @python_numbers
     def __init__(
@@ -109,7 +111,7 @@ class ClusterPooling(AbstractClusterPool):
         self.in_features = in_features
         self.edge_score_method = edge_score_method
         self.threshold = threshold
-        self.keeps_loops = False
+        self.keeps_loops, self.edge_aggr, self.edge_norm = False, "add", None
 
     @property
     def dtype(self) -> np.dtype:

@@ -24,10 +24,17 @@ from ...ops import (
 from .._check import check_positive
 from .._linear import Linear
 from ._choice import Choice, settle
-from ._cluster import AbstractClusterPool, select_clusters
+from ._cluster import (
+    AbstractClusterPool,
+    check_edges,
+    check_lift,
+    keep_features,
+    lift_by_weights,
+    select_clusters,
+)
 from ._dense import edge_weights
 from ._dense_losses import quotient
-from ._selection import SelectOutput
+from ._selection import OverlapSelectOutput, SelectOutput
 
 SCORERS = ("linear", "degree", "random", "constant", "canonical")
 HEURISTICS = (None, "greedy", "w-greedy")
@@ -43,7 +50,7 @@ class KMISPooling(AbstractClusterPool):
 
     Nodes are visited by descending $\mathbf{r}$, and kept where none that was kept reaches them.
     Clusters come in the order of the nodes that were kept. Equal edges between clusters become one,
-    their attributes added, and loops are removed.
+    their attributes added, and loops are removed, unless options say otherwise.
 
     The same as torch-geometric-pool's, except that ties go to the lowest index (its sort is not
     stable, and a graph whose nodes have one score is all ties).
@@ -60,7 +67,11 @@ class KMISPooling(AbstractClusterPool):
     order_k: int = eqx.field(static=True)
     score_heuristic: str | None = eqx.field(static=True)
     force_undirected: bool = eqx.field(static=True)
+    sum_features: bool = eqx.field(static=True)
+    lift_by: str = eqx.field(static=True)
     keeps_loops: bool = eqx.field(static=True)
+    edge_aggr: str = eqx.field(static=True)
+    edge_norm: str | None = eqx.field(static=True)
 
     @python_numbers
     def __init__(
@@ -70,6 +81,11 @@ class KMISPooling(AbstractClusterPool):
         scorer: str | Callable = "linear",
         score_heuristic: str | None = "greedy",
         force_undirected: bool = False,
+        sum_features: bool = True,
+        lift_by: str = "transpose",
+        keep_loops: bool = False,
+        edge_aggr: str = "add",
+        edge_norm: str | None = None,
         *,
         dtype: DTypeLike | None = None,
         key: PRNGKeyArray | None = None,
@@ -87,11 +103,23 @@ class KMISPooling(AbstractClusterPool):
             begin; with `None` nothing.
         - `force_undirected`: whether edges count in both directions in all this. An edge that is
             there twice counts once then, with the larger weight.
+        - `sum_features`: whether the features of a cluster are the sum above. If not, those of the
+            kept node, times its score.
+        - `lift_by`: whether [`lift`][jraphx_eqx.nn.pool.KMISPooling.lift] multiplies features by
+            the score of a node, `"transpose"`, or also divides them by the sum of the squares of
+            the scores in its cluster, `"inverse"`, so that nodes with equal features get them
+            back.
+        - `keep_loops`: whether clusters keep the edges to themselves.
+        - `edge_aggr`: how the attributes of equal edges are reduced: `"add"` or `"sum"`, `"mean"`,
+            `"max"`, `"min"`.
+        - `edge_norm`: what divides the weights of pooled edges: with `"degree"` the roots of the
+            sums of the weights at both ends, with `"max"` the largest weight of the graph; with
+            `None` nothing.
         - `dtype`: of the parameters. Default: JAX's default float dtype.
         - `key`: for the initialisation of `"linear"`.
 
-        **Raises:** `ValueError` for a size below 1, an unknown `scorer` or `score_heuristic`, and
-        where `"linear"` lacks `in_features` or `key`.
+        **Raises:** `ValueError` for a size below 1, an unknown `scorer`, `score_heuristic`,
+        `lift_by`, `edge_aggr` or `edge_norm`, and where `"linear"` lacks `in_features` or `key`.
         """
         if not callable(scorer) and scorer not in SCORERS:
             names = ", ".join(map(repr, SCORERS))
@@ -100,6 +128,8 @@ class KMISPooling(AbstractClusterPool):
             names = ", ".join(map(repr, HEURISTICS))
             raise ValueError(f"score_heuristic must be one of {names}, got {score_heuristic!r}")
         check_positive(order_k=order_k)
+        check_lift(lift_by)
+        check_edges(edge_aggr, edge_norm)
         if in_features is not None:
             check_positive(in_features=in_features)
         self.lin = None
@@ -112,7 +142,11 @@ class KMISPooling(AbstractClusterPool):
         self.order_k = order_k
         self.score_heuristic = score_heuristic
         self.force_undirected = force_undirected
-        self.keeps_loops = False
+        self.sum_features = sum_features
+        self.lift_by = lift_by
+        self.keeps_loops = keep_loops
+        self.edge_aggr = edge_aggr
+        self.edge_norm = edge_norm
 
     @property
     def dtype(self) -> np.dtype | None:
@@ -165,7 +199,7 @@ class KMISPooling(AbstractClusterPool):
         choice: Choice = None,
         max_nodes: int | None = None,
         key: PRNGKeyArray | None = None,
-    ) -> SelectOutput:
+    ) -> SelectOutput | OverlapSelectOutput:
         """Scores the nodes, keeps those that are apart, or those in `choice`, and gives each node
         to one that reaches it."""
         batch, num_nodes = resolve_batch(batch, x.shape[0]), x.shape[0]
@@ -190,14 +224,15 @@ class KMISPooling(AbstractClusterPool):
         cluster = gather(number, node, fill_value=num_nodes)
         cluster = jnp.where(batch.node_mask, cluster, num_nodes)
         total = jnp.sum(kept, dtype=jnp.int32)
-        return select_clusters(cluster, total, score, max_nodes)
+        made = select_clusters(cluster, total, score, max_nodes)
+        return made if self.sum_features else keep_features(made, kept)
 
     def lift(
-        self, x: Float[Array, "clusters features"], select: SelectOutput
+        self, x: Float[Array, "clusters features"], select: SelectOutput | OverlapSelectOutput
     ) -> Float[Array, "nodes features"]:
         """The features of the cluster of each node, times its score; 0 in padding."""
-        weight = jnp.ones(select.num_nodes, x.dtype) if select.weight is None else select.weight
-        return select.lift(x) * weight[:, None]
+        every = select if isinstance(select, SelectOutput) else select.own
+        return lift_by_weights(x, every, self.lift_by)
 
     def _rated(self, score, edge_index):
         if self.score_heuristic is None:

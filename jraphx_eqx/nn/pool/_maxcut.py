@@ -10,14 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from ..._number import python_numbers
 from ...data import BatchVector, resolve_batch
-from ...ops import (
-    add_self_loops,
-    gather,
-    mask_rows,
-    remove_self_loops,
-    segment_max,
-    segment_sum,
-)
+from ...ops import add_self_loops, gather, mask_rows, remove_self_loops, segment_sum
 from ...ops._spread import spread_labels
 from .._activation import activation
 from .._check import check_positive
@@ -25,7 +18,7 @@ from .._linear import Linear
 from .._mlp import MLP
 from ..conv import GCNConv
 from ._choice import Choice, settle
-from ._cluster import connect_clusters
+from ._cluster import connect_clusters, keep_features
 from ._dense import edge_weights, neighbours
 from ._dense_losses import mean_over, quotient, root, widened
 from ._pool import AbstractPool
@@ -187,19 +180,16 @@ class MaxCutPooling(AbstractPool):
         best = gather(label, gather(perm, place, fill_value=num_nodes), fill_value=num_nodes)
         cluster = jnp.where(cluster < num_nodes, cluster, gather(best, batch.index))
         cluster = jnp.where(batch.node_mask & (cluster < room), cluster, room)
-        more = {
-            "num_nodes": num_nodes,
-            "num_clusters": room,
-            "overflow": own.overflow,
-            "max_count": own.max_count,
-        }
-        node = jnp.arange(num_nodes, dtype=jnp.int32)
-        every = SelectOutput(node, cluster, score, **more)
-        if self.assign_all_nodes:
-            return every
-        return OverlapSelectOutput(
-            every, SelectOutput(node, jnp.where(kept, cluster, room), score, **more)
+        every = SelectOutput(
+            jnp.arange(num_nodes, dtype=jnp.int32),
+            cluster,
+            score,
+            num_nodes=num_nodes,
+            num_clusters=room,
+            overflow=own.overflow,
+            max_count=own.max_count,
         )
+        return every if self.assign_all_nodes else keep_features(every, kept)
 
     def reduce(
         self, x: Float[Array, "nodes features"], select: SelectOutput | OverlapSelectOutput
@@ -215,15 +205,7 @@ class MaxCutPooling(AbstractPool):
         batch: BatchVector | None = None,
     ) -> tuple[Int[Array, "2 pooled_edges"], Float[Array, " pooled_edges"] | None, BatchVector]:
         """The edges between clusters, by source and then by target, and the graph of each."""
-        pooled = select.graphs(resolve_batch(batch, select.num_nodes))
-        if edge_attr is not None:
-            edge_attr = edge_weights(edge_index, edge_attr, select.num_nodes, self.dtype)
-        edges, weight = connect_clusters(select, edge_index, edge_attr, keep_loops=False)
-        if weight is not None:
-            graph = gather(pooled.index, edges[0], fill_value=pooled.num_graphs)
-            largest = segment_max(jnp.abs(weight), graph, pooled.num_graphs)
-            weight = quotient(weight, gather(largest, graph))
-        return edges, weight, pooled
+        return connect_clusters(select, edge_index, edge_attr, batch, edge_norm="max")
 
     def lift(
         self, x: Float[Array, "clusters features"], select: SelectOutput | OverlapSelectOutput

@@ -16,6 +16,9 @@ from jraphx_eqx.nn.pool import (
     AsymCheegerCutPooling,
     BNPool,
     DenseSelectOutput,
+    EdgeContractionPooling,
+    EdgePooling,
+    GraclusPooling,
     HOSCPooling,
     JustBalancePooling,
     KMISPooling,
@@ -146,6 +149,78 @@ def test_kmis_in_more_steps_and_both_directions():
     np.testing.assert_array_equal(two(X, path).select.labels, [0, 0, 0, 1, 1])
     forced = first(X, path, select=jnp.array([1, 5, 5]))
     np.testing.assert_array_equal(forced.select.labels, [5, 0, 0, 5, 5])
+
+
+@eqx.filter_jit
+def on_both_graphs(pool):
+    """The pooled batch, the features brought back, and gradients, of what has padding."""
+
+    def loss(given):
+        pool, x, weights = given
+        out = pool(x, EDGES, weights, BATCH)
+        lifted = pool.lift(out.x, out.select)
+        return jnp.sum(jnp.sin(lifted)) + jnp.sum(jnp.sin(out.edge_attr)), (out, lifted)
+
+    return eqx.filter_grad(loss, has_aux=True)((pool, PADDED, WEIGHTS))
+
+
+def assert_finite(gradients):
+    _, x, weights = gradients
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradients))
+    assert np.any(x[:5]) and not np.any(x[5:]) and not np.any(weights[5:])
+
+
+def test_kmis_with_the_features_of_kept_nodes_and_other_edges():
+    pool = KMISPooling(
+        scorer="canonical",
+        score_heuristic=None,
+        sum_features=False,
+        lift_by="inverse",
+        keep_loops=True,
+        edge_aggr="max",
+        edge_norm="degree",
+    )
+    gradients, (out, lifted) = on_both_graphs(pool)
+    np.testing.assert_array_equal(out.x[:3, 0], [0, -2 * 4, -3 * 5])
+    np.testing.assert_array_equal(out.edge_index[:, :5], [[0, 0, 1, 2, 6], [0, 1, 0, 2, 6]])
+    # The sums at the ends are 1 + 2, 2 and 3.
+    between = 2 / (3 * 2) ** 0.5
+    np.testing.assert_allclose(out.edge_attr[:4], [1 / 3, between, between, 1], rtol=1e-6)
+    scores = -np.arange(5.0)
+    back = scores * np.array([0, 0, -8 / 4, -15 / 25, -15 / 25])
+    np.testing.assert_allclose(lifted[:, 0], [*back, 0], rtol=1e-6)
+    assert_finite(gradients)
+    # Without weights each edge has 1.
+    _, weights, _ = eqx.filter_jit(pool.connect)(out.select, EDGES, None, BATCH)
+    np.testing.assert_allclose(weights[:4], [1 / 2, 1 / 2**0.5, 1 / 2**0.5, 1], rtol=1e-6)
+
+
+def test_graclus_pooling_by_hand():
+    gradients, (out, lifted) = on_both_graphs(GraclusPooling("inverse", edge_norm="max"))
+    np.testing.assert_array_equal(out.select.labels, [0, 1, 1, 2, 2, 6])
+    np.testing.assert_array_equal(out.x[:, 0], [1, 6, 12, 0, 0, 0])
+    np.testing.assert_array_equal(out.edge_index[:, :3], [[0, 1, 6], [1, 0, 6]])
+    np.testing.assert_array_equal(out.edge_attr[:3], [1, 1, 0])
+    np.testing.assert_array_equal(out.batch.index, [0, 0, 1, 2, 2, 2])
+    np.testing.assert_array_equal(lifted[:, 0], [1, 3, 3, 6, 6, 0])
+    assert_finite(gradients)
+    forced = eqx.filter_jit(GraclusPooling().assign)
+    forced = forced(PADDED, EDGES, batch=BATCH, choice=jnp.array([1, 6]))
+    np.testing.assert_array_equal(forced.labels, [0, 0, 1, 2, 3, 6])
+
+
+def test_edge_contraction_by_hand():
+    # All scores are 1/2 + 3/2, and the first edge comes first.
+    pool = EdgeContractionPooling(1, "sigmoid", add_to_edge_score=1.5, key=KEY)
+    weight = jnp.zeros_like(pool.edges.lin.weight), jnp.zeros(1)
+    where = lambda p: (p.edges.lin.weight, p.edges.lin.bias)  # noqa: E731
+    gradients, (out, lifted) = on_both_graphs(eqx.tree_at(where, pool, weight))
+    np.testing.assert_array_equal(out.select.labels, [0, 0, 1, 2, 2, 6])
+    np.testing.assert_array_equal(out.x[:, 0], [2 * 3, 4, 2 * 12, 0, 0, 0])
+    np.testing.assert_array_equal(out.edge_index[:, :3], [[0, 1, 6], [1, 0, 6]])
+    np.testing.assert_array_equal(out.edge_attr[:3], [2, 2, 0])
+    np.testing.assert_array_equal(lifted[:, 0], [12, 12, 4, 48, 48, 0])
+    assert_finite(gradients)
 
 
 def test_an_independent_set_is_that_of_the_loop():
@@ -347,6 +422,12 @@ def test_a_single_cluster_is_balanced():
             lambda: KMISPooling(scorer=lambda x, *_: x)(X, EDGES[:, :5]),
             r"scorer must return a number of float32 for each of the 5 nodes",
         ),
+        (
+            lambda: KMISPooling(1, lift_by="sum", key=KEY),
+            "lift_by must be 'transpose' or 'inverse'",
+        ),
+        (lambda: GraclusPooling(edge_aggr="mul"), "edge_aggr must be one of 'add', 'sum', 'mean'"),
+        (lambda: GraclusPooling(edge_norm="sum"), "edge_norm must be one of None, 'degree', 'max'"),
         (lambda: LaPooling(clusters=0), "clusters must be at least 1, got 0"),
         (lambda: LaPooling()(X, EDGES[:, :5], max_nodes=4), "max_nodes must be at least 5, the cl"),
         (lambda: maxcut(max_iter=0), "max_iter must be at least 1, got 0"),
@@ -355,7 +436,7 @@ def test_a_single_cluster_is_balanced():
         (lambda: maxcut(act="softmax"), "nonlinearity 'softmax' mixes all nodes"),
         (lambda: NoPool()(X, EDGES, select=jnp.arange(2)), "NoPool keeps all nodes"),
         (lambda: NoPool()(X, EDGES, max_nodes=4), "max_nodes must be at least 5"),
-        (lambda: get_pooler("graclus"), "name must be one of 'acc'"),
+        (lambda: get_pooler("kmis_u"), "name must be one of 'acc'"),
         (lambda: get_pooler("topk", k=2, key=KEY), "TopKPooling has no option 'k'; it has in_feat"),
         (lambda: get_pooler("mincut", clusters=2), "MinCutPooling needs in_features, key as well"),
     ],
@@ -368,11 +449,15 @@ def test_bad_options_are_refused(call, message):
 def test_poolings_by_their_short_names():
     pool = get_pooler("jb", in_features=3, clusters=2, normalize_loss=False, key=KEY)
     assert isinstance(pool, JustBalancePooling) and not pool.normalize_loss
+    assert isinstance(get_pooler("lap_u", clusters=3), LaPooling)
+    assert isinstance(get_pooler("edge", in_features=3, key=KEY), EdgePooling)
     assert isinstance(get_pooler("topk", in_features=3, ratio=2, key=KEY), TopKPooling)
 
 
 UNITS = {"mp_units": (4,), "mlp_units": (4,), "key": KEY}
 ACTS = {"mp_act": "relu", "mlp_act": "tanh", "act": "sigmoid"}
+KEPT = {"sum_features": False, "lift_by": "inverse", "keep_loops": True, "key": KEY}
+KEPT |= {"edge_aggr": "max", "edge_norm": "degree"}
 THEIRS = dict(np.load(pathlib.Path(__file__).parent / "tgp.npz"))
 OURS = {
     "jb": lambda: JustBalancePooling(3, 3, key=KEY),
@@ -386,6 +471,9 @@ OURS = {
     "kmis degree": lambda: KMISPooling(3, scorer="degree"),
     "kmis constant": lambda: KMISPooling(3, scorer="constant"),
     "kmis canonical": lambda: KMISPooling(3, scorer="canonical", score_heuristic=None),
+    "kmis kept": lambda: KMISPooling(3, **KEPT),
+    "ec": lambda: EdgeContractionPooling(3, key=KEY),
+    "graclus": lambda: GraclusPooling("inverse", edge_aggr="mean", edge_norm="max"),
     "lap": lambda: LaPooling(),
     "lap paths": lambda: LaPooling(shortest_path_reg=True, clusters=2),
     "maxcut": lambda: MaxCutPooling(3, 2, max_iter=1, delta=1.5, **ACTS, **UNITS),
@@ -404,7 +492,7 @@ LINEAR = ("weight", "bias")
 
 def parameters(pool):
     """By torch-geometric-pool's names."""
-    if isinstance(pool, LaPooling):
+    if isinstance(pool, LaPooling | GraclusPooling):
         return {}
     if isinstance(pool, MaxCutPooling):
         *lins, last = pool.mlp.lins
@@ -414,9 +502,12 @@ def parameters(pool):
         found |= {f"mp_convs.{i}.lin.weight": conv.lin.weight for i, conv in enumerate(pool.convs)}
         found |= {f"{at}.{name}": getattr(parts[at], name) for at in parts for name in LINEAR}
         return {f"selector.score_net.{name}": value for name, value in found.items()}
-    at, lin = (
-        ("lin", pool.lin) if isinstance(pool, KMISPooling) else ("mlp.lins.0", pool.mlp.lins[0])
-    )
+    if isinstance(pool, KMISPooling):
+        at, lin = "lin", pool.lin
+    elif isinstance(pool, EdgeContractionPooling):
+        at, lin = "lin", pool.edges.lin
+    else:
+        at, lin = "mlp.lins.0", pool.mlp.lins[0]
     found = {} if lin is None else {f"selector.{at}.{name}": getattr(lin, name) for name in LINEAR}
     return found | ({"K": pool.K} if isinstance(pool, BNPool) else {})
 
@@ -454,14 +545,15 @@ def test_values_and_gradients_are_those_of_torch_geometric_pool(name):
                 total = jnp.sum(jnp.sin(out.x)) + sum(out.loss.values())
                 if not name.startswith("hosc"):
                     total = total + jnp.sum(jnp.sin(out.edge_attr))
-                return total, out
+                lifted = pool.lift(out.x, out.select) if "lift" in expected else None
+                return total, (out, lifted)
 
             return eqx.filter_grad(loss, has_aux=True)(given)
 
-        (pool_gradient, *gradients), out = program((pool, x, weight))
-        out = out.trim()
         expected = theirs(name, "out")
-        if name.startswith("kmis"):
+        (pool_gradient, *gradients), (out, lifted) = program((pool, x, weight))
+        out = out.trim()
+        if name.startswith(("kmis", "ec", "graclus")):
             np.testing.assert_array_equal(out.select.labels, expected["cluster"])
             np.testing.assert_array_equal(out.edge_index, expected["edge_index"])
             np.testing.assert_array_equal(out.batch.index, expected["batch"])
@@ -491,13 +583,17 @@ def test_values_and_gradients_are_those_of_torch_geometric_pool(name):
         close = {"rtol": 1e-6, "atol": 1e-6 if name == "kmis degree" else 1e-7}
         np.testing.assert_allclose(out.x, expected["x"], **close)
         np.testing.assert_allclose(out.edge_attr, expected["weight"], **close)
+        if lifted is not None:
+            np.testing.assert_allclose(lifted, expected["lift"], **close)
         for key, value in theirs(name, "loss").items():
             np.testing.assert_allclose(out.loss[key], value, **close, err_msg=key)
         found = {"x": gradients[0], "weight": gradients[1], **parameters(pool_gradient)}
         if name.startswith("hosc"):  # There rows are targets. The edges back are the second half.
             found["weight"] = jnp.roll(found["weight"], len(weight) // 2)
         wanted = theirs(name, "grad")
-        if name.startswith("maxcut"):  # There one of several largest weights has their gradient.
+        if name.startswith(
+            ("maxcut", "graclus")
+        ):  # There one of several largest weights has their gradient.
             for one in (found, wanted):
                 one["weight"] = one["weight"] + jnp.roll(one["weight"], len(weight) // 2)
         for key, value in wanted.items():
