@@ -27,6 +27,9 @@ DENSE = {
     "hosc ortho": ("hosc", {"hosc_ortho": True, "alpha": 1.0}),
     "acc": ("acc", {}),
     "bnpool": ("bnpool", {"alpha_DP": 2.0, "eta": 0.5, "K_mu": 3.0}),
+    "mincut": ("mincut", {}),
+    "dmon": ("dmon", {"ortho_loss_coeff": 1.0}),
+    "diff": ("diff", {"remove_self_loops": False, "degree_norm": False}),
 }
 KMIS = {
     "kmis": {},
@@ -194,7 +197,7 @@ def maxcut_results(pool):
 
 def record(path: Path) -> None:
     """Writes the file."""
-    from tgp.poolers import get_pooler
+    from tgp.poolers import get_pooler, pooler_map
     from tgp.select import graclus_select
 
     graclus_select.torch_cluster = types.SimpleNamespace(graclus_cluster=heaviest_first)
@@ -236,7 +239,8 @@ def record(path: Path) -> None:
         )
         rows = out.so.node_index[torch.argsort(out.so.cluster_index)]
         arrays |= {"topk/rows": rows, "topk/x": out.x, "topk/edges": out.edge_index}
-    np.savez_compressed(path, **{key: value.detach().numpy() for key, value in arrays.items()})
+    found = {key: value.detach().numpy() for key, value in arrays.items()}
+    np.savez_compressed(path, **found, aliases=np.array(sorted(pooler_map)))
 
 
 if __name__ == "__main__":

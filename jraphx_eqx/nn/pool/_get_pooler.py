@@ -61,7 +61,8 @@ def get_pooler(name: str, **options: Any) -> AbstractPool:
     """A pooling by a short name, for experiments that compare several.
 
     The names are torch-geometric-pool's, and the options those of the class here. An option that
-    the class does not have is an error; there it is dropped.
+    the class does not have is an error; there it is dropped. The page *Coming from PyG* has a table
+    of them.
 
     **Arguments:**
 

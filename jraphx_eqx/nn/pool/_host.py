@@ -15,18 +15,20 @@ from ...ops import gather, mask_rows, segment_max
 from .._check import check_edge_attr, check_edge_index
 from .._entry import takes_numpy
 from ._choice import Choice
-from ._cluster import select_clusters
+from ._cluster import keep_features, select_clusters
 from ._dense import AbstractDensePool, edge_weights
 from ._dense_selection import DenseSelectOutput
 from ._output import PoolOutput
 from ._pool import AbstractPool
-from ._selection import AbstractSelection, SelectOutput, select_nodes
+from ._selection import AbstractSelection, OverlapSelectOutput, SelectOutput, select_nodes
 
 # What a graph says of its nodes, a row for each, by name; numbers of clusters count from 0 in each
 # graph. Either their memberships,
 #     `matrix` (clusters), `modes` (modes),
-# or their one cluster, -1 for none, and the edges between clusters, which are in any rows,
-#     `cluster`, `weight`, `edges` (slots, 2), `edge_weight` (slots).
+# or their one cluster, -1 for none, with their weight in it, and whether it has their features,
+#     `cluster`, `weight`, `kept`,
+# and the edges between clusters, where each node is one, in any rows,
+#     `edges` (slots, 2), `edge_weight` (slots).
 Columns = Mapping[str, Any]
 NONE = {"cluster": -1, "edges": -1}  # What stands where there is nothing; elsewhere 0.
 
@@ -155,7 +157,7 @@ def columns_of(
 @eqx.filter_jit
 def selection_of(
     columns: Columns, batch: BatchVector, max_nodes: int | None = None
-) -> SelectOutput | DenseSelectOutput:
+) -> SelectOutput | OverlapSelectOutput | DenseSelectOutput:
     """The selection that the columns describe."""
     if "matrix" in columns:
         rows = {name: mask_rows(array, batch.node_mask) for name, array in columns.items()}
@@ -170,6 +172,8 @@ def selection_of(
     if weight is not None:
         weight = jnp.where(inside, weight, 0)
     select = select_clusters(label, jnp.sum(counts), weight, max_nodes)
+    if "kept" in columns:
+        return keep_features(select, inside & (columns["kept"] > 0))
     if "edges" not in columns:
         return select
     room = select.num_clusters

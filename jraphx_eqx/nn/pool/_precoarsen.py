@@ -10,10 +10,11 @@ from jaxtyping import Array, Int
 from ...data import Batch, BatchVector, Data
 from ...ops import gather
 from ._dense import edge_weights
+from ._graclus import GraclusPooling
 from ._host import NONE, AbstractHostPool, as_arrays, columns_of, selection_of
 from ._kmis import KMISPooling
 from ._pool import AbstractPool
-from ._selection import AbstractSelection
+from ._selection import AbstractSelection, OverlapSelectOutput
 
 _NAME = re.compile(r"level(\d+)_(\w+)")
 
@@ -35,7 +36,8 @@ def precoarsen(
     - `graphs`: all graphs that will be in batches together. Where `edge_attr` is one number for
         each edge, that is its weight; otherwise weights are 1.
     - `poolings`: those of all levels, or one. Each is an
-        [`AbstractHostPool`][jraphx_eqx.nn.pool.AbstractHostPool], or a
+        [`AbstractHostPool`][jraphx_eqx.nn.pool.AbstractHostPool], a
+        [`GraclusPooling`][jraphx_eqx.nn.pool.GraclusPooling], or a
         [`KMISPooling`][jraphx_eqx.nn.pool.KMISPooling] with the scorer `"degree"`, `"constant"` or
         `"canonical"`.
 
@@ -154,10 +156,13 @@ def _columns(pool, x, edge_index, edge_attr, batch):
         columns = columns_of(pool, edge_index, weight, batch)
     else:
         select = pool(x, edge_index, edge_attr, batch).select
-        label, index = np.asarray(select.labels), np.asarray(batch.index)
-        first = np.full(batch.num_graphs, select.num_clusters)
+        every = select.own if isinstance(select, OverlapSelectOutput) else select
+        label, index = np.asarray(every.labels), np.asarray(batch.index)
+        first = np.full(batch.num_graphs, every.num_clusters)
         np.minimum.at(first, index, label)
-        columns = {"cluster": label - first[index], "weight": np.asarray(select.weight)}
+        columns = {"cluster": label - first[index], "weight": np.asarray(every.weight)}
+        if every is not select:
+            columns["kept"] = np.asarray(select.shares.labels) < every.num_clusters
     return {
         name: array.astype(x.dtype if array.dtype.kind == "f" else np.int32)
         for name, array in columns.items()
@@ -167,10 +172,10 @@ def _columns(pool, x, edge_index, edge_attr, batch):
 def _check_pooling(pool):
     if isinstance(pool, KMISPooling) and pool.scorer in ("degree", "constant", "canonical"):
         return
-    if not isinstance(pool, AbstractHostPool):
+    if not isinstance(pool, AbstractHostPool | GraclusPooling):
         raise ValueError(
-            "poolings must be decided on the host, or be a KMISPooling with the scorer 'degree', "
-            f"'constant' or 'canonical', got {pool}"
+            "poolings must be decided on the host, or be a GraclusPooling, or a KMISPooling with "
+            f"the scorer 'degree', 'constant' or 'canonical', got {pool}"
         )
 
 

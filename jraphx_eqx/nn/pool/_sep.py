@@ -2,20 +2,15 @@ import math
 from heapq import heapify, heappop, heappush
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float
 
-from ...data import BatchVector, resolve_batch
-from ...ops import edge_mask, gather, segment_sum
-from ._cluster import connect_clusters
-from ._dense import edge_weights
-from ._dense_losses import quotient, root
+from ._cluster import AbstractClusterPool
 from ._host import AbstractHostSparsePool, Columns
 from ._selection import SelectOutput
 
 
-class SEPPooling(AbstractHostSparsePool):
+class SEPPooling(AbstractHostSparsePool, AbstractClusterPool):
     r"""Merges the nodes of each cluster of a coding tree, whose structural entropy is small: SEP,
     decided on the host.
 
@@ -42,6 +37,9 @@ class SEPPooling(AbstractHostSparsePool):
     """
 
     in_features: int | None = eqx.field(default=None, init=False, static=True)
+    keeps_loops: bool = eqx.field(default=False, init=False, static=True)
+    edge_aggr: str = eqx.field(default="add", init=False, static=True)
+    edge_norm: str | None = eqx.field(default="degree", init=False, static=True)
 
     @property
     def dtype(self) -> None:
@@ -65,31 +63,6 @@ class SEPPooling(AbstractHostSparsePool):
             for cluster in _clusters(adjacency[np.ix_(own, own)]):
                 label[own[cluster]], total = total, total + 1
         return {"cluster": label, "weight": np.ones(len(label))}
-
-    def reduce(
-        self, x: Float[Array, "nodes features"], select: SelectOutput
-    ) -> Float[Array, "clusters features"]:
-        """The sum of the features of the nodes of each cluster."""
-        return select.reduce(x)
-
-    def connect(
-        self,
-        select: SelectOutput,
-        edge_index: Int[Array, "2 edges"],
-        edge_attr: Shaped[Array, "edges ..."] | None = None,
-        batch: BatchVector | None = None,
-    ) -> tuple[Int[Array, "2 pooled_edges"], Float[Array, " pooled_edges"], BatchVector]:
-        """The edges between clusters, by source and then by target, and the graph of each."""
-        dtype, room = jnp.result_type(select.weight), select.num_clusters
-        if edge_attr is not None:
-            edge_attr = edge_weights(edge_index, edge_attr, select.num_nodes, dtype)
-        edges, weight = connect_clusters(select, edge_index, edge_attr, keep_loops=False)
-        if weight is None:
-            weight = edge_mask(edges, room).astype(dtype)
-        norm = root(segment_sum(weight, edges[0], room))
-        factor = quotient(jnp.ones_like(norm), norm)
-        weight = weight * gather(factor, edges[0]) * gather(factor, edges[1])
-        return edges, weight, select.graphs(resolve_batch(batch, select.num_nodes))
 
     def lift(
         self, x: Float[Array, "clusters features"], select: SelectOutput

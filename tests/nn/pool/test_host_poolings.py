@@ -265,14 +265,16 @@ def test_selections_that_were_made_before_training_are_those_of_a_call():
 def test_precoarsening_knows_weights_keeps_other_extras_and_bounds_rooms():
     extras = {"node": {"level1_cluster": np.zeros(5), "own": np.ones(5)}, "graph": {"b": 2.0}}
     first = eqx.tree_at(lambda data: data.extras, path(5, 2.0), path(5).extras | extras)
-    pre = precoarsen([first], KMISPooling(scorer="degree"))
+    pre = precoarsen([first], KMISPooling(scorer="degree", sum_features=False))
     batch = Batch.from_data_list(pre).pad(8, 10, 2)
-    assert set(batch.extras["node"]) == {"level1_cluster", "level1_weight", "own"}
+    found = {"level1_cluster", "level1_weight", "level1_kept"}
+    assert set(batch.extras["node"]) == {*found, "own"}
     assert set(batch.extras["graph"]) == {"b"}
     # The degree 4 of the three nodes inside, divided by 3 walks, comes before 2 divided by 2.
     [select] = selections(batch, max_nodes=[3])
     np.testing.assert_array_equal(select.labels, [0, 0, 0, 1, 1, 3, 3, 3])
-    np.testing.assert_array_equal(select.weight, [2, 4, 4, 4, 2, 0, 0, 0])
+    np.testing.assert_array_equal(select.own.weight, [2, 4, 4, 4, 2, 0, 0, 0])
+    np.testing.assert_array_equal(select.reduce(batch.x)[:, 0], [4 * 2, 4 * 4, 0])
     assert select.num_clusters == 3 and not select.overflow
     # An attribute of several numbers is no weight.
     wide = eqx.tree_at(lambda data: data.edge_attr, first, np.ones((8, 2), np.float32))
