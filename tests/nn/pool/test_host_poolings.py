@@ -290,7 +290,7 @@ def test_precoarsening_knows_weights_keeps_other_extras_and_bounds_rooms():
         (lambda: precoarsen([path(3)], []), "poolings must hold one at least, got none"),
         (
             lambda: precoarsen([path(3)], TopKPooling(1, key=KEY)),
-            "poolings must be decided on the host, or be a KMISPooling .* got TopKPooling",
+            "poolings must be decided on the host, or be a GraclusPooling, .* got TopKPooling",
         ),
         (
             lambda: precoarsen([path(3)], KMISPooling(scorer="random")),
