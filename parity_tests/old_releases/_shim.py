@@ -37,7 +37,7 @@ class SparseTensor:
 class Stub(types.ModuleType):
     """A module that has everything, as long as nobody uses it."""
 
-    __path__ = ()
+    __path__: list[str] = []
 
     def __getattr__(self, name):
         if name.startswith("__"):
