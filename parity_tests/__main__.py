@@ -21,6 +21,8 @@ from . import _work
 from .catalogue import FAULTS, LIVE, SPECS
 from .recorded import FOLDER, LANES, record_operator
 
+# Enumerations of what the catalogue has, which only a running program knows.
+# pyright: reportInvalidTypeForm=false
 Operator = StrEnum("Operator", {name: name for name in SPECS})
 Lane = StrEnum("Lane", {name: name for name in ("exact", "f64", "f32", "metamorphic")})
 Cases = StrEnum("Cases", {name: name for name in ("digits", "random", "corner")})

@@ -8,6 +8,7 @@ import importlib.machinery
 import inspect
 import sys
 import types
+from typing import ClassVar
 
 import torch
 
@@ -37,7 +38,7 @@ class SparseTensor:
 class Stub(types.ModuleType):
     """A module that has everything, as long as nobody uses it."""
 
-    __path__ = ()
+    __path__: ClassVar[list[str]] = []
 
     def __getattr__(self, name):
         if name.startswith("__"):

@@ -3,6 +3,7 @@
 The file holds float64 arrays. The inputs are `input/NAME`. For each pooling, below its name, there
 are its parameters as `state/NAME`, what it returns as `out/NAME`, its losses as `loss/NAME`, and
 the gradients of the sum of the losses and of the sines of features and weights, as `grad/NAME`.
+Of poolings that are decided on the host there is what they decided as well, as `select/NAME`.
 """
 
 import contextlib
@@ -26,6 +27,9 @@ DENSE = {
     "hosc ortho": ("hosc", {"hosc_ortho": True, "alpha": 1.0}),
     "acc": ("acc", {}),
     "bnpool": ("bnpool", {"alpha_DP": 2.0, "eta": 0.5, "K_mu": 3.0}),
+    "mincut": ("mincut", {}),
+    "dmon": ("dmon", {"ortho_loss_coeff": 1.0}),
+    "diff": ("diff", {"remove_self_loops": False, "degree_norm": False}),
 }
 KMIS = {
     "kmis": {},
@@ -33,6 +37,13 @@ KMIS = {
     "kmis degree": {"scorer": "degree"},
     "kmis constant": {"scorer": "constant"},
     "kmis canonical": {"scorer": "canonical", "score_heuristic": None},
+}
+HOST = {
+    "ndp": ("ndp", {}),
+    "eigen": ("eigen", {"k": 2, "num_modes": 3}),
+    "eigen plain": ("eigen", {"k": 3, "num_modes": 2, "normalized": False}),
+    "nmf": ("nmf", {"k": 3}),
+    "sep": ("sep", {}),
 }
 KEPT = {
     "reduce_red_op": None,
@@ -59,19 +70,31 @@ MAXCUT = {
 }
 
 
+def top_eigenvector(matrix, largest):
+    """That of the largest eigenvalue, whose largest number is positive; zeros are zeros."""
+    values, vectors = np.linalg.eigh(matrix.to_dense().double().numpy())
+    vector = vectors[:, -1].round(6)
+    vector = vector * np.sign(vector[np.argmax(np.abs(vector))])
+    return values[-1:], torch.tensor(vector[:, None] + 0.0)
+
+
 @contextlib.contextmanager
 def repeatable():
-    """Samples are means, sorts are stable, and random integers are 0."""
+    """Samples are means, sorts are stable, eigenvectors have a sign, and random integers are 0."""
     from torch.distributions import Beta
 
-    drawn, sort, integers = Beta.rsample, torch.argsort, torch.randint
+    names = ("argsort", "lobpcg", "randint")
+    drawn, (sort, *others) = Beta.rsample, [getattr(torch, name) for name in names]
+    torch.lobpcg = top_eigenvector
     Beta.rsample = lambda self, shape=(): self.mean
     torch.randint = lambda low, high, size, **options: torch.zeros(size, dtype=torch.long)
     torch.argsort = lambda values, dim=-1, descending=False: sort(
         values, dim=dim, descending=descending, stable=True
     )
     yield
-    Beta.rsample, torch.argsort, torch.randint = drawn, sort, integers
+    Beta.rsample = drawn
+    for name, before in zip(names, (sort, *others), strict=True):
+        setattr(torch, name, before)
 
 
 def inputs():
@@ -82,12 +105,21 @@ def inputs():
     return x, torch.tensor(EDGES), torch.tensor(weight, requires_grad=True), torch.tensor(BATCH)
 
 
-def results(pool, weighed=True):
-    """What a pooling returns, and the gradients; `weighed` is whether weights have a part."""
+def results(pool, weighed=True, select=False):
+    """What a pooling returns, and the gradients; `weighed` is whether weights have a part, and
+    `select` whether to tell what was decided."""
     x, edges, weight, batch = inputs()
     if hasattr(pool, "K"):  # Its loss takes weights for probabilities.
         weight = torch.ones_like(weight)
-    out = pool(x=x, adj=edges, edge_weight=weight, batch=batch)
+    so, given = None, weight
+    if select:  # Its weights must have no gradients, and its edges stand graph by graph.
+        order = torch.argsort(batch[edges[0]])
+        edges, given = edges[:, order], weight[order]
+        graph = {"edge_index": edges, "edge_weight": given.detach(), "batch": batch}
+        so = pool.select(**graph, num_nodes=len(x))
+        if type(pool).__name__ == "NDPPooling":
+            given = given.detach()
+    out = pool(x=x, adj=edges, edge_weight=given, so=so, batch=batch)
     dense = out.edge_index.is_floating_point()
     weights = out.edge_index if dense else out.edge_weight
     found = {f"loss/{name}": value for name, value in (out.loss or {}).items()}
@@ -101,6 +133,12 @@ def results(pool, weighed=True):
     if not dense:
         found |= {"out/edge_index": out.edge_index, "out/batch": out.batch}
         found |= {"out/cluster": out.so.cluster_index}
+    if select and dense:
+        found["select/s"] = out.so.s
+        if hasattr(out.so, "theta"):
+            found["select/theta"] = torch.cat(out.so.theta)
+    elif select:
+        found["select/node"] = out.so.node_index
     for name, parameter in pool.named_parameters():
         found[f"state/{name}"] = parameter
         gradient = parameter.grad
@@ -159,7 +197,7 @@ def maxcut_results(pool):
 
 def record(path: Path) -> None:
     """Writes the file."""
-    from tgp.poolers import get_pooler
+    from tgp.poolers import get_pooler, pooler_map
     from tgp.select import graclus_select
 
     graclus_select.torch_cluster = types.SimpleNamespace(graclus_cluster=heaviest_first)
@@ -189,13 +227,20 @@ def record(path: Path) -> None:
             torch.manual_seed(20)  # The best node of a graph with nodes that are left is its first.
             pool = get_pooler("maxcut", in_channels=WIDTH, **options)
             arrays |= {f"{name}/{key}": value for key, value in maxcut_results(pool).items()}
+        for name, (alias, options) in HOST.items():
+            np.random.seed(0)
+            # It mixes float32, which its Laplacian always is, with the default.
+            torch.set_default_dtype(torch.float32 if alias == "ndp" else torch.float64)
+            found = results(get_pooler(alias, **options), select=True)
+            arrays |= {f"{name}/{key}": value for key, value in found.items()}
         scores = torch.tensor([[0.1], [1.1], [2.1], [3.1]])
         out = get_pooler("topk", in_channels=1, ratio=3)(
             x=scores, adj=torch.tensor([[3, 3], [1, 2]])
         )
         rows = out.so.node_index[torch.argsort(out.so.cluster_index)]
         arrays |= {"topk/rows": rows, "topk/x": out.x, "topk/edges": out.edge_index}
-    np.savez_compressed(path, **{key: value.detach().numpy() for key, value in arrays.items()})
+    found = {key: value.detach().numpy() for key, value in arrays.items()}
+    np.savez_compressed(path, **found, aliases=np.array(sorted(pooler_map)))
 
 
 if __name__ == "__main__":

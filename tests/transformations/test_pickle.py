@@ -82,6 +82,10 @@ EVERY = {
     "MemPooling": lambda cls: cls(3, 2, 2, 2, key=KEY),
     "MinCutPooling": lambda cls: cls(3, 2, "gcn", key=KEY),
     "NoPool": lambda cls: cls(),
+    "NDPPooling": lambda cls: cls(0.1),
+    "EigenPooling": lambda cls: cls(3, 2),
+    "NMFPooling": lambda cls: cls(3),
+    "SEPPooling": lambda cls: cls(),
     "SelectTopK": lambda cls: cls(3, key=KEY),
     "TopKPooling": lambda cls: cls(3, min_score=0.1, key=KEY),
 }

@@ -15,6 +15,7 @@ from ._diff import DiffPooling as DiffPooling
 from ._diff import dense_diff_pool as dense_diff_pool
 from ._dmon import DMoNPooling as DMoNPooling
 from ._edge import EdgePooling as EdgePooling
+from ._eigen import EigenPooling as EigenPooling
 from ._get_pooler import get_pooler as get_pooler
 from ._given import avg_pool as avg_pool
 from ._given import avg_pool_neighbor_x as avg_pool_neighbor_x
@@ -29,6 +30,7 @@ from ._global import global_min_pool as global_min_pool
 from ._graclus import GraclusPooling as GraclusPooling
 from ._histogram import batch_histogram as batch_histogram
 from ._hosc import HOSCPooling as HOSCPooling
+from ._host import AbstractHostPool as AbstractHostPool
 from ._joined import ClusterPooling as ClusterPooling
 from ._just_balance import JustBalancePooling as JustBalancePooling
 from ._keep import AbstractKeepPool as AbstractKeepPool
@@ -38,6 +40,7 @@ from ._maxcut import MaxCutPooling as MaxCutPooling
 from ._mem import MemPooling as MemPooling
 from ._mincut import MinCutPooling as MinCutPooling
 from ._mincut import dense_mincut_pool as dense_mincut_pool
+from ._ndp import NDPPooling as NDPPooling
 from ._neighbours import fps as fps
 from ._neighbours import knn as knn
 from ._neighbours import knn_graph as knn_graph
@@ -45,10 +48,13 @@ from ._neighbours import knn_interpolate as knn_interpolate
 from ._neighbours import nearest as nearest
 from ._neighbours import radius as radius
 from ._neighbours import radius_graph as radius_graph
+from ._nmf import NMFPooling as NMFPooling
 from ._nopool import NoPool as NoPool
 from ._output import PoolOutput as PoolOutput
 from ._pan import PANPooling as PANPooling
 from ._pool import AbstractPool as AbstractPool
+from ._precoarsen import precoarsen as precoarsen
+from ._precoarsen import selections as selections
 from ._readouts import global_softmax_pool as global_softmax_pool
 from ._readouts import global_sort_pool as global_sort_pool
 from ._sag import SAGPooling as SAGPooling
@@ -57,4 +63,5 @@ from ._selection import AbstractSelection as AbstractSelection
 from ._selection import OverlapSelectOutput as OverlapSelectOutput
 from ._selection import SelectOutput as SelectOutput
 from ._selection import select_nodes as select_nodes
+from ._sep import SEPPooling as SEPPooling
 from ._topk import TopKPooling as TopKPooling

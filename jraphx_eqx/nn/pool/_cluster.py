@@ -77,13 +77,15 @@ def connect_clusters(
     A node must be in one cluster at most. `edge_norm` is one of `EDGE_NORMS`, for weights.
     """
     pooled, label = select.graphs(resolve_batch(batch, select.num_nodes)), select.labels
-    if edge_norm == "degree" or (edge_norm is not None and edge_attr is not None):
-        own = select if isinstance(select, SelectOutput) else select.own
-        like = own.weight if edge_attr is None else edge_attr
-        dtype = jnp.result_type(float) if like is None else like.dtype
-        edge_attr = edge_weights(edge_index, edge_attr, select.num_nodes, dtype)
+    room = select.num_clusters
+    if edge_norm is not None and edge_attr is not None:
+        edge_attr = edge_weights(edge_index, edge_attr, select.num_nodes, edge_attr.dtype)
     more = {"keep_loops": keep_loops, "aggr": edge_aggr}
-    edges, edge_attr = pooled_edges(label, select.num_clusters, edge_index, edge_attr, **more)
+    edges, edge_attr = pooled_edges(label, room, edge_index, edge_attr, **more)
+    if edge_norm == "degree" and edge_attr is None:
+        own = select if isinstance(select, SelectOutput) else select.own
+        dtype = jnp.result_type(float) if own.weight is None else own.weight.dtype
+        edge_attr = edge_mask(edges, room).astype(dtype)
     if edge_norm is not None and edge_attr is not None:
         edge_attr = EDGE_NORMS[edge_norm](edges, edge_attr, pooled)
     return edges, edge_attr, pooled

@@ -75,7 +75,7 @@ class AbstractDensePool(AbstractPool):
 
     def lift(
         self, x: Float[Array, "clusters features"], select: DenseSelectOutput
-    ) -> Float[Array, "nodes features"]:
+    ) -> Float[Array, "nodes _features"]:
         r"""$\mathbf{S} \mathbf{X}$: each node gets the features of its clusters, by membership."""
         return select.lift(x)
 

@@ -39,6 +39,9 @@ class DenseSelectOutput(AbstractSelection):
         others have no members, and are padding.
     - `num_used`: how many clusters there are in all, where only those that are used have a row.
         Static.
+    - `modes`: factors of each node, 0 in padding, for
+        [`EigenPooling`][jraphx_eqx.nn.pool.EigenPooling]. Features are pooled times the first of
+        them, then times the second, and so on, beside each other.
     """
 
     matrix: Float[Array, "nodes clusters"]
@@ -46,6 +49,7 @@ class DenseSelectOutput(AbstractSelection):
     extra: Float[Array, "nodes parameters"] | None
     used: Bool[Array, "graphs clusters"] | None
     num_used: int | None = eqx.field(static=True)
+    modes: Float[Array, "nodes modes"] | None
 
     def __init__(
         self,
@@ -54,9 +58,10 @@ class DenseSelectOutput(AbstractSelection):
         extra: Float[Array, "nodes parameters"] | None = None,
         used: Bool[Array, "graphs clusters"] | None = None,
         num_used: int | None = None,
+        modes: Float[Array, "nodes modes"] | None = None,
     ):
         self.matrix, self.batch, self.extra = matrix, batch, extra
-        self.used, self.num_used = used, num_used
+        self.used, self.num_used, self.modes = used, num_used, modes
 
     @property
     def num_nodes(self) -> int:
@@ -82,13 +87,18 @@ class DenseSelectOutput(AbstractSelection):
 
     def reduce(
         self, x: Num[Array, "nodes *features"], aggr: str | AbstractAggregation = "add"
-    ) -> Num[Array, "clusters *features"]:
+    ) -> Num[Array, "clusters *_pooled"]:
         r"""$\mathbf{S}^\top \mathbf{X}$ of each graph. `aggr` must be `"add"` or `"sum"`."""
         check_rows(x, self.num_nodes, "x", "nodes of select")
         if aggr not in ("add", "sum"):
             raise ValueError(f"aggr must be 'add' or 'sum' for memberships, got {aggr!r}")
         flat = x.reshape(x.shape[0], math.prod(x.shape[1:]))
-        rows = self.product(flat).reshape(-1, *x.shape[1:])
+        shape = x.shape[1:]
+        if self.modes is not None:
+            rows = self.modes[:, :, None] * mask_rows(flat, self.batch.node_mask)[:, None]
+            shape = (self.modes.shape[1] * flat.shape[1],)
+            flat = rows.reshape(x.shape[0], *shape)
+        rows = self.product(flat).reshape(-1, *shape)
         return rows if self.num_used is None else rows[self._rows()]
 
     def product(
@@ -114,9 +124,14 @@ class DenseSelectOutput(AbstractSelection):
 
         return segment_reduce_by_block(products, (matrix, x), batch.index, batch.num_graphs)
 
-    def lift(self, x: Float[Array, "clusters features"]) -> Float[Array, "nodes features"]:
+    def lift(self, x: Float[Array, "clusters features"]) -> Float[Array, "nodes _features"]:
         r"""$\mathbf{S} \mathbf{X}$: each node gets the features of its clusters, by membership."""
         check_rows(x, self.num_clusters, "x", "clusters of select")
+        if self.modes is not None and x.shape[1] % self.modes.shape[1]:
+            modes = self.modes.shape[1]
+            raise ValueError(
+                f"x must have features for each of the {modes} modes, got {x.shape[1]}"
+            )
         shape = (self.batch.num_graphs, self.matrix.shape[1], x.shape[1])
         if self.num_used is not None:
             every = jnp.zeros((math.prod(shape[:2]), shape[2]), x.dtype)
@@ -134,7 +149,11 @@ class DenseSelectOutput(AbstractSelection):
         total, _ = jax.lax.scan(
             lambda total, given: (total + part(*given), None), part(*first), tuple(others)
         )
-        return total
+        if self.modes is None:
+            return total
+        modes = self.modes.shape[1]
+        total = total.reshape(self.num_nodes, modes, x.shape[1] // modes)
+        return jnp.sum(self.modes[:, :, None] * total, axis=1)
 
     def graphs(self, batch: BatchVector) -> BatchVector:
         """The graph of each cluster. Those that are not used, as those of a graph without nodes,
@@ -156,12 +175,12 @@ class DenseSelectOutput(AbstractSelection):
         real = out.batch.index < self.batch.num_graphs
         graphs, index = np.unique(out.batch.index[real], return_inverse=True)
         index = index.astype(out.batch.index.dtype)
-        extra = None if out.extra is None else out.extra[real]
+        rows = [None if rows is None else rows[real] for rows in (out.matrix, out.extra, out.modes)]
         used = None if out.used is None else out.used[graphs]
         number = None if used is None else int(np.sum(used))
-        arrays = on_device_as_they_are((out.matrix[real], index, extra, used))
-        matrix, index, extra, used = arrays
-        return DenseSelectOutput(matrix, BatchVector(index, len(graphs)), extra, used, number)
+        index, used, (matrix, extra, modes) = on_device_as_they_are((index, used, rows))
+        batch = BatchVector(index, len(graphs))
+        return DenseSelectOutput(matrix, batch, extra, used, number, modes)
 
     def _rows(self):
         """Where the clusters that are used are among all."""

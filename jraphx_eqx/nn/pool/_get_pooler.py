@@ -9,6 +9,7 @@ from ._dense import AbstractDensePool
 from ._diff import DiffPooling
 from ._dmon import DMoNPooling
 from ._edge import EdgePooling
+from ._eigen import EigenPooling
 from ._graclus import GraclusPooling
 from ._hosc import HOSCPooling
 from ._joined import ClusterPooling
@@ -18,10 +19,13 @@ from ._lapool import LaPooling
 from ._maxcut import MaxCutPooling
 from ._mem import MemPooling
 from ._mincut import MinCutPooling
+from ._ndp import NDPPooling
+from ._nmf import NMFPooling
 from ._nopool import NoPool
 from ._pan import PANPooling
 from ._pool import AbstractPool
 from ._sag import SAGPooling
+from ._sep import SEPPooling
 from ._topk import TopKPooling
 
 _POOLERS: dict[str, type[AbstractPool]] = {
@@ -33,6 +37,7 @@ _POOLERS: dict[str, type[AbstractPool]] = {
     "dmon": DMoNPooling,
     "ec": EdgeContractionPooling,
     "edge": EdgePooling,
+    "eigen": EigenPooling,
     "graclus": GraclusPooling,
     "hosc": HOSCPooling,
     "jb": JustBalancePooling,
@@ -41,9 +46,12 @@ _POOLERS: dict[str, type[AbstractPool]] = {
     "maxcut": MaxCutPooling,
     "mem": MemPooling,
     "mincut": MinCutPooling,
+    "ndp": NDPPooling,
+    "nmf": NMFPooling,
     "nopool": NoPool,
     "pan": PANPooling,
     "sag": SAGPooling,
+    "sep": SEPPooling,
     "topk": TopKPooling,
 }
 _BY_MEMBERSHIPS = (AbstractDensePool, LaPooling)
@@ -53,7 +61,8 @@ def get_pooler(name: str, **options: Any) -> AbstractPool:
     """A pooling by a short name, for experiments that compare several.
 
     The names are torch-geometric-pool's, and the options those of the class here. An option that
-    the class does not have is an error; there it is dropped.
+    the class does not have is an error; there it is dropped. The page *Coming from PyG* has a table
+    of them.
 
     **Arguments:**
 

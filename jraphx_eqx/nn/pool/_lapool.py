@@ -130,7 +130,7 @@ class LaPooling(AbstractPool):
         least = jnp.finfo(likeness.dtype).min
         there = gather(used, batch.index)
         rows = jax.nn.softmax(jnp.where(there, likeness, least), axis=1)
-        own_column = place[:, None] == jnp.arange(leader.shape[1], dtype=place.dtype)
+        own_column = place[:, None] == jnp.arange(leader.shape[1], dtype=place.dtype)[None]
         if self.shortest_path_reg:
             steps = _steps(edges, leads[:, None] & own_column).astype(rows.dtype)
             rows = rows * jnp.where((steps > 0) & (steps < num_nodes), 1 / jnp.maximum(steps, 1), 0)
@@ -174,7 +174,7 @@ class LaPooling(AbstractPool):
     def _leaders(self, leads, batch):
         """The leaders of each graph, in their order, then padding; who leads, and at which place
         among those of its graph."""
-        num_nodes, room = leads.shape[0], most_nodes(batch)
+        num_nodes, room = leads.shape[0], max(most_nodes(batch), 1)
         graph = jnp.where(leads, batch.index, batch.num_graphs)
         place = places_in_graph(bounded_batch(graph, batch.num_graphs, batch.max_count))
         if self.clusters is not None and self.clusters < room:

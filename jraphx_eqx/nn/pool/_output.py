@@ -62,7 +62,7 @@ class PoolOutput(eqx.Module):
         """Whether `max_nodes` or `max_edges` was too small."""
         return self.select.overflow | self.edge_overflow
 
-    def lift(self, x: Float[Array, "pooled_nodes features"]) -> Float[Array, "nodes features"]:
+    def lift(self, x: Float[Array, "pooled_nodes features"]) -> Float[Array, "nodes _features"]:
         """Brings features of clusters back to their nodes, and 0 to nodes without a cluster.
 
         By the selection alone. A pooling whose weights are to be undone has a `lift` of its own.

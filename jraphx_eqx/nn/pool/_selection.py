@@ -92,6 +92,8 @@ class SelectOutput(AbstractSelection):
     - `overflow`: whether there were more clusters to make than `num_clusters`.
     - `keeps_nodes`: whether each cluster is the one node of the pair at its place. Static.
     - `max_count`: no graph has more clusters than this; `None` where nothing is known. Static.
+    - `edges`: the edges between the clusters and their weights, where the pooling made both at
+        once, as [`NDPPooling`][jraphx_eqx.nn.pool.NDPPooling] does.
     """
 
     node_index: Int[Array, " pairs"]
@@ -102,6 +104,9 @@ class SelectOutput(AbstractSelection):
     overflow: Bool[Array, ""] = eqx.field(default_factory=_false, kw_only=True)
     keeps_nodes: bool = eqx.field(default=False, static=True, kw_only=True)
     max_count: int | None = eqx.field(default=None, static=True, kw_only=True)
+    edges: tuple[Int[Array, "2 edges"], Float[Array, " edges"]] | None = eqx.field(
+        default=None, kw_only=True
+    )
 
     def reduce(
         self, x: Num[Array, "nodes *features"], aggr: str | AbstractAggregation = "add"
@@ -156,6 +161,10 @@ class SelectOutput(AbstractSelection):
         node, cluster, weight = on_device_as_they_are(
             (out.node_index[real], out.cluster_index[real], weight)
         )
+        edges = out.edges
+        if edges is not None:
+            inside = np.all(edges[0] < out.num_clusters, axis=0)
+            edges = on_device_as_they_are((edges[0][:, inside], edges[1][inside]))
         return SelectOutput(
             node,
             cluster,
@@ -165,6 +174,7 @@ class SelectOutput(AbstractSelection):
             overflow=self.overflow,
             keeps_nodes=self.keeps_nodes,
             max_count=self.max_count,
+            edges=edges,
         )
 
     def _kept(self, name):

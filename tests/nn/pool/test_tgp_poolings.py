@@ -4,6 +4,7 @@
 """
 
 import pathlib
+import re
 
 import equinox as eqx
 import jax
@@ -16,6 +17,8 @@ from jraphx_eqx.nn.pool import (
     AsymCheegerCutPooling,
     BNPool,
     DenseSelectOutput,
+    DiffPooling,
+    DMoNPooling,
     EdgeContractionPooling,
     EdgePooling,
     GraclusPooling,
@@ -24,6 +27,7 @@ from jraphx_eqx.nn.pool import (
     KMISPooling,
     LaPooling,
     MaxCutPooling,
+    MinCutPooling,
     NoPool,
     TopKPooling,
     get_pooler,
@@ -399,6 +403,40 @@ def test_padding_and_graphs_without_edges_or_nodes_change_nothing(name, clusters
         assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((nothing.x, nothing.loss)))
 
 
+TRACED = {
+    "ec": lambda: EdgeContractionPooling(1, edge_norm="max", key=KEY),
+    "graclus": lambda: GraclusPooling(edge_norm="degree"),
+    "kmis": lambda: KMISPooling(1, sum_features=False, lift_by="inverse", key=KEY),
+    "lap": lambda: LaPooling(shortest_path_reg=True),
+    "maxcut": lambda: MaxCutPooling(1, mp_units=(2,), mlp_units=(), key=KEY),
+    "maxcut kept": lambda: MaxCutPooling(1, 2, assign_all_nodes=False, mp_units=(2,), key=KEY),
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", TRACED)
+def test_poolings_are_traced_once_give_the_same_at_once_and_take_no_nodes(name):
+    pool, traces = TRACED[name](), []
+
+    @eqx.filter_jit
+    def program(pool, *given):
+        traces.append(name)
+        out = pool(*given)
+        return out, pool.lift(out.x, out.select)
+
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        found, lifted = program(pool, PADDED, EDGES, WEIGHTS, BATCH)
+        program(pool, -PADDED, EDGES, 2 * WEIGHTS, BATCH)
+        plain = pool(PADDED, EDGES, WEIGHTS, BATCH)
+        again = pool.lift(plain.x, plain.select)
+        nothing = pool(X[:0], EDGES[:, :0], jnp.zeros(0), BatchVector(jnp.zeros(0, jnp.int32), 1))
+    assert len(traces) == 1
+    pairs = zip(jax.tree.leaves((found, lifted)), jax.tree.leaves((plain, again)), strict=True)
+    for one, other in pairs:
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((nothing.x, nothing.loss)))
+
+
 def test_a_single_cluster_is_balanced():
     one = jnp.where(BATCH.node_mask, 1.0, 0.0)[:, None]
     loss = losses(AsymCheegerCutPooling(1, 1, key=KEY), one)
@@ -466,6 +504,9 @@ OURS = {
     "hosc ortho": lambda: HOSCPooling(3, 3, hosc_ortho=True, alpha=1.0, key=KEY),
     "acc": lambda: AsymCheegerCutPooling(3, 3, key=KEY),
     "bnpool": lambda: BNPool(3, 3, alpha_dp=2.0, eta=0.5, k_mu=3.0, inference=True, key=KEY),
+    "mincut": lambda: MinCutPooling(3, 3, "linear", key=KEY),
+    "dmon": lambda: DMoNPooling(3, 3, key=KEY),
+    "diff": lambda: DiffPooling(3, 3, "linear", normalize=False, key=KEY),
     "kmis": lambda: KMISPooling(3, key=KEY),
     "kmis w-greedy": lambda: KMISPooling(3, 2, score_heuristic="w-greedy", key=KEY),
     "kmis degree": lambda: KMISPooling(3, scorer="degree"),
@@ -507,7 +548,8 @@ def parameters(pool):
     elif isinstance(pool, EdgeContractionPooling):
         at, lin = "lin", pool.edges.lin
     else:
-        at, lin = "mlp.lins.0", pool.mlp.lins[0]
+        of_pyg = isinstance(pool, MinCutPooling | DiffPooling)
+        at, lin = "mlp.lins.0", pool.gnn if of_pyg else pool.mlp.lins[0]
     found = {} if lin is None else {f"selector.{at}.{name}": getattr(lin, name) for name in LINEAR}
     return found | ({"K": pool.K} if isinstance(pool, BNPool) else {})
 
@@ -523,7 +565,17 @@ def loaded(name):
 
 
 # Each option once; all with `-m full`.
-FULL = ("jb plain", "hosc ortho", "kmis constant", "kmis canonical", "lap", "maxcut kept")
+FULL = (
+    "mincut",
+    "dmon",
+    "diff",
+    "jb plain",
+    "hosc ortho",
+    "kmis constant",
+    "kmis canonical",
+    "lap",
+    "maxcut kept",
+)
 NAMES = [pytest.param(name, marks=pytest.mark.full) if name in FULL else name for name in OURS]
 
 
@@ -542,6 +594,8 @@ def test_values_and_gradients_are_those_of_torch_geometric_pool(name):
             def loss(given):
                 pool, x, weight = given
                 out = pool(x, edges, weight, BatchVector(index, 3))
+                if name == "dmon":  # There features are pooled without PyG's SELU.
+                    out = eqx.tree_at(lambda out: out.x, out, out.select.reduce(x))
                 total = jnp.sum(jnp.sin(out.x)) + sum(out.loss.values())
                 if not name.startswith("hosc"):
                     total = total + jnp.sum(jnp.sin(out.edge_attr))
@@ -576,7 +630,7 @@ def test_values_and_gradients_are_those_of_torch_geometric_pool(name):
             np.testing.assert_allclose(out.select.matrix, matrix, rtol=1e-6)
             np.testing.assert_array_equal(out.batch.index, np.nonzero(used)[0])
         else:
-            apart = ~np.eye(3, dtype=bool)
+            apart = ~np.eye(3, dtype=bool) | (name == "diff")
             expected["weight"] = expected["weight"][:, apart].ravel()
             expected["x"] = expected["x"].reshape(9, 3)
         # Below roots and quotients 1e-8 is added there, and degrees are float32.
@@ -586,18 +640,36 @@ def test_values_and_gradients_are_those_of_torch_geometric_pool(name):
         if lifted is not None:
             np.testing.assert_allclose(lifted, expected["lift"], **close)
         for key, value in theirs(name, "loss").items():
+            key = "mincut_loss" if key == "cut_loss" else key
             np.testing.assert_allclose(out.loss[key], value, **close, err_msg=key)
         found = {"x": gradients[0], "weight": gradients[1], **parameters(pool_gradient)}
         if name.startswith("hosc"):  # There rows are targets. The edges back are the second half.
             found["weight"] = jnp.roll(found["weight"], len(weight) // 2)
         wanted = theirs(name, "grad")
-        if name.startswith(
-            ("maxcut", "graclus")
-        ):  # There one of several largest weights has their gradient.
+        # There one of several largest weights has their gradient, and rows may be targets.
+        if name.startswith(("maxcut", "graclus", "mincut", "dmon")):
             for one in (found, wanted):
                 one["weight"] = one["weight"] + jnp.roll(one["weight"], len(weight) // 2)
         for key, value in wanted.items():
             np.testing.assert_allclose(found[key], value, **close, err_msg=key)
+
+
+ON_THE_HOST = ("eigen", "ndp", "nmf", "sep")  # compared in `test_host_poolings.py`
+
+
+def test_the_page_has_all_aliases_of_torch_geometric_pool():
+    page = pathlib.Path(__file__).parents[3] / "docs/from-pyg.md"
+    table = page.read_text().partition("### By alias")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", table, re.MULTILINE)
+    assert [alias for alias, *_ in rows] == THEIRS["aliases"].tolist()
+    for alias, here, how in rows:
+        refused, made = how.startswith("refused: "), re.match(r"\[`(\w+)`\]", here)
+        assert refused == (made is None)
+        message = "name must be one of" if made is None else f"{made[1]} has no option 'nothing'"
+        with pytest.raises(ValueError, match=message):
+            get_pooler(alias, nothing=True)
+        compared = alias in (*OURS, *ON_THE_HOST) and f"{alias}/out/x" in THEIRS
+        assert how.startswith("as recorded") == compared
 
 
 def test_hosc_counts_edges_where_torch_geometric_pool_does_not():
