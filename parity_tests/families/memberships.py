@@ -20,7 +20,11 @@ def _inputs(case, *, weight=True):
     return {**arrays, "x": x / (1 + np.abs(x)), "edge_weight": edge_weight}
 
 
-def _call_pyg(by_graph, pairs, losses):
+def _means(module, values, counts):
+    return [value.mean() for value in values]
+
+
+def _call_pyg(by_graph, pairs, losses, loops, total):
     def call(module, inputs):
         import torch
 
@@ -33,17 +37,19 @@ def _call_pyg(by_graph, pairs, losses):
             adj = whole[batch == graph][:, batch == graph]
             out, pooled, *values = by_graph(module, x[batch == graph], adj)
             pooled = pooled[tuple(pairs)]
-            if not adj.any() and len(values) > 1:  # PyG's is NaN, or has such a gradient.
+            if not adj.any() and not loops:  # PyG's is NaN, or has such a gradient.
                 pooled, values[0] = torch.zeros_like(pooled), torch.zeros_like(values[0])
             found.append((out, pooled, *values))
         x, entries, *values = zip(*found, strict=True)
+        counts = torch.bincount(batch)[places].to(whole.dtype)
+        values = total(module, [torch.stack(one) for one in values], counts)
         ends = CLUSTERS * places[None, :, None] + torch.as_tensor(pairs)[:, None]
         return {
             "x": torch.cat(x),
             "edge_index": ends.reshape(2, -1),
             "edge_attr": torch.cat(entries),
             "batch": places.repeat_interleave(CLUSTERS),
-            **{name: torch.stack(one).mean() for name, one in zip(losses, values, strict=True)},
+            **dict(zip(losses, values, strict=True)),
         }
 
     return call
@@ -67,19 +73,20 @@ def _blocks(inputs, outputs):
     return {**row_groups(inputs), "out.x": outputs["batch"], "out.edge_attr": edges}
 
 
-def memberships(layer, pyg, ours, by_graph, losses, grid, faults, cost, loops=False):
+def memberships(layer, pyg, ours, by_graph, losses, grid, faults, cost, loops=False, total=_means):
     """The entry of a pooling by memberships.
 
     - `by_graph`: `by_graph(module, x, adj)` is what PyG makes of one graph: features and a matrix
         of the clusters, and the values of `losses`.
     - `loops`: whether clusters have edges to themselves.
+    - `total`: `total(module, values, counts)` makes the losses of the batch from those of graphs.
     """
     pairs = np.nonzero(np.ones((CLUSTERS, CLUSTERS)) if loops else 1 - np.eye(CLUSTERS))
     spec = Spec(
         layer.__name__,
         pyg=pyg,
         eqx=ours,
-        call_pyg=_call_pyg(by_graph, np.stack(pairs), losses),
+        call_pyg=_call_pyg(by_graph, np.stack(pairs), losses, loops, total),
         call_eqx=_call,
         inputs=_inputs,
         grid=grid,
