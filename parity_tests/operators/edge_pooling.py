@@ -126,11 +126,6 @@ OPERATOR = Operator(
         *edits(
             "ops._matching:greedy_matching",
             ("the lowest scores merge", "(score)", "(-score)"),
-            (
-                "padding edges merge",
-                "real = edge_mask(edge_index, num_nodes)",
-                "real = edge_mask(edge_index, num_nodes + 1)",
-            ),
         ),
         *edits(
             "ops._matching:_round",

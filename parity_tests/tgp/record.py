@@ -173,6 +173,18 @@ def lifted_results(pool):
     return results(pool) | {"out/lift": pool(x=out.x, so=out.so, lifting=True)}
 
 
+def keep_results(pool):
+    """What a pooling keeps of a graph without weights, and the gradients of its features alone."""
+    x, edges, _, batch = inputs()
+    out = pool(x=x, adj=edges, batch=batch)
+    torch.sin(out.x).sum().backward()
+    perm = out.so.node_index[torch.argsort(out.so.cluster_index)]
+    found = {"out/x": out.x, "out/perm": perm, "out/edge_index": out.edge_index, "grad/x": x.grad}
+    for name, parameter in pool.named_parameters():
+        found |= {f"state/{name}": parameter, f"grad/{name}": parameter.grad}
+    return found
+
+
 def lap_results(options):
     """Those of a pooling without parameters, and the memberships."""
     from tgp.poolers import get_pooler
@@ -233,6 +245,10 @@ def record(path: Path) -> None:
             torch.set_default_dtype(torch.float32 if alias == "ndp" else torch.float64)
             found = results(get_pooler(alias, **options), select=True)
             arrays |= {f"{name}/{key}": value for key, value in found.items()}
+        for alias in ("topk", "sag", "asap"):
+            torch.manual_seed(1)
+            found = keep_results(get_pooler(alias, in_channels=WIDTH))
+            arrays |= {f"keep {alias}/{key}": value for key, value in found.items()}
         scores = torch.tensor([[0.1], [1.1], [2.1], [3.1]])
         out = get_pooler("topk", in_channels=1, ratio=3)(
             x=scores, adj=torch.tensor([[3, 3], [1, 2]])

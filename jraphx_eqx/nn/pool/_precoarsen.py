@@ -43,7 +43,7 @@ def precoarsen(
 
     **Raises:** `ValueError` for no graphs or poolings, and for a pooling of another kind.
     """
-    graphs = list(graphs)
+    graphs = [graphs[number] for number in range(len(graphs))]
     poolings = [poolings] if isinstance(poolings, AbstractPool) else list(poolings)
     if not graphs or not poolings:
         what = "poolings" if graphs else "graphs"
@@ -61,12 +61,13 @@ def precoarsen(
         x = jnp.zeros((batch.index.shape[0], 1), None if edge_attr is None else edge_attr.dtype)
         columns = _columns(pool, x, edge_index, edge_attr, batch)
         select = selection_of(as_arrays(columns, x.dtype), batch)
-        for graph, (own, data) in enumerate(zip(found, graphs, strict=True)):
+        # The rows of a graph stand beside each other, here and after each level.
+        cuts = np.searchsorted(np.asarray(batch.index), np.arange(len(graphs) + 1))
+        for own, data, here in zip(found, graphs, map(slice, cuts, cuts[1:]), strict=True):
             kind, size = ("node", data.num_nodes) if rows is None else ("graph", rows)
-            here = np.flatnonzero(np.asarray(batch.index) == graph)
             for name, array in columns.items():
                 whole = np.full((size, *array.shape[1:]), NONE.get(name, 0), array.dtype)
-                whole[: len(here)] = array[here]
+                whole[: here.stop - here.start] = array[here]
                 own[kind][f"level{number}_{name}"] = whole
         if number == len(poolings):
             break
@@ -164,7 +165,7 @@ def _columns(pool, x, edge_index, edge_attr, batch):
         if every is not select:
             columns["kept"] = np.asarray(select.shares.labels) < every.num_clusters
     return {
-        name: array.astype(x.dtype if array.dtype.kind == "f" else np.int32)
+        name: array.astype(x.dtype if _is_float(array) else np.int32)
         for name, array in columns.items()
     }
 

@@ -3,6 +3,7 @@
 `parity_tests/tgp/record.py` wrote `tgp.npz`; `nox -s tgp` runs it.
 """
 
+import functools
 import pathlib
 import re
 
@@ -14,6 +15,7 @@ import pytest
 
 from jraphx_eqx.data import BatchVector
 from jraphx_eqx.nn.pool import (
+    ASAPooling,
     AsymCheegerCutPooling,
     BNPool,
     DenseSelectOutput,
@@ -29,6 +31,7 @@ from jraphx_eqx.nn.pool import (
     MaxCutPooling,
     MinCutPooling,
     NoPool,
+    SAGPooling,
     TopKPooling,
     get_pooler,
 )
@@ -657,6 +660,53 @@ def test_values_and_gradients_are_those_of_torch_geometric_pool(name):
 ON_THE_HOST = ("eigen", "ndp", "nmf", "sep")  # compared in `test_host_poolings.py`
 
 
+KEEPS = {
+    "topk": lambda: TopKPooling(3, key=KEY),
+    "sag": lambda: SAGPooling(3, gnn="graph", key=KEY),
+    "asap": lambda: ASAPooling(3, key=KEY),
+}
+PLACES = {"selector": "select", "select_scorer": "gnn_score"}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", KEEPS)
+def test_kept_features_are_those_of_torch_geometric_pool_and_its_edges_join_others(name):
+    state, expected = theirs(f"keep {name}", "state"), theirs(f"keep {name}", "out")
+    places = {key: key.split(".") for key in state}
+
+    def of_theirs(pool):
+        for first, *rest in places.values():
+            yield functools.reduce(getattr, rest, getattr(pool, PLACES.get(first, first)))
+
+    with jax.enable_x64(True):
+        x, edges, index = (THEIRS[f"input/{key}"] for key in ("x", "edge_index", "batch"))
+        x, edges, index = map(jnp.asarray, (x, edges, index))
+        values = [jnp.asarray(value) for value in state.values()]
+        pool = eqx.tree_at(lambda pool: list(of_theirs(pool)), KEEPS[name](), values)
+
+        @eqx.filter_jit
+        def program(given):
+            def loss(given):
+                out = given[0](given[1], edges, batch=BatchVector(index, 3))
+                return jnp.sum(jnp.sin(out.x)), out
+
+            return eqx.filter_grad(loss, has_aux=True)(given)
+
+        gradients, out = program((pool, x))
+        found = dict(zip(places, of_theirs(gradients[0]), strict=True)) | {"x": gradients[1]}
+        out = out.trim()
+    np.testing.assert_array_equal(out.perm, expected["perm"])
+    close = {"rtol": 1e-6, "atol": 1e-9}
+    np.testing.assert_allclose(out.x, expected["x"], **close)
+    for key, value in theirs(f"keep {name}", "grad").items():
+        np.testing.assert_allclose(found[key], value, **close, err_msg=key)
+    if name != "asap":  # There edges are numbered by node.
+        ours = {tuple(pair) for pair in np.asarray(out.perm)[out.edge_index].T}
+        by_node, by_row = np.sort(expected["perm"]), expected["perm"]
+        assert ours == {tuple(pair) for pair in by_node[expected["edge_index"]].T}
+        assert ours != {tuple(pair) for pair in by_row[expected["edge_index"]].T}
+
+
 def test_the_page_has_all_aliases_of_torch_geometric_pool():
     page = pathlib.Path(__file__).parents[3] / "docs/from-pyg.md"
     table = page.read_text().partition("### By alias")[2].partition("\n## ")[0]
@@ -670,6 +720,7 @@ def test_the_page_has_all_aliases_of_torch_geometric_pool():
             get_pooler(alias, nothing=True)
         compared = alias in (*OURS, *ON_THE_HOST) and f"{alias}/out/x" in THEIRS
         assert how.startswith("as recorded") == compared
+        assert how.startswith("features as recorded") == (alias in KEEPS)
 
 
 def test_hosc_counts_edges_where_torch_geometric_pool_does_not():
