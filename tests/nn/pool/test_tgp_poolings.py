@@ -569,6 +569,8 @@ def loaded(name):
 
 # Each option once; all with `-m full`.
 FULL = (
+    "kmis kept",
+    "graclus",
     "mincut",
     "dmon",
     "diff",
