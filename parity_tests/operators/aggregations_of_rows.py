@@ -136,9 +136,9 @@ OPERATORS = (
     aggr(
         ours.GraphMultisetTransformer,
         *DENSE[1:],
-        *ATTENTION[:-1],
+        *ATTENTION[1:-1],  # its heads have one feature each
         args=(WIDTH, 2),
-        grid=(Config({"heads": 3}), Config({"heads": 1})),
+        grid=(Config({"heads": 3}),),
         cost=4,
     ),
     aggr(

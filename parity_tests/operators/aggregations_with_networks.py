@@ -10,7 +10,7 @@ from jraphx_eqx.parity import Config
 
 from .._operator import edits, pick
 from ..families import segment
-from ..families.aggr import ALONE, aggr, of, our_aggr, pyg_aggr
+from ..families.aggr import ALONE, aggr, buffer, of, our_aggr, pyg_aggr
 from ..families.common import WIDTH, undrawn
 from .simple_aggregations import ATTEND
 
@@ -197,6 +197,7 @@ OPERATORS = (
         ),
         pyg=_pyg_multi,
         ours=_our_multi,
+        expect_zero=buffer("aggrs.1.q"),
         cost=4,
     ),
     aggr(
