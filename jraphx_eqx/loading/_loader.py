@@ -62,8 +62,8 @@ class Loader:
         - `stack`: how many batches to stack along a new first axis, for several devices, or for
             several steps by `jax.lax.scan`. Those that an epoch lacks at its end hold only padding.
         - `device`: a device or a `jax.sharding.Sharding` to put batches on. By default JAX's.
-        - `workers`: how many threads read graphs and fill batches, each one batch ahead. More than
-            one pay where graphs are read from files. The batches are the same for any number.
+        - `workers`: how many threads read graphs and fill batches, each one batch ahead. Several
+            pay where graphs are read from files. The batches are the same for any number.
         - `check_finite`: whether NaN and infinity are errors.
 
         **Raises:** `ValueError` that names the first graph that does not fit the room, or whose

@@ -40,7 +40,7 @@ class Summary(tuple[LayerSummary, ...]):
 
 
 def summary(model: Any, *args: Any, **kwargs: Any) -> Summary:
-    """The layers of a model, their trainable parameters, and the room that each pooling leaves.
+    """The layers of a model, their trainable parameters, and the room that poolings leave.
 
     Nothing is computed: the model is traced for shapes, as by `jax.eval_shape`.
 
@@ -96,7 +96,7 @@ class _Watched(eqx.Module):
 
 def _is_part_of(model: Any) -> Callable[[Any], bool]:
     def is_part(node: Any) -> bool:
-        if node is model or not isinstance(node, eqx.Module):
+        if not isinstance(node, eqx.Module) or (node is model and not _is_pooling(node)):
             return False
         ours = type(node).__module__.startswith(("jraphx_eqx.", "equinox.nn"))
         return ours and (_is_pooling(node) or not _holds_pooling(node))

@@ -67,6 +67,11 @@ def test_shapes_are_enough_and_without_any_there_are_no_outputs():
     assert not any(layer.output for layer in bare)
 
 
+def test_a_pooling_alone_has_its_room():
+    [found] = summary(NETWORK.pools[0], jnp.ones((8, 4)), EDGES, batch=BATCH)
+    assert found == ("", "TopKPooling", 4, "6 nodes, 10 edges, 2 graphs")
+
+
 def test_layers_that_hold_poolings_are_taken_apart():
     unet = GraphUNet(3, 4, 2, depth=1, key=KEYS[0])
     found = {layer.name: layer for layer in summary(unet, X, EDGES, BATCH)}

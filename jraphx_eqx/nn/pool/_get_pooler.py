@@ -83,7 +83,7 @@ def get_pooler(name: str, **options: Any) -> AbstractPool:
     if unknown := [option for option in options if option not in known]:
         raise ValueError(
             f"{made.__name__} has no option {', '.join(map(repr, unknown))}; it has "
-            f"{', '.join(known)}"
+            f"{', '.join(known) or 'none'}"
         )
     needed = [option for option, value in known.items() if value.default is value.empty]
     if missing := [option for option in needed if option not in options]:

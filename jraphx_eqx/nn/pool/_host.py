@@ -62,11 +62,11 @@ class AbstractHostPool(AbstractPool):
         key: PRNGKeyArray | None = None,
     ) -> PoolOutput:
         """**Arguments:** as for [`TopKPooling`][jraphx_eqx.nn.pool.TopKPooling]. `x` and `attn` are
-        not decided by. `select`, which must be a selection, is needed under tracing, also where
+        not looked at. `select`, which must be a selection, is needed under tracing, also where
         only `edge_attr` is traced, by a gradient, say.
 
-        **Raises:** `ValueError` for inputs that do not fit each other, and where something to
-        decide by is traced.
+        **Raises:** `ValueError` for inputs that do not fit each other, for an edge between two
+        graphs, for weights that are not finite, and where something to decide by is traced.
         """
         if not isinstance(select, AbstractSelection):
             check_edge_index(edge_index)
@@ -139,6 +139,7 @@ def columns_of(
     place[order] = np.arange(num_nodes)
     edges = edges[:, real := np.all((edges >= 0) & (edges < num_nodes), axis=0)]
     of_edges = index[edges[0]]
+    _check_edges(edges, weights[real], index, graphs)
     by_graph = np.argsort(of_edges, kind="stable")
     edges, weights = place[edges[:, by_graph]], weights[real][by_graph].astype(np.float64)
     cuts = np.searchsorted(of_edges[by_graph], np.arange(graphs + 1))
@@ -152,6 +153,16 @@ def columns_of(
         np.add.at(adjacency, tuple(edges[:, own] - first), weights[own])
         found.append((order[first:last], pool.columns(adjacency)))
     return _joined(found or [(order[:0], pool.columns(np.zeros((1, 1))))], num_nodes)
+
+
+def _check_edges(edges, weights, index, graphs):
+    source, target = index[edges]
+    across = (source != target) & ((source < graphs) | (target < graphs))
+    if np.any(across):
+        ends = edges[:, np.argmax(across)].tolist()
+        raise ValueError(f"edge_index must not join nodes of two graphs, got an edge of {ends}")
+    if not np.all(np.isfinite(weights[source < graphs])):
+        raise ValueError("edge_attr must hold finite weights, got NaN or infinity")
 
 
 @eqx.filter_jit

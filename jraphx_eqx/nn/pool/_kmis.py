@@ -96,7 +96,8 @@ class KMISPooling(AbstractClusterPool):
         - `order_k`: $k$.
         - `scorer`: what gives $\mathbf{s}$: `"linear"`; `"degree"`, the sum of the weights of the
             edges that point at a node; `"random"`, numbers in [0, 1), which need a `key` in the
-            call; `"constant"`, 1; `"canonical"`, less for each node after another; or a function
+            call; `"constant"`, 1; `"canonical"`, 0, -1, -2, ... over the whole batch, as in
+            torch-geometric-pool, so that other graphs have a part in it; or a function
             `(x, edge_index, edge_weight, batch) -> scores` of shape `(nodes,)`.
         - `score_heuristic`: what divides $\mathbf{s}$: with `"greedy"` the number of walks of $k$
             steps or loops that end at a node, with `"w-greedy"` the sum of the scores where they
@@ -107,8 +108,8 @@ class KMISPooling(AbstractClusterPool):
             kept node, times its score.
         - `lift_by`: whether [`lift`][jraphx_eqx.nn.pool.KMISPooling.lift] multiplies features by
             the score of a node, `"transpose"`, or also divides them by the sum of the squares of
-            the scores in its cluster, `"inverse"`, so that nodes with equal features get them
-            back.
+            the scores in its cluster, `"inverse"`, so that features in proportion to the scores
+            come back.
         - `keep_loops`: whether clusters keep the edges to themselves.
         - `edge_aggr`: how the attributes of equal edges are reduced: `"add"` or `"sum"`, `"mean"`,
             `"max"`, `"min"`.

@@ -36,13 +36,13 @@ class MaxCutPooling(AbstractPool):
     \mathbf{x}'_c = \sum_{n \in c} s_n \mathbf{x}_n$$
 
     The GNN is a linear map, followed by convolutions $\sigma(\mathbf{P} \mathbf{X} \mathbf{W} +
-    \mathbf{b})$; $\mathbf{A}$ is without loops. A node that is not kept joins the cluster from
-    which the most edges point at it, of several the first, as soon as there is one: kept nodes take
-    their neighbours in the first round, these take theirs in the second, and so on. Nodes that are
-    left after `max_iter` rounds join the best kept node of their graph. Clusters come in the order
-    of their kept nodes. Equal edges between clusters become one, their weights added, and loops are
-    removed; then weights are divided by the largest one of their graph. `loss` has the mean over
-    the graphs of
+    \mathbf{b})$; in $\mathbf{P}$, $\mathbf{A}$ is without loops. A node that is not kept joins the
+    cluster from which the most edges point at it, of several the first, as soon as there is one:
+    kept nodes take their neighbours in the first round, these take theirs in the second, and so on.
+    Nodes that are left after `max_iter` rounds join the best kept node of their graph. Clusters
+    come in the order of their kept nodes. Equal edges between clusters become one, their weights
+    added, and loops are removed; then weights are divided by the largest one of their graph. `loss`
+    has the mean over the graphs of
 
     $$\frac{\mathbf{s}^\top \mathbf{A} \mathbf{s}}{\sum_{ij} a_{ij}}$$
 

@@ -7,8 +7,6 @@ from ...data import BatchVector, resolve_batch
 from ._host import AbstractHostSparsePool, Columns, packed, symmetric
 from ._selection import SelectOutput
 
-_DENSE = 1000  # From so many nodes on one eigenvector is found without the others.
-
 
 class NDPPooling(AbstractHostSparsePool):
     r"""Keeps one side of a cut that is nearly the largest, and joins the kept nodes as the dropped
@@ -20,8 +18,9 @@ class NDPPooling(AbstractHostSparsePool):
 
     The nodes that are kept, $+$, are those where the eigenvector of the largest eigenvalue of
     $\mathbf{I} - \mathbf{D}^{-1/2} \mathbf{A} \mathbf{D}^{-1/2}$ is not negative. Edges of
-    $\mathbf{A}'$ below `threshold` are dropped. An edge counts in both directions, of different
-    weights the larger one, and loops do not count. Weights of the pooled edges have no gradient.
+    $\mathbf{A}'$ up to `threshold` are dropped. An edge counts in both directions; if the two have
+    different weights, the larger one counts. Loops do not count. Weights of the pooled edges have
+    no gradient.
 
     As torch-geometric-pool's, except that nothing is random. The sign of the eigenvector makes its
     largest number positive, the first one of several. Where it cuts less than half of the weights,
@@ -41,11 +40,11 @@ class NDPPooling(AbstractHostSparsePool):
     def __init__(self, threshold: float | int = 0.01):
         """**Arguments:**
 
-        - `threshold`: pooled edges of a smaller weight are dropped.
+        - `threshold`: pooled edges of at most this weight are dropped.
 
         **Raises:** `ValueError` for a negative `threshold`.
         """
-        if threshold < 0:
+        if not threshold >= 0:
             raise ValueError(f"threshold must not be negative, got {threshold}")
         self.in_features, self.threshold = None, threshold
 
@@ -60,7 +59,7 @@ class NDPPooling(AbstractHostSparsePool):
         **Raises:** `ValueError` for a negative weight.
         """
         if np.any(adjacency < 0):
-            raise ValueError("edge_attr must not hold negative weights, which no cut is made by")
+            raise ValueError("edge_attr must not hold negative weights: a cut needs positive ones")
         adjacency = symmetric(adjacency)
         kept = _side(adjacency)
         joined = _reduced(adjacency, kept)
@@ -97,28 +96,27 @@ class NDPPooling(AbstractHostSparsePool):
 def _side(adjacency):
     """Which nodes are kept."""
     total = adjacency.sum()
+    if not total:
+        return np.ones(len(adjacency), bool)
     vector = _last_eigenvector(adjacency)
     # Nodes of other components are zeros, up to rounding.
     kept = vector > -1e-9
-    if total and adjacency[np.ix_(kept, ~kept)].sum() < total / 4:
+    if adjacency[np.ix_(kept, ~kept)].sum() < total / 4:
         side = np.zeros(len(kept))
         for node in range(len(kept)):
             side[node] = 1 if adjacency[node] @ side <= 0 else -1
         kept = side > 0
-    return kept if total else np.ones_like(kept)
+    return kept
 
 
 def _last_eigenvector(adjacency):
     """That of the normalised Laplacian; its largest number is positive."""
-    from scipy.sparse.linalg import eigsh
+    from scipy.linalg import eigh
 
     degree = adjacency.sum(axis=1)
     root = np.where(degree > 0, 1 / np.sqrt(np.where(degree > 0, degree, 1)), 0)
     normal = root[:, None] * adjacency * root  # Its first is the last of I minus it.
-    if len(adjacency) < _DENSE:
-        vector = np.linalg.eigh(normal)[1][:, 0]
-    else:
-        vector = eigsh(normal, 1, which="SA", v0=np.cos(np.arange(len(adjacency))))[1][:, 0]
+    vector = eigh(normal, subset_by_index=[0, 0])[1][:, 0]
     size = np.abs(vector)
     return vector * np.sign(vector[np.argmax(size > size.max() - 1e-9)])
 

@@ -16,7 +16,8 @@ from ._kmis import KMISPooling
 from ._pool import AbstractPool
 from ._selection import AbstractSelection, OverlapSelectOutput
 
-_NAME = re.compile(r"level(\d+)_(\w+)")
+_COLUMNS = "cluster|weight|kept|edges|edge_weight|matrix|modes"
+_NAME = re.compile(rf"level(\d+)_({_COLUMNS})")
 
 
 def precoarsen(
@@ -24,22 +25,22 @@ def precoarsen(
 ) -> list[Data]:
     """The graphs of a data set with what poolings decide about them, so that it is decided once.
 
-    The decisions are in `extras`, as `level1_...` and so on: in rows of the nodes, or of the graph
-    after a pooling to a fixed number of clusters. So whatever batches and pads graphs takes them
-    along, and [`selections`][jraphx_eqx.nn.pool.selections] makes selections of them in a program.
+    The decisions are in `extras`, as `level1_cluster` and so on: in rows of the nodes, or of the
+    graph after a pooling to a fixed number of clusters. Older ones of these names are replaced. So
+    whatever batches and pads graphs takes them along, and
+    [`selections`][jraphx_eqx.nn.pool.selections] makes selections of them in a program.
 
     As torch-geometric-pool's `PreCoarsening`, one level after the other; there several levels of
     `SEPPooling` come from one tree.
 
     **Arguments:**
 
-    - `graphs`: all graphs that will be in batches together. Where `edge_attr` is one number for
-        each edge, that is its weight; otherwise weights are 1.
+    - `graphs`: all graphs that will be in batches together. Where `edge_attr` is one float
+        for each edge, that is its weight; otherwise weights are 1.
     - `poolings`: those of all levels, or one. Each is an
         [`AbstractHostPool`][jraphx_eqx.nn.pool.AbstractHostPool], a
         [`GraclusPooling`][jraphx_eqx.nn.pool.GraclusPooling], or a
-        [`KMISPooling`][jraphx_eqx.nn.pool.KMISPooling] with the scorer `"degree"`, `"constant"` or
-        `"canonical"`.
+        [`KMISPooling`][jraphx_eqx.nn.pool.KMISPooling] with the scorer `"degree"` or `"constant"`.
 
     **Raises:** `ValueError` for no graphs or poolings, and for a pooling of another kind.
     """
@@ -88,7 +89,7 @@ def selections(
     - `batch`: of graphs that `precoarsen` made, the nodes of each beside each other, as
         `Batch.from_data_list` and [`Loader`][jraphx_eqx.loading.Loader] put them.
     - `max_nodes`: for each level the room for clusters, or `None` for as many as there are rows
-        before. To need more is an error at run time. Has no part in memberships.
+        before. More is an error at run time. Poolings by memberships ignore it.
 
     **Raises:** `ValueError` for a batch of other graphs, and if `max_nodes` has another number of
     levels.
@@ -171,12 +172,12 @@ def _columns(pool, x, edge_index, edge_attr, batch):
 
 
 def _check_pooling(pool):
-    if isinstance(pool, KMISPooling) and pool.scorer in ("degree", "constant", "canonical"):
+    if isinstance(pool, KMISPooling) and pool.scorer in ("degree", "constant"):
         return
     if not isinstance(pool, AbstractHostPool | GraclusPooling):
         raise ValueError(
             "poolings must be decided on the host, or be a GraclusPooling, or a KMISPooling with "
-            f"the scorer 'degree', 'constant' or 'canonical', got {pool}"
+            f"the scorer 'degree' or 'constant', got {pool}"
         )
 
 

@@ -17,11 +17,11 @@ class SEPPooling(AbstractHostSparsePool, AbstractClusterPool):
     $$H = -\sum_c \frac{g_c}{V} \log_2 \frac{v_c}{v_{p(c)}}$$
 
     is the entropy of a tree, where $v_c$ is the sum of the weights at the nodes below $c$, $g_c$
-    that of those which leave it, $p(c)$ the parent, and $V$ the sum of all. Clusters that are
-    joined by edges are merged, each time the two by which it falls most. Of the tree of these
-    merges levels are left out, each time the one by which it grows least, until the root has
-    clusters below it and these have nodes. What is a leaf below the root is a cluster of its own,
-    so two nodes alone are not merged. Features are added up. Weights between clusters are added up,
+    that of those which leave it, $p(c)$ the parent, and $V$ the sum of all. First, two
+    clusters with an edge between them are merged, again and again, always the pair that lowers $H$
+    most. Then levels of this tree are removed, always the one that raises $H$ least, until only the
+    root, clusters and nodes are left. A node directly below the root is a cluster of its own, so
+    two nodes alone are not merged. Features are added up. Weights between clusters are added up,
     without `edge_attr` they are 1, and divided by $\sqrt{d_i d_j}$, where $d_i = \sum_j a_{ij}$.
 
     Edges count in both directions, with the sum of their weights, and loops do not count. Parts

@@ -206,6 +206,20 @@ def test_bad_options_are_refused(call, message):
         call()
 
 
+@pytest.mark.parametrize("pool", [NDPPooling(), EigenPooling(2), NMFPooling(2), SEPPooling()])
+def test_edges_between_graphs_and_weights_that_are_not_finite_are_refused(pool):
+    edges, batch = jnp.array([[0, 1], [1, 2]]), jnp.array([0, 0, 1])
+    with pytest.raises(ValueError, match=r"edge_index must not join .* an edge of \[1, 2\]"):
+        pool(X[:3], edges, batch=batch)
+    with pytest.raises(ValueError, match="edge_attr must hold finite weights"):
+        pool(X[:3], edges, jnp.array([1, jnp.nan]))
+
+
+def test_many_nodes_without_edges_all_stay():
+    out = NDPPooling()(jnp.ones((1000, 1)), jnp.zeros((2, 0), jnp.int32))
+    assert out.num_kept == 1000
+
+
 def test_graphs_without_nodes_or_edges():
     nothing = X[:0], EDGES[:, :0], None, BatchVector(BATCH.index[:0], 1)
     assert NDPPooling()(*nothing).x.shape == (0, 1)
@@ -294,6 +308,10 @@ def test_precoarsening_knows_weights_keeps_other_extras_and_bounds_rooms():
         ),
         (
             lambda: precoarsen([path(3)], KMISPooling(scorer="random")),
+            "poolings must be decided on the host, or .* got KMISPooling",
+        ),
+        (
+            lambda: precoarsen([path(3)], KMISPooling(scorer="canonical")),
             "poolings must be decided on the host, or .* got KMISPooling",
         ),
         (
