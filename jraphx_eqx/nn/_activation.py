@@ -10,8 +10,9 @@ from ..ops import wide_dtype
 from ._picklable import picklable
 
 
-def activation(nonlinearity: object) -> Callable[..., Any]:
-    """The function behind `nonlinearity`: a callable itself, or one of PyG's names.
+def activation(nonlinearity: object, argument: str = "nonlinearity") -> Callable[..., Any]:
+    """The function behind `nonlinearity`: a callable itself, or one of PyG's names. `argument` is
+    what errors call it.
 
     Names are those of `torch.nn`'s activations, with torch's defaults; upper case, `_`, `-` and
     spaces make no difference. Values and gradients are torch's, at the kinks too, where some of
@@ -23,15 +24,15 @@ def activation(nonlinearity: object) -> Callable[..., Any]:
     or mixes nodes, and for anything that is neither a string nor a callable.
     """
     if isinstance(nonlinearity, str):
-        return _by_name(nonlinearity)
+        return _by_name(nonlinearity, argument)
     if isinstance(nonlinearity, type):
         raise ValueError(
-            f"nonlinearity must be a name or a function, got the class {nonlinearity.__name__}; "
+            f"{argument} must be a name or a function, got the class {nonlinearity.__name__}; "
             "pass an instance of it"
         )
     if not callable(nonlinearity):
         raise ValueError(
-            f"nonlinearity must be a name or a callable, got {nonlinearity!r}; "
+            f"{argument} must be a name or a callable, got {nonlinearity!r}; "
             "for none at all pass 'identity'"
         )
     return picklable(nonlinearity)
@@ -63,16 +64,16 @@ def _tanh_jvp(primals, tangents):
     return out, tangents[0] * (1 + out) * (1 - out)
 
 
-def _by_name(name):
+def _by_name(name, argument):
     plain = name.lower().translate(str.maketrans("", "", "_- "))
     if plain in _ACTIVATIONS:
         return _ACTIVATIONS[plain]
     if plain in _REFUSED:
         raise ValueError(
-            f"nonlinearity {name!r} {_REFUSED[plain]}; if that is what you want, pass a callable"
+            f"{argument} {name!r} {_REFUSED[plain]}; if that is what you want, pass a callable"
         )
     expected = ", ".join(repr(known) for known in _ACTIVATIONS)
-    raise ValueError(f"nonlinearity must be a callable or one of {expected}, got {name!r}")
+    raise ValueError(f"{argument} must be a callable or one of {expected}, got {name!r}")
 
 
 def _identity(x):

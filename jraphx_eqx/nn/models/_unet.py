@@ -111,7 +111,7 @@ class GraphUNet(eqx.Module):
         across = hidden if sum_res else 2 * hidden
         widths = [hidden] * (depth - 1) + [out_features]
         self.up_convs = [conv(across, width) for width in widths]
-        self.act = activation(act)
+        self.act = activation(act, "act")
         self.in_features = in_features
         self.hidden_features = hidden_features
         self.out_features = out_features

@@ -119,9 +119,11 @@ class MaxCutPooling(AbstractPool):
             for pair, one in zip(itertools.pairwise(widths), keys[1:-1], strict=True)
         ]
         features = [widths[-1], *mlp_units, 1]
-        self.mlp = MLP(features, act=activation(mlp_act), norm=None, dtype=dtype, key=keys[-1])
-        self.mp_act = activation(mp_act)
-        self.act = activation(act)
+        self.mlp = MLP(
+            features, act=activation(mlp_act, "mlp_act"), norm=None, dtype=dtype, key=keys[-1]
+        )
+        self.mp_act = activation(mp_act, "mp_act")
+        self.act = activation(act, "act")
         self.in_features = in_features
         self.ratio = ratio
         self.assign_all_nodes = assign_all_nodes

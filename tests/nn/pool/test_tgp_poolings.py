@@ -751,3 +751,9 @@ def test_edges_join_the_rows_of_their_nodes_unlike_in_torch_geometric_pool():
     np.testing.assert_array_equal(rows, out.perm)
     np.testing.assert_allclose(THEIRS["topk/x"], out.x, rtol=1e-6)
     assert rows[theirs_edges].tolist() == [[1, 1], [3, 2]]
+
+
+@pytest.mark.parametrize("name", ["act", "mp_act", "mlp_act"])
+def test_an_unknown_activation_is_named_by_its_argument(name):
+    with pytest.raises(ValueError, match=f"^{name} must be a callable or one of .* got 'sing'"):
+        MaxCutPooling(3, **{name: "sing"}, key=KEY)
