@@ -46,6 +46,11 @@ def _call(module, inputs):
     return {"x": module(inputs["x"], inputs["edge_index"], batch, inputs["edge_weight"])}
 
 
+def _padding(module, inputs, outputs):
+    padding = outputs["x"][inputs["batch"] >= inputs["num_graphs"]]
+    return "padding is not 0 in x" if np.any(padding != 0) else None
+
+
 SPEC = Spec(
     "GraphUNet",
     pyg=_pyg,
@@ -59,6 +64,7 @@ SPEC = Spec(
     blocks=lambda inputs, outputs: {**row_groups(inputs), "out.x": inputs["batch"]},
     differentiate=("x", "edge_weight"),
     decision=lambda config: Decision(ties=True),
+    properties={"padding": _padding},
     rows=lambda inputs: {**ROWS, "out.x": Rows("node")},
 )
 
