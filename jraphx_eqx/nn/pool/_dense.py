@@ -15,8 +15,8 @@ from ._dense_selection import DenseSelectOutput
 from ._pool import AbstractPool
 
 
-class AbstractDensePool(AbstractPool):
-    """A pooling that gives each node a membership in all of the clusters of its graph.
+class AbstractMembershipPool(AbstractPool):
+    """A pooling that gives each node memberships in clusters of its graph.
 
     It takes the edge list and never makes a matrix of nodes by nodes: the largest arrays have a
     row of memberships for each edge and each node. The pooled graph is flat: cluster `k` of graph
@@ -24,8 +24,36 @@ class AbstractDensePool(AbstractPool):
     each, with `keeps_loops` itself included.
     """
 
-    clusters: eqx.AbstractVar[int]
     keeps_loops: eqx.AbstractVar[bool]
+
+    def connect(
+        self,
+        select: DenseSelectOutput,
+        edge_index: Int[Array, "2 edges"],
+        edge_attr: Shaped[Array, "edges ..."] | None = None,
+        batch: BatchVector | None = None,
+    ) -> tuple[Int[Array, "2 pooled_edges"], Float[Array, " pooled_edges"], BatchVector]:
+        r"""The edges between all clusters of a graph, with weights $\mathbf{S}^\top \mathbf{A}
+        \mathbf{S}$, and the graph of each cluster.
+
+        Without `keeps_loops` those from a cluster to itself are left out, and the other weights
+        $a_{ij}$ are divided by $\sqrt{d_i d_j}$, where $d_i = \sum_j a_{ij}$.
+        """
+        batch = resolve_batch(batch, select.num_nodes)
+        return connect_memberships(select, edge_index, edge_attr, batch, self.keeps_loops)
+
+    def lift(
+        self, x: Float[Array, "clusters features"], select: DenseSelectOutput
+    ) -> Float[Array, "nodes _features"]:
+        r"""$\mathbf{S} \mathbf{X}$: each node gets the features of its clusters, by membership."""
+        return select.lift(x)
+
+
+class AbstractDensePool(AbstractMembershipPool):
+    """A pooling that gives each node a membership in all of the clusters of its graph, of which
+    each graph has the same number."""
+
+    clusters: eqx.AbstractVar[int]
 
     @abc.abstractmethod
     def memberships(
@@ -56,28 +84,6 @@ class AbstractDensePool(AbstractPool):
         batch = resolve_batch(batch, x.shape[0])
         check_room(batch.num_graphs * self.clusters, max_nodes)
         return self.memberships(x, edge_index, edge_attr, batch, key=key)
-
-    def connect(
-        self,
-        select: DenseSelectOutput,
-        edge_index: Int[Array, "2 edges"],
-        edge_attr: Shaped[Array, "edges ..."] | None = None,
-        batch: BatchVector | None = None,
-    ) -> tuple[Int[Array, "2 pooled_edges"], Float[Array, " pooled_edges"], BatchVector]:
-        r"""The edges between all clusters of a graph, with weights $\mathbf{S}^\top \mathbf{A}
-        \mathbf{S}$, and the graph of each cluster.
-
-        Without `keeps_loops` those from a cluster to itself are left out, and the other weights
-        $a_{ij}$ are divided by $\sqrt{d_i d_j}$, where $d_i = \sum_j a_{ij}$.
-        """
-        batch = resolve_batch(batch, select.num_nodes)
-        return connect_memberships(select, edge_index, edge_attr, batch, self.keeps_loops)
-
-    def lift(
-        self, x: Float[Array, "clusters features"], select: DenseSelectOutput
-    ) -> Float[Array, "nodes _features"]:
-        r"""$\mathbf{S} \mathbf{X}$: each node gets the features of its clusters, by membership."""
-        return select.lift(x)
 
 
 class AbstractSoftmaxPool(AbstractDensePool):

@@ -5,7 +5,7 @@ from ._asap import ASAPooling
 from ._bnpool import BNPool
 from ._cheeger import AsymCheegerCutPooling
 from ._contraction import EdgeContractionPooling
-from ._dense import AbstractDensePool
+from ._dense import AbstractMembershipPool
 from ._diff import DiffPooling
 from ._dmon import DMoNPooling
 from ._edge import EdgePooling
@@ -54,7 +54,6 @@ _POOLERS: dict[str, type[AbstractPool]] = {
     "sep": SEPPooling,
     "topk": TopKPooling,
 }
-_BY_MEMBERSHIPS = (AbstractDensePool, LaPooling)
 
 
 def get_pooler(name: str, **options: Any) -> AbstractPool:
@@ -73,7 +72,7 @@ def get_pooler(name: str, **options: Any) -> AbstractPool:
 
     **Raises:** `ValueError` for an unknown name, an unknown option, or one that is missing.
     """
-    if name.endswith("_u") and issubclass(_POOLERS.get(name[:-2], NoPool), _BY_MEMBERSHIPS):
+    if name.endswith("_u") and issubclass(_POOLERS.get(name[:-2], NoPool), AbstractMembershipPool):
         name = name[:-2]
     if name not in _POOLERS:
         names = ", ".join(map(repr, _POOLERS))

@@ -20,15 +20,14 @@ from ...ops._order import places_in_graph
 from ...ops._varying import varying_zero
 from .._check import check_positive
 from ._choice import Choice, settle
-from ._dense import check_room, connect_memberships, edge_weights
+from ._dense import AbstractMembershipPool, check_room, edge_weights
 from ._dense_losses import root, widened
 from ._dense_selection import DenseSelectOutput, similarities
-from ._pool import AbstractPool
 
 _EPS = 1e-8  # torch-geometric-pool's, below the cosine
 
 
-class LaPooling(AbstractPool):
+class LaPooling(AbstractMembershipPool):
     r"""Laplacian pooling: the nodes that differ from their neighbours more than these do lead the
     clusters, and the others are members of those whose leaders they are like.
 
@@ -56,6 +55,7 @@ class LaPooling(AbstractPool):
     shortest_path_reg: bool = eqx.field(static=True)
     clusters: int | None = eqx.field(static=True)
     in_features: int | None = eqx.field(static=True)
+    keeps_loops: bool = eqx.field(static=True)
 
     @python_numbers
     def __init__(self, shortest_path_reg: bool = False, clusters: int | None = None):
@@ -74,6 +74,7 @@ class LaPooling(AbstractPool):
         self.shortest_path_reg = shortest_path_reg
         self.clusters = clusters
         self.in_features = None
+        self.keeps_loops = False
 
     @property
     def dtype(self) -> None:
@@ -142,24 +143,6 @@ class LaPooling(AbstractPool):
     ) -> Float[Array, "clusters features"]:
         r"""$\mathbf{S}^\top \mathbf{X}$, graph by graph."""
         return select.reduce(x)
-
-    def connect(
-        self,
-        select: DenseSelectOutput,
-        edge_index: Int[Array, "2 edges"],
-        edge_attr: Shaped[Array, "edges ..."] | None = None,
-        batch: BatchVector | None = None,
-    ) -> tuple[Int[Array, "2 pooled_edges"], Float[Array, " pooled_edges"], BatchVector]:
-        """The edges between all clusters of a graph, but not from one to itself, and the graph of
-        each cluster."""
-        batch = resolve_batch(batch, select.num_nodes)
-        return connect_memberships(select, edge_index, edge_attr, batch, keep_loops=False)
-
-    def lift(
-        self, x: Float[Array, "clusters features"], select: DenseSelectOutput
-    ) -> Float[Array, "nodes features"]:
-        r"""$\mathbf{S} \mathbf{X}$: each node gets the features of its clusters, by membership."""
-        return select.lift(x)
 
     def losses(
         self,
