@@ -474,7 +474,7 @@ def test_a_single_cluster_is_balanced():
         (lambda: maxcut(max_iter=0), "max_iter must be at least 1, got 0"),
         (lambda: maxcut(ratio=1.5), "ratio from 1 on is the number of nodes"),
         (lambda: maxcut(mp_units=(4, 0)), "all of mp_units must be at least 1, got 0"),
-        (lambda: maxcut(act="softmax"), "nonlinearity 'softmax' mixes all nodes"),
+        (lambda: maxcut(act="softmax"), "act 'softmax' mixes all nodes"),
         (lambda: NoPool()(X, EDGES, select=jnp.arange(2)), "NoPool keeps all nodes"),
         (lambda: NoPool()(X, EDGES, max_nodes=4), "max_nodes must be at least 5"),
         (lambda: get_pooler("kmis_u"), "name must be one of 'acc'"),
