@@ -86,16 +86,17 @@ class Loader:
         self._sampler = sampler
         rows, sizes = [], []
         for position in range(num_graphs):
-            row = as_row(position, graphs[position])
+            row = as_row(position, graphs[position], budget.columns)
             first = rows[0] if rows else row
             check_row(position, row, first, check_finite)
-            sizes.append((row.num_nodes, row.num_edges))
+            sizes.append((row.num_nodes, row.num_edges, row.num_late))
             _check_fits(position, row, budget)
             if not rows or isinstance(graphs, list | tuple):
                 rows.append(row)
         self._form, self._sizes = form_of(rows[0]), np.array(sizes)
         lazy = len(rows) < num_graphs
-        self._row = (lambda index: as_row(index, graphs[index])) if lazy else rows.__getitem__
+        read = lambda index: as_row(index, graphs[index], budget.columns)  # noqa: E731
+        self._row = read if lazy else rows.__getitem__
         self._state, self._restored = LoaderState(), False
 
     def state(self) -> LoaderState:
@@ -122,7 +123,7 @@ class Loader:
         used, room = [], []
         for place, groups in self._plan(self._state.epoch):
             for group in groups:
-                used.append((*self._sizes[group].sum(0), len(group)))
+                used.append((*self._sizes[group, :2].sum(0), len(group)))
                 room.append((place.num_nodes, place.num_edges, place.num_graphs))
         return np.array(used), np.array(room)
 
@@ -189,9 +190,11 @@ def _in_order(num_graphs: int) -> Callable[[np.random.Generator], Any]:
 
 
 def _check_fits(position: int, row: Row, budget: Budget) -> None:
-    size = row.num_nodes, row.num_edges
+    size = row.num_nodes, row.num_edges, row.num_late
     if not any(room.fits(*size) for room in budget.rooms):
         raise ValueError(
             f"graph {position} must fit the budget of {budget.rooms[-1]}, and has {size[0]} nodes "
-            f"and {size[1]} edges; make the budget from all graphs"
+            f"and {size[1]} edges"
+            + (f", {size[2]} of them beyond the columns" if budget.columns else "")
+            + "; make the budget from all graphs"
         )
