@@ -1,3 +1,4 @@
+import functools
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -82,7 +83,7 @@ class Loader:
         if num_graphs == 0:
             raise ValueError("graphs must hold at least one graph, got none")
         if sampler is None:
-            sampler = _shuffled(num_graphs) if shuffle else _in_order(num_graphs)
+            sampler = functools.partial(_shuffled if shuffle else _in_order, num_graphs)
         self._sampler = sampler
         rows, sizes = [], []
         for position in range(num_graphs):
@@ -94,9 +95,8 @@ class Loader:
             if not rows or isinstance(graphs, list | tuple):
                 rows.append(row)
         self._form, self._sizes = form_of(rows[0]), np.array(sizes)
-        lazy = len(rows) < num_graphs
-        read = lambda index: as_row(index, graphs[index], budget.columns)  # noqa: E731
-        self._row = read if lazy else rows.__getitem__
+        # Graphs that are made or read are asked for again, batch by batch.
+        self._graphs, self._rows = graphs, rows if len(rows) == num_graphs else None
         self._state, self._restored = LoaderState(), False
 
     def state(self) -> LoaderState:
@@ -169,6 +169,11 @@ class Loader:
         rows = [[self._row(index) for index in group.tolist()] for group in groups]
         return fill(rows, self._form, room, stack=self.stack)
 
+    def _row(self, index: int) -> Row:
+        if self._rows is not None:
+            return self._rows[index]
+        return as_row(index, self._graphs[index], self.budget.columns)
+
     def _put(self, batch: Any) -> Batch:
         return jax.device_put(batch, self.device)
 
@@ -181,12 +186,12 @@ def _one_ahead(items: Iterator[Batch]) -> Iterator[Batch]:
         yield item
 
 
-def _shuffled(num_graphs: int) -> Callable[[np.random.Generator], Any]:
-    return lambda rng: rng.permutation(num_graphs)
+def _shuffled(num_graphs: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.permutation(num_graphs)
 
 
-def _in_order(num_graphs: int) -> Callable[[np.random.Generator], Any]:
-    return lambda rng: np.arange(num_graphs)
+def _in_order(num_graphs: int, rng: np.random.Generator) -> np.ndarray:
+    return np.arange(num_graphs)
 
 
 def _check_fits(position: int, row: Row, budget: Budget) -> None:

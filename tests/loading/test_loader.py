@@ -356,6 +356,16 @@ def test_an_error_of_reading_reaches_the_loop():
         list(loader)
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_loader_is_pickled_where_it_stands(shuffle):
+    loader, whole = (Loader(GRAPHS, ROOM, shuffle=shuffle) for _ in range(2))
+    next(iter(loader))
+    again = pickle.loads(pickle.dumps(loader))
+    again.restore(again.state())
+    assert epoch(again) == epoch(whole)[1:]
+    assert epoch(again) == epoch(whole)
+
+
 def wheel(num_spokes):
     """A hub that everything points at, and that points at everything."""
     rim = np.arange(1, num_spokes + 1)
