@@ -60,7 +60,7 @@ class Classifier(eqx.Module):
     def __call__(
         self, batch: Batch, *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "graphs classes"]:
-        x, edge_index, graph = batch.x, batch.edge_index, batch.batch
+        x, edge_index, graph = batch.x, batch.edges, batch.batch
         readouts = []
         for conv, pool in zip(self.convs, self.pools, strict=True):
             x = jax.nn.relu(conv(x, edge_index))
@@ -147,6 +147,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--patience", type=int, default=20, help="epochs without a better one")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--neighbours", action="store_true", help="lists of neighbours, for large batches"
+    )
     parser.add_argument("--checkpoint", type=pathlib.Path, help="a file to write and go on from")
     parser.add_argument("--every", type=int, default=50, help="steps from checkpoint to checkpoint")
     return parser.parse_args()
@@ -155,7 +158,7 @@ def parse() -> argparse.Namespace:
 def main() -> Training:
     options = parse()
     graphs = read(options.data)
-    room = budget(graphs, options.batch_size)
+    room = budget(graphs, options.batch_size, neighbours=options.neighbours)
     print(room)
     order = np.random.default_rng(options.seed).permutation(len(graphs))
     tenth = max(1, len(graphs) // 10)

@@ -16,6 +16,7 @@ from ._batch_vector import (
 )
 from ._collate import collate, split
 from ._data import Data
+from ._edge_index import EdgeIndex, Neighbours
 from ._fields import as_edge_index, as_index, check_rows, normalise_extras
 from ._problems import batch_problems, crossing_problems, edge_problems, raise_first
 from ._resize import check_graph_mask, padded, real_edges, trimmed
@@ -39,6 +40,9 @@ class Batch(eqx.Module):
     several devices. The numbers are those of one of them then, and `edge_mask` and whatever changes
     the shapes raise a `ValueError`.
 
+    Batches of a [`Loader`][jraphx_eqx.loading.Loader] have `neighbours` if its budget asks for
+    them. Whatever makes a new batch leaves them out.
+
     Arrays are kept as JAX arrays. `y` and `extras["graph"]` have one row per graph.
     """
 
@@ -50,6 +54,7 @@ class Batch(eqx.Module):
     extras: dict[str, dict[str, Array]]
     batch: BatchVector
     graph_mask: Bool[Array, " graphs"]
+    neighbours: Neighbours | None
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class Batch(eqx.Module):
         if graph_mask is None:
             graph_mask = np.ones(batch.num_graphs, bool)
         self.graph_mask = on_device(graph_mask)
+        self.neighbours = None
 
     def __check_init__(self):
         check_rows(
@@ -140,6 +146,15 @@ class Batch(eqx.Module):
     def num_graphs(self) -> int:
         """The number of graphs there is room for, padding included."""
         return self.batch.num_graphs
+
+    @property
+    def edges(self) -> Int[Array, "2 edges"] | EdgeIndex:
+        """What to give to layers: `edge_index`, with the neighbours of each node if they are known;
+        see [`EdgeIndex`][jraphx_eqx.data.EdgeIndex]."""
+        check_not_stacked(self.batch.index)
+        if self.neighbours is None:
+            return self.edge_index
+        return EdgeIndex(self.edge_index, self.neighbours)
 
     @property
     def node_mask(self) -> Bool[Array, "*stacked nodes"]:

@@ -1,3 +1,4 @@
+import functools
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -82,20 +83,20 @@ class Loader:
         if num_graphs == 0:
             raise ValueError("graphs must hold at least one graph, got none")
         if sampler is None:
-            sampler = _shuffled(num_graphs) if shuffle else _in_order(num_graphs)
+            sampler = functools.partial(_shuffled if shuffle else _in_order, num_graphs)
         self._sampler = sampler
         rows, sizes = [], []
         for position in range(num_graphs):
-            row = as_row(position, graphs[position])
+            row = as_row(position, graphs[position], budget.columns)
             first = rows[0] if rows else row
             check_row(position, row, first, check_finite)
-            sizes.append((row.num_nodes, row.num_edges))
+            sizes.append((row.num_nodes, row.num_edges, row.num_late))
             _check_fits(position, row, budget)
             if not rows or isinstance(graphs, list | tuple):
                 rows.append(row)
         self._form, self._sizes = form_of(rows[0]), np.array(sizes)
-        lazy = len(rows) < num_graphs
-        self._row = (lambda index: as_row(index, graphs[index])) if lazy else rows.__getitem__
+        # Graphs that are made or read are asked for again, batch by batch.
+        self._graphs, self._rows = graphs, rows if len(rows) == num_graphs else None
         self._state, self._restored = LoaderState(), False
 
     def state(self) -> LoaderState:
@@ -122,7 +123,7 @@ class Loader:
         used, room = [], []
         for place, groups in self._plan(self._state.epoch):
             for group in groups:
-                used.append((*self._sizes[group].sum(0), len(group)))
+                used.append((*self._sizes[group, :2].sum(0), len(group)))
                 room.append((place.num_nodes, place.num_edges, place.num_graphs))
         return np.array(used), np.array(room)
 
@@ -168,6 +169,11 @@ class Loader:
         rows = [[self._row(index) for index in group.tolist()] for group in groups]
         return fill(rows, self._form, room, stack=self.stack)
 
+    def _row(self, index: int) -> Row:
+        if self._rows is not None:
+            return self._rows[index]
+        return as_row(index, self._graphs[index], self.budget.columns)
+
     def _put(self, batch: Any) -> Batch:
         return jax.device_put(batch, self.device)
 
@@ -180,18 +186,20 @@ def _one_ahead(items: Iterator[Batch]) -> Iterator[Batch]:
         yield item
 
 
-def _shuffled(num_graphs: int) -> Callable[[np.random.Generator], Any]:
-    return lambda rng: rng.permutation(num_graphs)
+def _shuffled(num_graphs: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.permutation(num_graphs)
 
 
-def _in_order(num_graphs: int) -> Callable[[np.random.Generator], Any]:
-    return lambda rng: np.arange(num_graphs)
+def _in_order(num_graphs: int, rng: np.random.Generator) -> np.ndarray:
+    return np.arange(num_graphs)
 
 
 def _check_fits(position: int, row: Row, budget: Budget) -> None:
-    size = row.num_nodes, row.num_edges
+    size = row.num_nodes, row.num_edges, row.num_late
     if not any(room.fits(*size) for room in budget.rooms):
         raise ValueError(
             f"graph {position} must fit the budget of {budget.rooms[-1]}, and has {size[0]} nodes "
-            f"and {size[1]} edges; make the budget from all graphs"
+            f"and {size[1]} edges"
+            + (f", {size[2]} of them beyond the columns" if budget.columns else "")
+            + "; make the budget from all graphs"
         )

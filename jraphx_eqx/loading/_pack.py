@@ -19,8 +19,7 @@ def pack(
     places = np.arange(len(order))
     for room in budget.rooms:
         own = sizes[order[places]]
-        bounds = (min(room.num_nodes, room.max_count), room.num_edges)
-        fits = (own <= bounds).all(1)
+        fits = (own <= room.bounds).all(1)
         here, places = places[fits], places[~fits]
         batches += [(room, here[part]) for part in _cuts(sizes[order[here]], room)]
     assert len(places) == 0, "a graph without a room"
@@ -46,12 +45,15 @@ def grouped(
 
 def _cuts(sizes: np.ndarray, room: "Budget") -> Iterator[slice]:
     """Where one batch ends and the next begins."""
-    nodes, edges = np.concatenate([np.zeros((1, 2), np.int64), sizes.cumsum(0)]).T
+    before = np.concatenate([np.zeros((1, 3), np.int64), sizes.cumsum(0)])
+    rows = (room.num_nodes, room.num_edges, room.num_late)
     start = 0
     while start < len(sizes):
         ends = (
-            np.searchsorted(nodes, nodes[start] + room.num_nodes, "right") - 1,
-            np.searchsorted(edges, edges[start] + room.num_edges, "right") - 1,
+            *(
+                np.searchsorted(taken, taken[start] + most, "right") - 1
+                for taken, most in zip(before.T, rows, strict=True)
+            ),
             start + room.num_graphs,
             len(sizes),
         )

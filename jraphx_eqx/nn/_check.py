@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..data import EdgeIndex, as_array
+
 
 def check_array(array: Any, name: str) -> None:
     """Raises for a list, say. NumPy arrays have become JAX arrays before."""
@@ -54,19 +56,22 @@ def check_dtype(x: Array, dtype: np.dtype, name: str) -> None:
         )
 
 
-def check_edge_index(edge_index: Array) -> None:
+def check_edge_index(edge_index: Array | EdgeIndex) -> None:
     """Raises unless `edge_index` is `(2, edges)`, of integers of at least 32 bits."""
-    check_array(edge_index, "edge_index")
-    if edge_index.ndim != 2 or edge_index.shape[0] != 2:
-        transposed = edge_index.ndim == 2 and edge_index.shape[1] == 2
+    edges = as_array(edge_index)
+    check_array(edges, "edge_index")
+    if edges.ndim != 2 or edges.shape[0] != 2:
+        transposed = edges.ndim == 2 and edges.shape[1] == 2
         hint = "; it looks transposed: pass edge_index.T" if transposed else ""
-        raise ValueError(f"edge_index must have shape (2, edges), got {edge_index.shape}{hint}")
-    check_number_of_rows(edge_index.shape[1], "edge_index", "edges")
-    if edge_index.dtype not in (jnp.int32, jnp.int64):
-        raise ValueError(f"edge_index must have dtype int32 or int64, got {edge_index.dtype.name}")
+        raise ValueError(f"edge_index must have shape (2, edges), got {edges.shape}{hint}")
+    check_number_of_rows(edges.shape[1], "edge_index", "edges")
+    if edges.dtype not in (jnp.int32, jnp.int64):
+        raise ValueError(f"edge_index must have dtype int32 or int64, got {edges.dtype.name}")
 
 
-def check_edge_attr(edge_attr: Array | None, edge_index: Array, name: str = "edge_attr") -> None:
+def check_edge_attr(
+    edge_attr: Array | None, edge_index: Array | EdgeIndex, name: str = "edge_attr"
+) -> None:
     """Raises unless `edge_attr` is `None` or has one row for each edge."""
     if edge_attr is None:
         return

@@ -9,7 +9,7 @@ import contextvars
 import functools
 import inspect
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, get_args
 
 import equinox as eqx
 import jax
@@ -17,7 +17,7 @@ import numpy as np
 
 from .._decide import is_deciding
 from .._number import python_sizes
-from ..data import is_traced, resolve_batch
+from ..data import EdgeIndex, as_array, is_traced, resolve_batch
 from ..data._transfer import on_device
 
 _P = ParamSpec("_P")
@@ -29,10 +29,11 @@ _op_by_op: contextvars.ContextVar[bool] = contextvars.ContextVar("op_by_op", def
 
 def takes_numpy(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """`function`, whose arguments may be NumPy arrays, which become JAX arrays."""
+    prepare = _preparation(function)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        args, kwargs = _from_numpy(args), {k: _from_numpy(v) for k, v in kwargs.items()}
+        args, kwargs = prepare(args), {k: prepare(v) for k, v in kwargs.items()}
         return function(*args, **kwargs)
 
     return python_sizes(call)  # pyright: ignore[reportReturnType]
@@ -53,11 +54,11 @@ def one_program(function: Callable[_P, _T]) -> Callable[_P, _T]:
             return function(*args, **kwargs)
 
     compiled = eqx.filter_jit(traced)
-    signature = inspect.signature(function)
+    signature, prepare = inspect.signature(function), _preparation(function)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        args, kwargs = _from_numpy(args), {k: _from_numpy(v) for k, v in kwargs.items()}
+        args, kwargs = prepare(args), {k: prepare(v) for k, v in kwargs.items()}
         if not _may_compile((args, kwargs)):
             return function(*args, **kwargs)
         given = signature.bind(*args, **kwargs)
@@ -75,6 +76,21 @@ def op_by_op() -> Iterator[None]:
         yield
     finally:
         _op_by_op.reset(token)
+
+
+def _preparation(function: Callable[..., Any]) -> Callable[[Any], Any]:
+    """What is done to each argument. An `EdgeIndex` becomes its list of edges where the function
+    does not know what else to do with it."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(EdgeIndex in get_args(parameter.annotation) for parameter in parameters):
+        return _from_numpy
+
+    def prepare(argument):
+        if type(argument) is tuple:
+            return tuple(map(prepare, argument))
+        return _from_numpy(as_array(argument))
+
+    return prepare
 
 
 def _from_numpy(argument: Any) -> Any:

@@ -19,6 +19,10 @@ from ._loops import self_loop_weights as self_loop_weights
 from ._masked_matmul import mask_rows as mask_rows
 from ._masked_matmul import masked_matmul as masked_matmul
 from ._matching import greedy_matching as greedy_matching
+from ._neighbours import filter_neighbours as filter_neighbours
+from ._neighbours import neighbour_mean as neighbour_mean
+from ._neighbours import neighbour_sum as neighbour_sum
+from ._neighbours import without_self_loops as without_self_loops
 from ._order import descending_order as descending_order
 from ._order import edge_order as edge_order
 from ._original import original_nodes as original_nodes

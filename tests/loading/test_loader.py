@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jraphx_eqx.data import Batch, Data
+from jraphx_eqx.data import Batch, Data, EdgeIndex
 from jraphx_eqx.loading import Budget, Loader, LoaderState, budget
 
 SIZES = [3, 5, 1, 4, 2, 6, 0, 3, 5, 2]
@@ -354,3 +354,64 @@ def test_an_error_of_reading_reaches_the_loop():
     del files[9]
     with pytest.raises(KeyError, match="9"):
         list(loader)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_loader_is_pickled_where_it_stands(shuffle):
+    loader, whole = (Loader(GRAPHS, ROOM, shuffle=shuffle) for _ in range(2))
+    next(iter(loader))
+    again = pickle.loads(pickle.dumps(loader))
+    again.restore(again.state())
+    assert epoch(again) == epoch(whole)[1:]
+    assert epoch(again) == epoch(whole)
+
+
+def wheel(num_spokes):
+    """A hub that everything points at, and that points at everything."""
+    rim = np.arange(1, num_spokes + 1)
+    hub = np.zeros_like(rim)
+    return Data(edge_index=np.stack([np.r_[rim, hub], np.r_[hub, rim]]), num_nodes=num_spokes + 1)
+
+
+def test_lists_of_neighbours_are_those_of_the_edges():
+    graphs = [wheel(number) for number in (5, 1, 9, 4, 2, 7)]
+    room = budget(graphs, 2, neighbours=True)
+    assert room.columns == 3 and room.num_late >= 6 and "3 neighbours and" in str(room)
+    batches = list(Loader(graphs, room))
+    assert sum(int(batch.graph_mask.sum()) for batch in batches) == 6
+    for batch in batches:
+        want = EdgeIndex.of(batch.edge_index, room.num_nodes, room.columns, room.num_late)
+        assert eqx.tree_equal(batch.edges, want)
+
+
+def test_stacks_and_lazy_graphs_have_lists_as_well():
+    graphs = [wheel(number) for number in (5, 1, 9, 4, 2)]
+
+    class Made:
+        def __len__(self):
+            return len(graphs)
+
+        def __getitem__(self, index):
+            return graphs[index]
+
+    room = budget(Made(), 2, neighbours=True)
+    stacked = [Loader(given, room, stack=2, shuffle=False) for given in (graphs, Made())]
+    for batch, same in zip(*stacked, strict=True):
+        assert eqx.tree_equal(batch, same)
+        for half in range(2):
+            edges = jax.tree.map(lambda array, half=half: array[half], batch).edges
+            want = EdgeIndex.of(edges.index, room.num_nodes, room.columns, room.num_late)
+            assert eqx.tree_equal(edges, want)
+
+
+def test_edges_beyond_the_columns_end_a_batch_and_must_fit():
+    room = Budget(100, 100, 10, 10, columns=1, num_late=8)
+    assert [int(batch.graph_mask.sum()) for batch in Loader([wheel(5)] * 3, room)] == [2, 1]
+    with pytest.raises(ValueError, match="18 edges, 8 of them beyond the columns"):
+        Loader([wheel(5), wheel(9)], Budget(100, 100, 10, 10, columns=1, num_late=4))
+
+
+def test_without_lists_the_edges_are_a_plain_array():
+    graphs = [wheel(3)]
+    (batch,) = Loader(graphs, budget(graphs, 1))
+    assert batch.neighbours is None and batch.edges is batch.edge_index

@@ -12,7 +12,7 @@ import pytest
 from helpers import DISTINCT, Inputs, Variant, assert_same, named, random_inputs
 from jax.test_util import check_grads
 
-from jraphx_eqx.data import BatchVector
+from jraphx_eqx.data import BatchVector, EdgeIndex
 from jraphx_eqx.nn import Activation, Embedding, GRUCell, Linear, LSTMCell, PReLU, Sequential
 from jraphx_eqx.nn.models import GraphSequential, JumpingKnowledge
 from jraphx_eqx.nn.pool import TopKPooling, global_mean_pool
@@ -35,6 +35,17 @@ def test_every_operator_takes_numpy_arrays(operator: Variant):
     found = jax.tree.leaves(operator(module, in_numpy(inputs)))
     assert all(isinstance(leaf, jax.Array) for leaf in found)
     assert_same(found, expected)
+
+
+SCORED = [op for op in DISTINCT if op.name.startswith(("topk", "sag", "edge"))]
+
+
+@pytest.mark.parametrize(**named(SCORED))
+def test_scores_take_numpy_arrays_and_edges_with_lists(operator: Variant):
+    pool, (x, edge_index, *_) = operator.module(), random_inputs()
+    expected = pool.score(x, edge_index)
+    assert_same(pool.score(*map(np.asarray, (x, edge_index))), expected)
+    assert_same(pool.score(x, EdgeIndex.of(edge_index, len(x))), expected)
 
 
 @pytest.mark.parametrize(**named(SMOOTH))

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._twin import Option, part
-from ...data import BatchVector
+from ...data import BatchVector, EdgeIndex
 from ...data._batch_vector import bounded_batch
 from ...ops import (
     Aggregation,
@@ -19,11 +19,15 @@ from ...ops import (
     gather,
     mask_rows,
     masked_edges,
+    neighbour_mean,
+    neighbour_sum,
     segment_reduce_by_block,
 )
-from .._check import check_dtype, check_edge_attr, check_edge_index
+from .._check import check_dtype, check_edge_attr, check_edge_index, check_rows
 from .._linear import add_bias, apply_linear, product
 from ..aggr import AbstractAggregation, aggregation_resolver
+
+_BY_LISTS = {"add": neighbour_sum, "sum": neighbour_sum, "mean": neighbour_mean}
 
 
 class AbstractConv(eqx.Module):
@@ -51,7 +55,7 @@ class AbstractConv(eqx.Module):
     def propagate(
         self,
         x: Float[Array, "nodes *features"],
-        edge_index: Int[Array, "2 edges"],
+        edge_index: Int[Array, "2 edges"] | EdgeIndex,
         edge_weight: Float[Array, "edges *heads"] | None = None,
         aggr: str | AbstractAggregation = "add",
     ) -> Float[Array, "nodes ..."]:
@@ -61,7 +65,8 @@ class AbstractConv(eqx.Module):
 
         - `x`: node features, of any rank.
         - `edge_index`: source and target of each edge. Edges with an end past the last row of `x`
-            are padding.
+            are padding. Sums and means without weights are quicker by an
+            [`EdgeIndex`][jraphx_eqx.data.EdgeIndex].
         - `edge_weight`: 1 by default. Its axes after the first are those of `x`, or fewer.
         - `aggr`: `"add"` or `"sum"`, `"mean"`, `"max"`, `"min"`, or an aggregation.
 
@@ -69,6 +74,11 @@ class AbstractConv(eqx.Module):
         other widths, and what it does where there is nothing to add.
         """
         num_nodes = x.shape[0]
+        if isinstance(edge_index, EdgeIndex):
+            if edge_weight is None and isinstance(aggr, str) and aggr in _BY_LISTS:
+                check_rows(x, edge_index.neighbours.sources.shape[0], "x", "lists of neighbours")
+                return _BY_LISTS[aggr](x, edge_index.neighbours)
+            edge_index = edge_index.index
         mask = edge_mask(edge_index, num_nodes)
         (source, target), edge_weight = masked_edges(edge_index, edge_weight, mask, num_nodes)
 
@@ -89,7 +99,7 @@ class AbstractConv(eqx.Module):
         self,
         linear: eqx.nn.Linear,
         x: Float[Array, "nodes features"],
-        edge_index: Int[Array, "2 edges"],
+        edge_index: Int[Array, "2 edges"] | EdgeIndex,
         edge_weight: Float[Array, "edges *one"] | None = None,
         aggr: str | AbstractAggregation = "add",
         node_mask: Bool[Array, " nodes"] | None = None,

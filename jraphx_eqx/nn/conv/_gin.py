@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
 from ..._twin import twin
+from ...data import EdgeIndex
 from ...ops import mask_rows
 from .._check import check_callable, check_edge_index, check_features, check_positive
 from .._entry import one_program
@@ -95,7 +96,7 @@ class GINConv(AbstractConv):
     def __call__(
         self,
         x: Float[Array, "nodes features"],
-        edge_index: Int[Array, "2 edges"],
+        edge_index: Int[Array, "2 edges"] | EdgeIndex,
         *,
         node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
@@ -104,7 +105,7 @@ class GINConv(AbstractConv):
 
         - `x`: node features, shape `(nodes, in_features)`.
         - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end past
-            the last node is padding.
+            the last node is padding. An [`EdgeIndex`][jraphx_eqx.data.EdgeIndex] is quicker.
         - `node_mask`: which rows of `x` are nodes; see
             [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv]. All by default. Norms in `nn` need
             it, because padding would count in their statistics. As in PyG they take all nodes for

@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
 from ..._twin import OUT, Rename, present, twin, width
+from ...data import EdgeIndex
 from .._check import check_features, check_positive
 from .._entry import one_program
 from .._linear import apply_linear, linear
@@ -73,7 +74,7 @@ class GraphConv(AbstractConv):
     def __call__(
         self,
         x: Float[Array, "nodes features"],
-        edge_index: Int[Array, "2 edges"],
+        edge_index: Int[Array, "2 edges"] | EdgeIndex,
         edge_weight: Float[Array, "edges *one"] | None = None,
         *,
         node_mask: Bool[Array, " nodes"] | None = None,
@@ -83,7 +84,7 @@ class GraphConv(AbstractConv):
 
         - `x`: node features, shape `(nodes, in_features)`.
         - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end past
-            the last node is padding.
+            the last node is padding. An [`EdgeIndex`][jraphx_eqx.data.EdgeIndex] is quicker.
         - `edge_weight`: one number for each edge, shape `(edges,)` or `(edges, 1)`. 1 by default.
         - `node_mask`: which rows of `x` are nodes; see
             [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv]. All by default.

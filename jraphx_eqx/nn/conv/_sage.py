@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..._number import python_numbers
 from ..._twin import OUT, present, twin, width
+from ...data import EdgeIndex
 from ...ops import wide_dtype
 from .._check import check_edge_index, check_features, check_positive
 from .._entry import one_program
@@ -92,7 +93,7 @@ class SAGEConv(AbstractConv):
     def __call__(
         self,
         x: Float[Array, "nodes features"],
-        edge_index: Int[Array, "2 edges"],
+        edge_index: Int[Array, "2 edges"] | EdgeIndex,
         *,
         node_mask: Bool[Array, " nodes"] | None = None,
         key: PRNGKeyArray | None = None,
@@ -101,7 +102,7 @@ class SAGEConv(AbstractConv):
 
         - `x`: node features, shape `(nodes, in_features)`.
         - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end past
-            the last node is padding.
+            the last node is padding. An [`EdgeIndex`][jraphx_eqx.data.EdgeIndex] is quicker.
         - `node_mask`: which rows of `x` are nodes; see
             [`AbstractConv`][jraphx_eqx.nn.conv.AbstractConv]. All by default.
         - `key`: ignored; all convolutions take one.

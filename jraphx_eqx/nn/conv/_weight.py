@@ -1,11 +1,12 @@
 import numpy as np
 from jaxtyping import Array, Float
 
+from ...data import EdgeIndex
 from .._check import check_dtype, check_edge_attr, check_edge_index
 
 
 def checked_weight(
-    edge_index: Array, edge_weight: Array | None, dtype: np.dtype
+    edge_index: Array | EdgeIndex, edge_weight: Array | None, dtype: np.dtype
 ) -> Float[Array, " edges"] | None:
     """`edge_weight` as `(edges,)`, from that or `(edges, 1)`; raises unless the edges fit."""
     check_edge_index(edge_index)

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import equinox as eqx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ...data import BatchVector
+from ...data import BatchVector, EdgeIndex
 from ...ops import mask_rows
 from .._entry import one_program
 from .._layer import apply_dropout, apply_layer, resolve_rows, split_key
@@ -36,7 +36,7 @@ class AbstractGNN(eqx.Module):
     def __call__(
         self,
         x: Float[Array, "nodes features"],
-        edge_index: Int[Array, "2 edges"],
+        edge_index: Int[Array, "2 edges"] | EdgeIndex,
         edge_weight: Float[Array, "edges *one"] | None = None,
         edge_attr: Float[Array, "edges *edge_features"] | None = None,
         batch: BatchVector | Int[Array, " nodes"] | None = None,
@@ -48,7 +48,7 @@ class AbstractGNN(eqx.Module):
 
         - `x`: node features, shape `(nodes, in_features)`.
         - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end past
-            the last node is padding.
+            the last node is padding. An [`EdgeIndex`][jraphx_eqx.data.EdgeIndex] is quicker.
         - `edge_weight`: one number for each edge, used only by a `GCN`.
         - `edge_attr`: attributes of each edge, used only by a `GAT` with `edge_dim`.
         - `batch`: the graph of each node, for norms and padding.

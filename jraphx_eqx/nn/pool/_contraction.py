@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 from ..._number import python_numbers
 from ...data import BatchVector, resolve_batch
 from ...ops import gather, gather_once, greedy_matching
+from .._entry import takes_numpy
 from ._choice import Choice, settle
 from ._cluster import (
     AbstractClusterPool,
@@ -82,6 +83,7 @@ class EdgeContractionPooling(AbstractClusterPool):
         """That of the parameters."""
         return self.edges.dtype
 
+    @takes_numpy
     def score(
         self,
         x: Float[Array, "nodes features"],

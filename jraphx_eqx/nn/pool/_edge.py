@@ -21,6 +21,7 @@ from ...ops import (
     segment_sum,
 )
 from .._check import check_dtype, check_features, check_rows
+from .._entry import takes_numpy
 from .._layer import apply_dropout, make_dropout
 from .._linear import Linear
 from ._choice import Choice, settle
@@ -119,6 +120,7 @@ class EdgePooling(AbstractClusterPool):
         """That of the parameters."""
         return self.lin.weight.dtype
 
+    @takes_numpy
     def score(
         self,
         x: Float[Array, "nodes features"],

@@ -21,6 +21,7 @@ from ...ops import (
     segment_count,
 )
 from .._check import check_features, check_positive, check_rows
+from .._entry import takes_numpy
 from .._layer import apply_dropout, make_dropout
 from .._linear import Linear
 from ._choice import Choice, settle
@@ -118,6 +119,7 @@ class ClusterPooling(AbstractClusterPool):
         """That of the parameters."""
         return self.lin.weight.dtype
 
+    @takes_numpy
     def score(
         self,
         x: Float[Array, "nodes features"],

@@ -1,4 +1,5 @@
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 import numpy as np
@@ -18,6 +19,7 @@ class AbstractKeepPool(AbstractPool):
 
     select: eqx.AbstractVar[SelectTopK]
     multiplier: eqx.AbstractVar[float | int]
+    relabels_edges: ClassVar[bool] = True
 
     @property
     def dtype(self) -> np.dtype:

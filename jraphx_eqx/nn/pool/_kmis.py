@@ -22,6 +22,7 @@ from ...ops import (
     segment_sum,
 )
 from .._check import check_positive
+from .._entry import takes_numpy
 from .._linear import Linear
 from ._choice import Choice, settle
 from ._cluster import (
@@ -154,6 +155,7 @@ class KMISPooling(AbstractClusterPool):
         """That of the parameters; `None`, for any, if there are none."""
         return None if self.lin is None else self.lin.weight.dtype
 
+    @takes_numpy
     def score(
         self,
         x: Float[Array, "nodes features"],

@@ -19,6 +19,7 @@ from ...ops import (
 from ...ops._order import places_in_graph
 from ...ops._varying import varying_zero
 from .._check import check_positive
+from .._entry import takes_numpy
 from ._choice import Choice, settle
 from ._dense import AbstractMembershipPool, check_room, edge_weights
 from ._dense_losses import root, widened
@@ -81,6 +82,7 @@ class LaPooling(AbstractMembershipPool):
         """Any."""
         return None
 
+    @takes_numpy
     def score(
         self,
         x: Float[Array, "nodes features"],

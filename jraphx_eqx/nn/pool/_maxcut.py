@@ -14,6 +14,7 @@ from ...ops import add_self_loops, gather, mask_rows, remove_self_loops, segment
 from ...ops._spread import spread_labels
 from .._activation import activation
 from .._check import check_positive
+from .._entry import takes_numpy
 from .._linear import Linear
 from .._mlp import MLP
 from ..conv import GCNConv
@@ -135,6 +136,7 @@ class MaxCutPooling(AbstractPool):
         """That of the parameters."""
         return self.lin.weight.dtype
 
+    @takes_numpy
     def score(
         self,
         x: Float[Array, "nodes features"],

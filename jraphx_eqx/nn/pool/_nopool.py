@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
@@ -17,6 +19,7 @@ class NoPool(AbstractPool):
     """
 
     in_features: int | None = eqx.field(static=True, default=None)
+    relabels_edges: ClassVar[bool] = True
 
     @property
     def dtype(self) -> None:

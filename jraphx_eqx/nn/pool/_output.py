@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from ...data import BatchVector, register_serialization
+from ...data import BatchVector, EdgeIndex, as_array, register_serialization
 from ...data._batch_vector import bounded_batch
 from ._selection import AbstractSelection, on_device_as_they_are, untraced
 
@@ -27,7 +27,7 @@ class PoolOutput(eqx.Module):
     """
 
     x: Float[Array, "pooled_nodes features"]
-    edge_index: Int[Array, "2 pooled_edges"]
+    edge_index: Int[Array, "2 pooled_edges"] | EdgeIndex
     edge_attr: Shaped[Array, "pooled_edges ..."] | None
     batch: BatchVector
     select: AbstractSelection
@@ -76,13 +76,14 @@ class PoolOutput(eqx.Module):
         """
         out = untraced(self, self.batch.index)
         nodes = out.batch.index < self.batch.num_graphs
-        edges = np.all(out.edge_index < out.x.shape[0], axis=0)
-        label = (np.cumsum(nodes) - 1).astype(out.edge_index.dtype)
+        edge_index = as_array(out.edge_index)
+        edges = np.all(edge_index < out.x.shape[0], axis=0)
+        label = (np.cumsum(nodes) - 1).astype(edge_index.dtype)
         x, index, edge_index, edge_attr = on_device_as_they_are(
             (
                 out.x[nodes],
                 out.batch.index[nodes],
-                label[out.edge_index[:, edges]],
+                label[edge_index[:, edges]],
                 None if out.edge_attr is None else out.edge_attr[edges],
             )
         )

@@ -10,6 +10,7 @@ from ..._twin import IN, twin
 from ...data import BatchVector, resolve_batch
 from ...ops import edge_mask, masked_matmul, segment_sum
 from .._check import check_positive
+from .._entry import takes_numpy
 from ._dense import edge_weights
 from ._keep import AbstractKeepPool
 from ._select_topk import KEEPS, STAGES, SelectTopK
@@ -64,6 +65,7 @@ class PANPooling(AbstractKeepPool):
         self.in_features = in_features
         self.multiplier = multiplier
 
+    @takes_numpy
     def score(
         self,
         x: Float[Array, "nodes features"],

@@ -1,12 +1,12 @@
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
-from ...data import BatchVector, resolve_batch
-from ...ops import compact_edges, error_if
+from ...data import BatchVector, EdgeIndex, as_array, resolve_batch
+from ...ops import compact_edges, error_if, filter_neighbours
 from .._check import check_edge_attr, check_edge_index, check_features, check_rows
 from .._entry import one_program
 from ._choice import Choice
@@ -24,6 +24,8 @@ class AbstractPool(eqx.Module):
     """
 
     in_features: eqx.AbstractVar[int]
+    relabels_edges: ClassVar[bool] = False
+    """Whether the pooled edges are those between nodes that were kept, and no others."""
 
     @property
     @abc.abstractmethod
@@ -80,7 +82,7 @@ class AbstractPool(eqx.Module):
     def __call__(
         self,
         x: Float[Array, "nodes features"],
-        edge_index: Int[Array, "2 edges"],
+        edge_index: Int[Array, "2 edges"] | EdgeIndex,
         edge_attr: Shaped[Array, "edges ..."] | None = None,
         batch: BatchVector | Int[Array, " nodes"] | None = None,
         attn: Float[Array, "nodes ..."] | None = None,
@@ -95,7 +97,8 @@ class AbstractPool(eqx.Module):
 
         - `x`: node features, shape `(nodes, in_features)`. Padding rows may hold anything.
         - `edge_index`: source and target of each edge, shape `(2, edges)`. An edge with an end
-            past the last node is padding.
+            past the last node is padding. An [`EdgeIndex`][jraphx_eqx.data.EdgeIndex] comes back as
+            one from poolings that keep nodes, and as a plain array from all others.
         - `edge_attr`: edge attributes of any rank, one row for each edge, handed on for the edges
             that stay.
         - `batch`: the graph of each node, as a [`BatchVector`][jraphx_eqx.data.BatchVector], which
@@ -119,8 +122,9 @@ class AbstractPool(eqx.Module):
         **Raises:** `ValueError` for inputs that do not fit each other or the layer; an error at
         run time if `max_nodes` or `max_edges` is exceeded.
         """
-        check_edge_index(edge_index)
-        check_edge_attr(edge_attr, edge_index)
+        edges = as_array(edge_index)
+        check_edge_index(edges)
+        check_edge_attr(edge_attr, edges)
         seen = self._checked(x, attn)
         batch = resolve_batch(batch, x.shape[0], size)
         if isinstance(select, AbstractSelection):
@@ -130,13 +134,17 @@ class AbstractPool(eqx.Module):
             made = select
         else:
             more = {"choice": select, "max_nodes": max_nodes, "key": key}
-            made = self.assign(seen, edge_index, edge_attr, batch, **more)
-        pooled, more = self.connect(made, edge_index, edge_attr, batch), {}
+            made = self.assign(seen, edges, edge_attr, batch, **more)
+        pooled, more = self.connect(made, edges, edge_attr, batch), {}
         if max_edges is not None and max_edges < pooled[0].shape[1]:
             made, pooled, overflow = _limited(made, pooled, max_edges)
             more = {"edge_overflow": overflow}
-        loss = self.losses(made, edge_index, edge_attr, batch)
-        return PoolOutput(self.reduce(x, made), *pooled, made, loss, **more)
+        loss = self.losses(made, edges, edge_attr, batch)
+        left, attr, graphs = pooled
+        if isinstance(edge_index, EdgeIndex) and self.relabels_edges:
+            neighbours = filter_neighbours(edge_index.neighbours, made.perm, made.num_nodes)
+            left = EdgeIndex(left, neighbours)
+        return PoolOutput(self.reduce(x, made), left, attr, graphs, made, loss, **more)
 
     def _checked(self, x, attn):
         """What to decide by."""

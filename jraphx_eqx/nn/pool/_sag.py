@@ -10,6 +10,7 @@ from ..._twin import Option, twin, width
 from ...data import BatchVector, resolve_batch
 from ...ops import mask_rows
 from .._check import check_dtype
+from .._entry import takes_numpy
 from ..conv import AbstractConv, GATConv, GCNConv, GraphConv, SAGEConv
 from ._keep import AbstractKeepPool
 from ._select_topk import KEEPS, SIGN, STAGES, SelectTopK
@@ -85,6 +86,7 @@ class SAGPooling(AbstractKeepPool):
         self.in_features = in_features
         self.multiplier = multiplier
 
+    @takes_numpy
     def score(
         self,
         x: Float[Array, "nodes features"],

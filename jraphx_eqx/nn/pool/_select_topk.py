@@ -24,6 +24,7 @@ from ...ops import (
 from ...ops._length import length, near_one
 from .._activation import activation
 from .._check import check_features
+from .._entry import takes_numpy
 from ._selection import SelectOutput, select_nodes
 
 
@@ -85,6 +86,7 @@ class SelectTopK(eqx.Module):
         """`("weight",)` where only its sign counts; see [`trainable`][jraphx_eqx.nn.trainable]."""
         return ("weight",) if self.in_features == 1 and self.min_score is None else ()
 
+    @takes_numpy
     def score(
         self,
         x: Float[Array, "nodes features"],

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 from ..._number import python_numbers
 from ..._twin import IN, Rename, twin
 from ...data import BatchVector
+from .._entry import takes_numpy
 from ._keep import AbstractKeepPool
 from ._select_topk import KEEPS, STAGES, SelectTopK
 
@@ -72,6 +73,7 @@ class TopKPooling(AbstractKeepPool):
         self.in_features = in_features
         self.multiplier = multiplier
 
+    @takes_numpy
     def score(
         self,
         x: Float[Array, "nodes features"],
