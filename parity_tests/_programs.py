@@ -5,6 +5,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import jax
@@ -41,13 +42,18 @@ def rare_collection() -> None:
     gc.set_threshold(100_000, 50, 50)
 
 
+def options_of_tests() -> dict[str, Any]:
+    """Those of XLA that `quick_compile` sets."""
+    return {} if "FULL_OPTIMIZATION" in os.environ else quick_options() or {}
+
+
 @pytest.fixture(scope="module")
 def quick_compile() -> Iterator[None]:
     """For tests whose time is all spent in the compiler: LLVM optimises less.
 
     XLA's own rewriting of programs stays as it is. `FULL_OPTIMIZATION=1` compiles as for users.
     """
-    options = {} if "FULL_OPTIMIZATION" in os.environ else quick_options() or {}
+    options = options_of_tests()
     given = compiler.get_compile_options
 
     def quickly(*args, env_options_overrides=None, **more):
