@@ -32,6 +32,8 @@ from jraphx_eqx.nn.pool import (
 from .test_interop import assert_same_state
 from .test_interop_modules import seeded
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 KEY = jax.random.key(0)
 BATCH = np.repeat([0, 1, 2], [5, 4, 6])
 RNG = np.random.default_rng(3)

@@ -15,6 +15,8 @@ from jraphx_eqx.nn.models import GraphUNet
 from jraphx_eqx.ops import augment_edges
 from jraphx_eqx.parity import graphs
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def seeded(make, seed=0):
     torch.manual_seed(seed)

@@ -16,6 +16,8 @@ from jraphx_eqx.parity._tolerance import JITTERED_RUNS
 from .networks.whole import FEATURES, PAIRS
 from .networks.whole_faults import FAULTS
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 PLANTED = [
     pytest.param(fault, name, marks=pytest.mark.full if number else ())
     for fault, planted in FAULTS.items()

@@ -21,6 +21,8 @@ from .catalogue import FOLDER, NETWORKS, TU, batches, graphs
 from .forced import forced, padded, watched
 from .train import accuracy, tensors
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 # Largest distance of a parameter from PyTorch's after ten steps in float64, over the largest
 # parameter. Measured: see docs/from-pyg.md.
 BOUND = 1e-9
