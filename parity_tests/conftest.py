@@ -1,8 +1,6 @@
 import warnings
 
-import pytest
-
-from ._programs import keep_few, quick_compile  # noqa: F401
+from ._programs import few_programs, quick_compile, rare_collection  # noqa: F401
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # PyG's import warns of what PyTorch has deprecated.
@@ -14,9 +12,3 @@ with warnings.catch_warnings():
     torch.eye(1).to_sparse_csr()
 
 torch.set_num_threads(1)  # The graphs are small: more threads only wait for each other.
-
-
-@pytest.fixture(autouse=True)
-def few_programs():
-    yield
-    keep_few()

@@ -11,6 +11,8 @@ from jraphx_eqx.parity._candidate import clear_caches
 
 from .catalogue import DIVERGENCES, FEATURES, LIVE, OPERATORS, SPECS
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 CONVS = [name for name in LIVE if OPERATORS[name].layer in vars(conv).values()]
 
 
@@ -56,7 +58,7 @@ def every(step, name):
 
 # Each move of each case is a program of its own, or several.
 MOVED = [make(0, features=FEATURES) for make in (graphs.random, *graphs.CORNERS[2::4])]
-SHARES = [(3, MOVED), pytest.param((1, cases(0)), marks=pytest.mark.full)]
+SHARES = [(6, MOVED), pytest.param((1, cases(0)), marks=pytest.mark.full)]
 
 
 @pytest.mark.parametrize("share", SHARES, ids=["few", "all"])

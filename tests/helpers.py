@@ -45,10 +45,13 @@ KEEPING = [operator for operator in OPERATORS if operator.kind == "keep"]
 POOLS = [operator for operator in OPERATORS if operator.kind in ("keep", "pool")]
 
 
-def named(operators: list[Variant]) -> dict[str, Any]:
-    """Arguments of `pytest.mark.parametrize`. A Graph U-Net of two levels takes XLA long."""
+def named(operators: list[Variant], long: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Arguments of `pytest.mark.parametrize`. A Graph U-Net of two levels takes XLA long, and so do
+    those that are named `long`."""
     marked = [
-        pytest.param(operator, marks=pytest.mark.full) if operator.name == "unet" else operator
+        pytest.param(operator, marks=pytest.mark.full)
+        if operator.name in ("unet", *long)
+        else operator
         for operator in operators
     ]
     return {"argnames": "operator", "argvalues": marked, "ids": str}

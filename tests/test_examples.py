@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 OUTPUT = {
     "graph_classifier": """\

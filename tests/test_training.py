@@ -11,6 +11,8 @@ import equinox as eqx
 import numpy as np
 import pytest
 
+from parity_tests._programs import options_of_tests
+
 TRAIN = pathlib.Path(__file__).parent.parent / "examples" / "train.py"
 OPTIONS = ("--epochs=3", "--batch-size=4", "--width=4", "--every=2")
 # Kills itself between writing a checkpoint and putting it in place of the old one.
@@ -75,8 +77,9 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(
     assert "goes on" not in capsys.readouterr().out
     checkpoint = tmp_path / "training.eqx"
     arguments = [str(TRAIN), str(tu), *OPTIONS, f"--checkpoint={checkpoint}"]
-    quick = str("FULL_OPTIMIZATION" not in os.environ)  # as `quick_compile`
-    environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": quick}
+    options = [f"--{name}={value}".lower() for name, value in options_of_tests().items()]
+    flags = " ".join([os.environ.get("XLA_FLAGS", ""), *options])
+    environment = os.environ | {"XLA_FLAGS": flags}  # as `quick_compile`
     killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], env=environment)
     assert killed.returncode == -signal.SIGKILL
     resumed = train(*arguments[1:])

@@ -251,7 +251,7 @@ _QUICKLY = {
 
 
 @functools.cache
-def _options() -> dict[str, Any] | None:
+def quick_options() -> dict[str, Any] | None:
     """Those of XLA to compile quickly and not for speed, if it knows them."""
     if jax.default_backend() != "cpu":
         return None
@@ -264,7 +264,7 @@ def _options() -> dict[str, Any] | None:
 
 @functools.cache
 def _jit(function: Callable[..., Any], quick: bool = False) -> Callable[..., Any]:
-    options = _options() if quick else None
+    options = quick_options() if quick else None
     return eqx.filter_jit(function, compiler_options=options)  # pyright: ignore[reportCallIssue]
 
 
@@ -288,7 +288,7 @@ def _built(call: Any, module: Any, inputs: Any, forced: Any) -> Watched:
     which JAX allows of no function with options of its own."""
     key = _key(call, (module, inputs, forced))
     if key not in _BUILT:
-        _BUILT[key] = call.lower(module, inputs, forced).compile(_options())
+        _BUILT[key] = call.lower(module, inputs, forced).compile(quick_options())
     return _BUILT[key](module, inputs, forced)
 
 

@@ -1,5 +1,7 @@
 """Edges that are made one, and the paths of two edges that Graph U-Nets join nodes by."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,6 +93,9 @@ def augmented(index, weight, kept):
     return augment_edges(index, weight, 6, node_index=kept)
 
 
+compiled = jax.jit(augment_edges, static_argnums=(2, 3))
+
+
 def test_a_path_joins_its_ends_by_two_steps_and_by_twice_the_one():
     # 0 -> 1 -> 2, of weights 3 and 5: (A + I)² off the diagonal.
     joined, total = square([(0, 1), (1, 2)], [3, 5])
@@ -135,24 +140,22 @@ def test_padding_edges_may_hold_anything():
     def total(weight):
         return jnp.sum(augment_edges(index, weight, 3)[1])
 
-    value, slope = jax.value_and_grad(total)(weight)
+    value, slope = jax.jit(jax.value_and_grad(total))(weight)
     assert value == 6 + 15 + 10
     np.testing.assert_array_equal(slope, [2 + 5, 0, 2 + 3, 0])
 
 
 def test_too_many_paths_for_the_room_are_counted():
     star, weight = edges((1, 0), (2, 0), (0, 3), (0, 4), (0, 5)), jnp.arange(1.0, 6.0)
-    small = jax.jit(lambda index, weight: augment_edges(index, weight, 6, max_paths=4))
-    assert int(small(star, weight)[2]) == 6
-    enough = jax.jit(lambda index, weight: augment_edges(index, weight, 6, max_paths=6))
-    index, found, _ = enough(star, weight)
+    assert int(compiled(star, weight, 6, 4)[2]) == 6
+    index, found, _ = compiled(star, weight, 6, 6)
     expected, _ = square(np.asarray(star).T.tolist(), weight)
     places = listed(index, 6)
     assert dict(zip(places, found[: len(places)].tolist(), strict=True)) == expected
 
 
 def test_without_room_for_paths_there_are_the_edges_alone():
-    index, weight, total = augment_edges(edges((0, 1), (1, 2)), jnp.array([3.0, 5.0]), 3, 0)
+    index, weight, total = compiled(edges((0, 1), (1, 2)), jnp.array([3.0, 5.0]), 3, 0)
     assert listed(index, 3) == [(0, 1), (1, 2)] and int(total) == 1
     np.testing.assert_array_equal(weight, [6, 10])
 
@@ -164,7 +167,7 @@ LINE = {(0, 1): 2, (0, 2): 1, (1, 2): 2, (1, 3): 1, (2, 3): 2}
 @pytest.mark.parametrize("expected", [CYCLE, LINE], ids=["cycle", "line"])
 def test_nothing_follows_the_last_path_where_no_edge_is_padding(expected):
     single = [place for place, weight in expected.items() if weight == 2]
-    index, weight, total = augment_edges(edges(*single), jnp.ones(len(single)), 4)
+    index, weight, total = compiled(edges(*single), jnp.ones(len(single)), 4)
     assert path_capacity(len(single), 4) > int(total) == len(expected) - len(single)
     places = listed(index, 4)
     assert dict(zip(places, weight[: len(places)].tolist(), strict=True)) == expected
@@ -179,7 +182,7 @@ def test_a_weight_that_is_not_finite_stays_with_its_edge_and_paths():
 
 def test_there_is_room_for_as_many_paths_as_there_can_be_and_no_more():
     # Three edges and five ends: three paths over each edge at most, and the edges themselves.
-    index, _, _ = augment_edges(edges((0, 1), (1, 2), (2, 3)), jnp.ones(3), 10, None, jnp.arange(5))
+    index, _, _ = compiled(edges((0, 1), (1, 2), (2, 3)), jnp.ones(3), 10, None, jnp.arange(5))
     assert index.shape == (2, 3 * 3 + 3)
 
 
@@ -249,7 +252,7 @@ def test_the_default_room_is_reached_by_a_complete_graph():
 def test_there_is_room_for_an_edge_from_each_node_to_every_other_and_no_more(num_nodes):
     edge_index = np.indices((num_nodes, num_nodes)).reshape(2, -1)
     weight = jnp.ones(edge_index.shape[1])
-    found, weight, _ = augment_edges(jnp.asarray(edge_index, jnp.int32), weight, num_nodes)
+    found, weight, _ = compiled(jnp.asarray(edge_index, jnp.int32), weight, num_nodes)
     np.testing.assert_array_equal(found, edge_index[:, edge_index[0] != edge_index[1]])
     np.testing.assert_array_equal(weight, np.full(num_nodes * (num_nodes - 1), num_nodes))
 
@@ -258,7 +261,7 @@ def test_there_is_room_for_an_edge_from_each_node_to_every_other_and_no_more(num
 def test_no_dtype_is_promoted_in_silence(dtype, x64):
     edge_index = jnp.array([[0, 1], [1, 2]], dtype)
     with jax.numpy_dtype_promotion("strict"):
-        found, weight, _ = augment_edges(edge_index, jnp.ones(2, jnp.float32), 3)
+        found, weight, _ = compiled(edge_index, jnp.ones(2, jnp.float32), 3)
     assert found.dtype == dtype and weight.dtype == jnp.float32
 
 
@@ -316,6 +319,7 @@ def by_paths(index, weight, kept):
     return augment_edges(index, weight, 8, node_index=kept)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def pulled_back(augment, index, weight, kept):
     """What `augment` returns, and the gradient of its weights, of which the first counts once."""
 
@@ -330,5 +334,6 @@ def pulled_back(augment, index, weight, kept):
 def test_graphs_without_nodes_have_no_tables():
     batch = BatchVector(jnp.full(3, 2, jnp.int32), 2, 0)
     none = jnp.full(3, 3, jnp.int32)
-    index, weight, total = augment_edges_by_graph(edges((3, 3)), jnp.ones(1), none, batch, batch)
+    call = jax.jit(augment_edges_by_graph)
+    index, weight, total = call(edges((3, 3)), jnp.ones(1), none, batch, batch)
     assert index.shape == (2, 0) and weight.shape == (0,) and int(total) == 0

@@ -23,7 +23,7 @@ def compared(*lanes, quick=False):
 
 @pytest.fixture(autouse=True)
 def nothing_compiled_before():
-    candidates._options()
+    candidates.quick_options()
     candidates.clear_caches()
     yield
     candidates.clear_caches()
@@ -53,14 +53,14 @@ def test_a_configuration_is_compiled_once_for_each_dtype_and_nothing_else_is(pro
 @pytest.mark.parametrize("lane", ["f64", "f32", "exact"])
 @pytest.mark.parametrize("quick", [True, False])
 def test_gradients_are_compiled_quickly_in_float64_or_if_asked_for(lane, quick, monkeypatch):
-    monkeypatch.setattr(candidates, "_options", lambda: {"xla_no_such_option": True})
+    monkeypatch.setattr(candidates, "quick_options", lambda: {"xla_no_such_option": True})
     told = " ".join(record.message for record in compared(lane, quick=quick))
     assert ("xla_no_such_option" in told) == (quick or lane == "f64")
 
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_values_alone_are_compiled_quickly_if_asked_for(quick, monkeypatch):
-    monkeypatch.setattr(candidates, "_options", lambda: {"xla_no_such_option": True})
+    monkeypatch.setattr(candidates, "quick_options", lambda: {"xla_no_such_option": True})
     candidates.clear_caches()
     oracle = REFERENCES.oracle(CONFIG, CASE)
     trial = Trial(SPEC, CONFIG, CASE, "f32", RunTally(), quick=quick)
@@ -75,4 +75,4 @@ def test_values_alone_are_compiled_quickly_if_asked_for(quick, monkeypatch):
 def test_options_that_xla_does_not_know_are_not_used(known, monkeypatch):
     options = {"xla_backend_optimization_level" if known else "xla_no_such_option": 0}
     monkeypatch.setattr(candidates, "_QUICKLY", options)
-    assert candidates._options.__wrapped__() == (options if known else None)
+    assert candidates.quick_options.__wrapped__() == (options if known else None)

@@ -64,10 +64,10 @@ POOLS = {
     "sag gat": lambda: SAGPooling(4, gnn="gat", key=KEY),
 }
 BATCHES = {"none": lambda: None, "bare": lambda: batch().index, "known": batch}
+PAIRS = [("topk", "none"), ("topk", "bare"), *((name, "known") for name in POOLS)]
 
 
-@pytest.mark.parametrize("given", BATCHES)
-@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize(("name", "given"), PAIRS)
 def test_an_eager_pool_is_one_program(name, given):
     pool, x, index = POOLS[name](), features(), BATCHES[given]()
     with programs() as names:
