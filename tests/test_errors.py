@@ -352,4 +352,4 @@ def test_all_of_this_holds_with_the_type_checks_switched_off():
 def test_the_switch_is_as_this_process_was_started():
     assert (os.environ.get("JAXTYPING_DISABLE") == "1") == UNCHECKED
     # The hook wraps what it checks.
-    assert hasattr(TopKPooling.score, "__wrapped__") != UNCHECKED
+    assert hasattr(TopKPooling.reduce, "__wrapped__") != UNCHECKED

@@ -33,11 +33,10 @@ class Neighbours(eqx.Module):
 class EdgeIndex(eqx.Module):
     """Edges that know the neighbours of each node, so that sums over neighbours are quick.
 
-    It can be given wherever a layer takes an `edge_index`. Convolutions without edge weights that
-    add or average (`GraphConv`, `SAGEConv`, `GINConv`, `GCNConv`) then gather rows, in all threads,
-    forward and backward, instead of scattering them, which XLA does in one thread; and the order of
-    additions is the same on every device. Poolings that keep nodes (`TopKPooling`, `SAGPooling`,
-    `PANPooling`) return an `EdgeIndex` again. Everything else uses `index` alone.
+    It can be given wherever a layer takes an `edge_index`. Convolutions that add or average,
+    without edge weights, then gather rows, in all threads, forward and backward, instead of
+    scattering them, which XLA does in one thread on a CPU. Poolings that keep nodes return an
+    `EdgeIndex` again. Everything else uses `index` alone.
 
     A [`Loader`][jraphx_eqx.loading.Loader] makes it from a budget with `neighbours=True`, as
     [`Batch.edges`][jraphx_eqx.data.Batch.edges].
