@@ -25,7 +25,7 @@ POOLS = (
     f"tests/nn/pool/test_{name}.py" for name in ("topk_pooling", "edge_pooling", "global_pools")
 )
 ARITHMETIC = ("tests/ops", *POOLS)
-OPERATORS = ("PANPooling", "EdgePooling", "global_max_pool")
+OPERATORS = ("PANPooling", "ClusterPooling", "global_max_pool")
 
 
 def newest_python() -> str:
