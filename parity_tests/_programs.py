@@ -54,6 +54,9 @@ def quick_compile() -> Iterator[None]:
     XLA's own rewriting of programs stays as it is. `FULL_OPTIMIZATION=1` compiles as for users.
     """
     options = options_of_tests()
+    if not options:
+        yield
+        return
     given = compiler.get_compile_options
 
     def quickly(*args, env_options_overrides=None, **more):

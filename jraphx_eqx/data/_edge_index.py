@@ -36,7 +36,7 @@ class EdgeIndex(eqx.Module):
     It can be given wherever a layer takes an `edge_index`. Convolutions that add or average,
     without edge weights, then gather rows, in all threads, forward and backward, instead of
     scattering them, which XLA does in one thread on a CPU. Poolings that keep nodes return an
-    `EdgeIndex` again. Everything else uses `index` alone.
+    `EdgeIndex` again. Other layers use `index` alone. Functions that are no layers take that only.
 
     A [`Loader`][jraphx_eqx.loading.Loader] makes it from a budget with `neighbours=True`, as
     [`Batch.edges`][jraphx_eqx.data.Batch.edges].
@@ -96,6 +96,11 @@ class EdgeIndex(eqx.Module):
         late[1, :, : late_targets.shape[1]] = late_targets
         neighbours = Neighbours(*on_device((sources, targets, late[0], late[1])))
         return cls(on_device(edge_index), neighbours)
+
+    @property
+    def num_nodes(self) -> int:
+        """The number of nodes that have a list, padding included."""
+        return self.neighbours.sources.shape[0]
 
     @property
     def shape(self) -> tuple[int, ...]:

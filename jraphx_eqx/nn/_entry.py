@@ -96,6 +96,8 @@ def _preparation(function: Callable[..., Any]) -> Callable[[Any], Any]:
 def _from_numpy(argument: Any) -> Any:
     if isinstance(argument, np.ndarray | np.generic):
         return on_device(argument)
+    if isinstance(argument, EdgeIndex):
+        return jax.tree.map(_from_numpy, argument)
     if type(argument) in (list, tuple):
         return type(argument)(_from_numpy(part) for part in argument)
     if is_traced(argument) and not all(isinstance(size, int) for size in argument.shape):

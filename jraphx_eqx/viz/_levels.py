@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ..data import Batch, Data
+from ..data import Batch, Data, as_array
 
 _FAINT = 0.25
 _SIDES = np.array([-1, 1])
@@ -84,7 +84,7 @@ def draw_levels(
 
 def _of_graph(batch: Any, number: int) -> tuple[np.ndarray, np.ndarray]:
     """The rows of one graph in a batch or in a pooling's output, and its edges."""
-    index, edges = np.asarray(batch.batch.index), np.asarray(batch.edge_index)
+    index, edges = np.asarray(batch.batch.index), np.asarray(as_array(batch.edge_index))
     real = (edges < len(index)).all(0)
     edges = edges[:, real]
     return np.flatnonzero(index == number), edges[:, index[edges[0]] == number]

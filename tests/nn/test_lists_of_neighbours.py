@@ -104,5 +104,15 @@ def test_other_layers_use_the_list_alone(x, edges):
 
 
 def test_lists_of_other_nodes_are_refused(x, edges):
-    with pytest.raises(ValueError, match="x must have one row for each of the 14 lists of neigh"):
-        SAGEConv(WIDTH, 3, key=KEY)(x[:-1], edges)
+    message = "x must have one row for each of the 14 lists of neighbours"
+    for layer in (SAGEConv(WIDTH, 3, key=KEY), TopKPooling(WIDTH, key=KEY)):
+        for rows in (x[:-1], jnp.concatenate([x, x])):
+            with pytest.raises(ValueError, match=message):
+                layer(rows, edges)
+
+
+def test_numpy_arrays_are_taken(x, edges):
+    conv, pool = SAGEConv(WIDTH, 3, key=KEY), EdgePooling(WIDTH, key=KEY)
+    host = jax.device_get(edges)
+    np.testing.assert_array_equal(conv(np.asarray(x), host), conv(x, edges))
+    assert eqx.tree_equal(pool(x, host, batch=BATCH), pool(x, edges, batch=BATCH))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jraphx_eqx.data import Batch, BatchVector, Data
+from jraphx_eqx.data import Batch, BatchVector, Data, EdgeIndex
 from jraphx_eqx.loading import Budget, Loader
 from jraphx_eqx.nn.pool import DenseSelectOutput, PoolOutput, SelectOutput
 
@@ -51,8 +51,11 @@ def drawn(axes):
     return np.asarray(hollow).tolist(), np.asarray(filled).tolist(), faint, other
 
 
-def test_kept_nodes_are_filled_and_stay_where_they_are():
+@pytest.mark.parametrize("with_lists", [False, True])
+def test_kept_nodes_are_filled_and_stay_where_they_are(with_lists):
     first = keep([3, 2], 4, [[1, 3], [0, 3]])
+    if with_lists:
+        first = eqx.tree_at(lambda out: out.edge_index, first, EdgeIndex.of(first.edge_index, 3))
     second = keep([0], 3, [[2, 2], [2, 2]])
     axes = draw_levels(PATH, [first, second])
     assert drawn(axes[0]) == ([[0, 0], [1, 0]], [[2, 0], [3, 1]], 2, 1)

@@ -76,7 +76,7 @@ class AbstractConv(eqx.Module):
         num_nodes = x.shape[0]
         if isinstance(edge_index, EdgeIndex):
             if edge_weight is None and isinstance(aggr, str) and aggr in _BY_LISTS:
-                check_rows(x, edge_index.neighbours.sources.shape[0], "x", "lists of neighbours")
+                check_rows(x, edge_index.num_nodes, "x", "lists of neighbours")
                 return _BY_LISTS[aggr](x, edge_index.neighbours)
             edge_index = edge_index.index
         mask = edge_mask(edge_index, num_nodes)

@@ -70,9 +70,10 @@ class PoolOutput(eqx.Module):
         return self.select.lift(x)
 
     def trim(self) -> "PoolOutput":
-        """The same without padding, in the exact shapes that PyG returns.
+        """The same without padding, in the exact shapes that PyG returns, and without lists of
+        neighbours.
 
-        They depend on values, so this does not work under tracing.
+        The shapes depend on values, so this does not work under tracing.
         """
         out = untraced(self, self.batch.index)
         nodes = out.batch.index < self.batch.num_graphs

@@ -125,6 +125,8 @@ class AbstractPool(eqx.Module):
         edges = as_array(edge_index)
         check_edge_index(edges)
         check_edge_attr(edge_attr, edges)
+        if isinstance(edge_index, EdgeIndex):
+            check_rows(x, edge_index.num_nodes, "x", "lists of neighbours")
         seen = self._checked(x, attn)
         batch = resolve_batch(batch, x.shape[0], size)
         if isinstance(select, AbstractSelection):
