@@ -54,7 +54,7 @@ class Batch(eqx.Module):
     extras: dict[str, dict[str, Array]]
     batch: BatchVector
     graph_mask: Bool[Array, " graphs"]
-    neighbours: Neighbours | None
+    neighbours: Neighbours | None = eqx.field(init=False)
 
     def __init__(
         self,

@@ -566,7 +566,7 @@ FAULTS = (
     ),
     *edits(
         "nn.pool._pool:AbstractPool.__call__",
-        ("attn is ignored", "self.assign(seen, edge_index", "self.assign(x, edge_index", "attn"),
+        ("attn is ignored", "self.assign(seen, edges", "self.assign(x, edges", "attn"),
     ),
     *edits(
         "ops._edges:filter_edges",

@@ -1,5 +1,6 @@
 """Batches of one shape: every graph once an epoch, in an order that can be had again."""
 
+import dataclasses
 import pickle
 import threading
 
@@ -382,6 +383,9 @@ def test_lists_of_neighbours_are_those_of_the_edges():
     for batch in batches:
         want = EdgeIndex.of(batch.edge_index, room.num_nodes, room.columns, room.num_late)
         assert eqx.tree_equal(batch.edges, want)
+        # They would be those of other edges.
+        assert dataclasses.replace(batch, edge_index=batch.edge_index[::-1]).neighbours is None
+        assert batch.pad(num_nodes=99).neighbours is None
 
 
 def test_stacks_and_lazy_graphs_have_lists_as_well():
