@@ -149,8 +149,7 @@ def parity(session: nox.Session) -> None:
         *("parity_tests", "tests/test_docs.py"),
         *session.posargs,
     )
-    # Compiled as for users. All batches of digits: `nox -s full`.
-    session.run("python", "-m", "parity_tests", "--quick")
+    session.run("python", "-m", "parity_tests")
 
 
 @nox.session(python=MAIN)
