@@ -6,7 +6,9 @@ from jaxtyping import Array, Float, Int
 
 from ..data import Neighbours
 from ._dtype import wide_dtype
+from ._edges import filter_edges
 from ._gather import gather, positions
+from ._loops import remove_self_loops
 
 
 def neighbour_sum(
@@ -69,15 +71,12 @@ def filter_neighbours(
     num_kept = node_index.shape[0]
     new_label = positions(node_index, num_nodes, neighbours.sources.dtype)
 
-    def relabelled(index):
-        return gather(new_label, index, fill_value=num_kept)
-
     def rows(table):
-        return relabelled(gather(table, node_index, fill_value=num_nodes))
+        table = gather(table, node_index, fill_value=num_nodes)
+        return gather(new_label, table, fill_value=num_kept)
 
     def late(edges):
-        edges = relabelled(edges)
-        return jnp.where(jnp.all(edges < num_kept, axis=0), edges, num_kept)
+        return filter_edges(edges, None, node_index, num_nodes)[0]
 
     return _each(rows, late, neighbours)
 
@@ -91,7 +90,7 @@ def without_self_loops(neighbours: Neighbours) -> Neighbours:
         return jnp.where(table == own, num_nodes, table)
 
     def late(edges):
-        return jnp.where(edges[0] == edges[1], num_nodes, edges)
+        return remove_self_loops(edges, None, num_nodes)[0]
 
     return _each(rows, late, neighbours)
 
