@@ -162,7 +162,8 @@ def _ours(kind: str, graphs: list[Data], parts: Any, seed: int) -> tuple[int, It
             for conv, pool in zip(self.convs, self.pools, strict=True):
                 x = jax.nn.relu(conv(x, edge_index, weight))
                 if pool is not None:
-                    out = pool(x, edge_index, weight, batch=graph)
+                    room = {"max_edges": 16 * len(batch.x)} if kind == "asap" else {}
+                    out = pool(x, edge_index, weight, batch=graph, **room)
                     x, edge_index, weight, graph, _ = out
                     more += sum(out.loss.values())
                 readouts += [pools.global_mean_pool(x, graph), pools.global_max_pool(x, graph)]
