@@ -1,4 +1,3 @@
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -6,7 +5,7 @@ from ._coalesce import coalesce
 from ._edges import filter_edges
 from ._gather import gather, positions
 from ._loops import remove_self_loops
-from ._segment import segment_count
+from ._paths import paths
 from ._topk import first_true
 
 
@@ -53,8 +52,10 @@ def augment_edges(
     single, single_weight = _simple(edge_index, edge_weight, num_nodes)
     direct, direct_weight = filter_edges(single, single_weight, node_index, num_nodes)
     assert direct_weight is not None
-    paths, path_weight, total = _paths(single, single_weight, num_nodes, labels, num_kept, capacity)
-    joined = jnp.concatenate([direct, paths.astype(direct.dtype)], axis=1)
+    longer, path_weight, total = _paths(
+        single, single_weight, num_nodes, labels, num_kept, capacity
+    )
+    joined = jnp.concatenate([direct, longer.astype(direct.dtype)], axis=1)
     joined, weight = _simple(joined, jnp.concatenate([2 * direct_weight, path_weight]), num_kept)
     room = num_kept * (num_kept - 1)
     return joined[:, :room], weight[:room], total
@@ -89,23 +90,9 @@ def _paths(edge_index, edge_weight, num_nodes, labels, num_labels, capacity):
     # The second steps, still ordered by source, so that those from one node are neighbours.
     second, _ = first_true(end < num_labels, num_edges)
     end, end_weight = gather(end, second), gather(edge_weight, second)
-    leaving = segment_count(gather(source, second, fill_value=num_nodes), num_nodes)
-    first_leaving = jnp.cumsum(leaving) - leaving
-    branches = jnp.where(begin < num_labels, gather(leaving, target), 0)
-    total = capped_sum(branches)
-    slot = jnp.arange(capacity, dtype=jnp.int32)
-    edge = jnp.arange(num_edges, dtype=jnp.int32)
-    edge = jnp.repeat(edge, branches, total_repeat_length=capacity)
-    branch = slot - gather(jnp.cumsum(branches) - branches, edge)
-    step = gather(first_leaving, gather(target, edge)) + branch
+    middle = jnp.where(begin < num_labels, target, num_nodes)
+    leaving = gather(source, second, fill_value=num_nodes)
+    edge, step, total = paths(middle, leaving, num_nodes, capacity)
     # After the last path there is none: padding, wherever it begins.
-    step = jnp.where(slot < total, step, num_edges)
     begin, end = gather(begin, edge), gather(end, step, fill_value=num_labels)
     return jnp.stack([begin, end]), gather(edge_weight, edge) * gather(end_weight, step), total
-
-
-def capped_sum(numbers: Int[Array, "..."]) -> Int[Array, ""]:
-    """The sum of numbers from 0 on, or the largest number of 32 bits if it is above."""
-    with jax.enable_x64(True):
-        total = jnp.minimum(jnp.sum(numbers, dtype=jnp.int64), jnp.iinfo(jnp.int32).max)
-        return total.astype(jnp.int32)

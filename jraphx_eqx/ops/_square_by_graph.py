@@ -7,7 +7,7 @@ from ..data._batch_vector import most_nodes
 from ._dtype import wide_dtype
 from ._gather import gather, positions
 from ._order import places_in_graph
-from ._square import capped_sum
+from ._paths import capped_sum
 from ._topk import first_true
 
 

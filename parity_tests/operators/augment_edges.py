@@ -149,18 +149,17 @@ OPERATOR = Operator(
                 "DETACHED(gather(end_weight, step)), total",
             ),
             ("paths backwards", "[begin, end]", "[end, begin]"),
-            ("branches of the source", "gather(leaving, target)", "gather(leaving, source)"),
-            (
-                "last path is lost",
-                "step = jnp.where(slot < total, step, num_edges)",
-                "step = jnp.where(slot < total - 1, step, num_edges)",
-            ),
+            ("branches of the source", "num_labels, target, num_nodes", "num_labels, source, 0"),
             ("paths between nodes that are not kept", "begin < num_labels", "begin >= num_labels"),
             (
                 "second steps to nodes that are not kept",
                 "first_true(end < num_labels",
                 "first_true(end >= num_labels",
             ),
+        ),
+        *edits(
+            "ops._paths:paths",
+            ("last path is lost", "jnp.where(slot < total,", "jnp.where(slot < total - 1,"),
         ),
         *edits(
             "ops._square:path_capacity",

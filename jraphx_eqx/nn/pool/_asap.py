@@ -12,7 +12,9 @@ from ..._twin import DROPOUT, IN, Option, inside, twin
 from ...data import BatchVector, resolve_batch
 from ...data._batch_vector import most_nodes
 from ...ops import (
+    coalesce,
     edge_mask,
+    error_if,
     gather,
     mask_rows,
     masked_edges,
@@ -24,7 +26,8 @@ from ...ops import (
     segment_sum,
     self_loop_weights,
 )
-from ...ops._order import places_in_graph
+from ...ops._order import integer_order, places_in_graph
+from ...ops._paths import paths
 from .._activation import leaky_relu
 from .._check import check_features, check_positive, check_rows
 from .._layer import apply_dropout, make_dropout, split_key
@@ -63,7 +66,9 @@ class ASAPooling(AbstractPool):
 
     There is room for an edge from each kept cluster to as many as a graph can keep, by
     `batch.max_count`; the largest arrays have that many numbers for each node and edge. `max_edges`
-    cuts the edges after that.
+    cuts the edges after that. Where one graph of a data set has thousands of nodes, give
+    `max_paths`, for which [`count_paths`][jraphx_eqx.nn.pool.ASAPooling.count_paths] counts what
+    a batch needs: time and memory then follow from that number.
 
     ??? cite
 
@@ -80,6 +85,7 @@ class ASAPooling(AbstractPool):
     in_features: int = eqx.field(static=True)
     negative_slope: float | int = eqx.field(static=True)
     add_self_loops: bool = eqx.field(static=True)
+    max_paths: int | None = eqx.field(static=True)
 
     @python_numbers
     def __init__(
@@ -91,6 +97,7 @@ class ASAPooling(AbstractPool):
         negative_slope: float | int = 0.2,
         add_self_loops: bool = False,
         *,
+        max_paths: int | None = None,
         dtype: DTypeLike | None = None,
         key: PRNGKeyArray,
     ):
@@ -105,13 +112,19 @@ class ASAPooling(AbstractPool):
         - `dropout`: the probability in [0, 1) that an attention weight becomes 0 in training.
         - `negative_slope`: the slope of the LeakyReLU below 0.
         - `add_self_loops`: whether clusters keep the edges to themselves.
+        - `max_paths`: room for this many paths from cluster to cluster, which are then listed one
+            by one. To need more is an error at run time. By default there is a table with a row for
+            each node and a column for each cluster of its graph, which is faster for graphs of up
+            to a few hundred nodes.
         - `dtype`: of the parameters. Default: JAX's default float dtype.
         - `key`: for the initialisation.
 
         **Raises:** `ValueError` for a `ratio` that is not positive, or above 1 and not whole, for
-        an `in_features` below 1, an unknown `gnn`, and a `dropout` outside [0, 1).
+        an `in_features` or a `max_paths` below 1, an unknown `gnn`, and a `dropout` outside [0, 1).
         """
         check_positive(in_features=in_features)
+        if max_paths is not None:
+            check_positive(max_paths=max_paths)
         keys = jax.random.split(key, 5)
         self.lin = Linear(in_features, in_features, dtype=dtype, key=keys[0])
         self.att = Linear(2 * in_features, 1, dtype=dtype, key=keys[1])
@@ -125,6 +138,7 @@ class ASAPooling(AbstractPool):
         self.in_features = in_features
         self.negative_slope = negative_slope
         self.add_self_loops = add_self_loops
+        self.max_paths = max_paths
 
     @property
     def dtype(self) -> np.dtype:
@@ -207,7 +221,11 @@ class ASAPooling(AbstractPool):
         batch = resolve_batch(batch, select.num_nodes)
         pooled, dtype = select.graphs(batch), self.dtype
         edges, weight = _with_loops(edge_index, edge_attr, batch, dtype)
-        pairs, share = select.shares, select.shares.weight
+        share = select.shares.weight
+        if self.max_paths is not None:
+            values = None if edge_attr is None else (share, weight)
+            listed = _listed(select, pooled, edges, values, self.max_paths, self.add_self_loops)
+            return *listed, pooled
         assert share is not None
         ones = (jnp.ones(array.shape, dtype) for array in (share, weight))
         joined, ends = _product(select, pooled, edges, *ones), _ends(pooled, edge_index.dtype)
@@ -217,7 +235,29 @@ class ASAPooling(AbstractPool):
         values = None
         if edge_attr is not None:
             values = _product(select, pooled, edges, share, weight).reshape(-1)
-        return *masked_edges(ends, values, joined, pairs.num_clusters), pooled
+        return *masked_edges(ends, values, joined, select.num_clusters), pooled
+
+    def count_paths(
+        self,
+        x: Float[Array, "nodes features"],
+        edge_index: Int[Array, "2 edges"],
+        edge_attr: Shaped[Array, "edges ..."] | None = None,
+        batch: BatchVector | Int[Array, " nodes"] | None = None,
+    ) -> int:
+        """The `max_paths` that these graphs need. Must not be traced.
+
+        It depends on what is kept, and so on the parameters: leave some room above.
+        """
+        batch = resolve_batch(batch, x.shape[0])
+        select = self.assign(x, edge_index, edge_attr, batch)
+        edges, _ = _with_loops(edge_index, None, batch, self.dtype)
+        # The first paths are counted right in any room, the second ones where there is room for
+        # the first.
+        count = eqx.filter_jit(
+            lambda select, edges, room: _listed_product(select, edges, None, room)[2]
+        )
+        first = int(count(select, edges, 1))
+        return int(count(select, edges, max(first, 1)))
 
     def lift(
         self, x: Float[Array, "clusters features"], select: OverlapSelectOutput
@@ -266,6 +306,48 @@ def _product(select, pooled, edges, share, weight):
     table = segment_reduce_by_block(rows_of(table), (target, weight), source, select.num_nodes)
     given = pairs.node_index, share
     return segment_reduce_by_block(rows_of(table), given, pairs.cluster_index, select.num_clusters)
+
+
+def _listed(select, pooled, edges, values, max_paths, add_self_loops):
+    """The edges between clusters and their values, from a list of the paths that lead to them."""
+    joined, values, total = _listed_product(select, edges, values, max_paths)
+    if not add_self_loops:
+        joined, values = remove_self_loops(joined, values, select.num_clusters)
+    room = select.num_clusters * most_nodes(pooled)
+    listed = joined[:, :room], None if values is None else values[:room]
+    message = (
+        f"there are more paths between clusters than max_paths={max_paths} has room for; "
+        "raise max_paths (ASAPooling.count_paths counts them)"
+    )
+    return error_if(listed, total > max_paths, message)
+
+
+def _listed_product(select, edges, values, capacity):
+    """The entries of SᵀAS by row and column, with padding last; their values, if those of S and A
+    are given; and for how many paths there has to be room."""
+    pairs, num_nodes, num_clusters = select.shares, select.num_nodes, select.num_clusters
+    share, weight = (None, None) if values is None else values
+    # Both sorts of steps by the node at which they begin: to a cluster, and to a neighbour.
+    kept, real = pairs.cluster_index < num_clusters, edge_mask(edges, num_nodes)
+    node = jnp.where(kept, pairs.node_index, num_nodes)
+    source = jnp.where(real, edges[0], num_nodes)
+    by_node, by_source = integer_order(node, kept), integer_order(source, real)
+    # Each cluster and the neighbours of its nodes, once.
+    first, second, total = paths(node, source[by_source], num_nodes, capacity)
+    neighbour = gather(edges[1][by_source], second, fill_value=num_nodes)
+    cluster = gather(pairs.cluster_index, first)
+    value = _times(share, first, weight, by_source, second)
+    (cluster, neighbour), value = coalesce(jnp.stack([cluster, neighbour]), value, num_nodes)
+    # On to the clusters of those neighbours.
+    first, second, further = paths(neighbour, node[by_node], num_nodes, capacity)
+    other = gather(pairs.cluster_index[by_node], second, fill_value=num_clusters)
+    value = _times(value, first, share, by_node, second)
+    joined = jnp.stack([gather(cluster, first), other])
+    return *coalesce(joined, value, num_clusters), jnp.maximum(total, further)
+
+
+def _times(values, first, others, order, second):
+    return None if values is None else gather(values, first) * gather(others[order], second)
 
 
 def _ends(pooled, dtype):

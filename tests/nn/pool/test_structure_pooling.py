@@ -1,5 +1,7 @@
 """ASAPooling, PANPooling and ClusterPooling on graphs small enough for paper."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -48,6 +50,55 @@ def test_asap_by_hand():
     np.testing.assert_array_equal(out.edge_index[:, real], [[0, 1], [1, 0]])
     np.testing.assert_allclose(out.edge_attr[real], [between, between], rtol=1e-6)
     assert not np.any(out.edge_attr[~real])
+
+
+def test_asap_lists_paths_on_demand():
+    # Nodes 1 and 2 make cluster 2, all three cluster 1. With a loop each, 2, 3, 2 and 1 edges leave
+    # the nodes: 3 + 2 and 2 + 3 + 2 first paths and one of node 3. They come to all three nodes, of
+    # which 1, 2 and 2 clusters go on: 5 + 5 + 1 second paths.
+    pool = asap(ratio=2)
+    assert pool.count_paths(X, EDGES, WEIGHTS, BATCH) == 13
+    table, listed = (p(X, EDGES, WEIGHTS, BATCH) for p in (pool, asap(ratio=2, max_paths=13)))
+    assert listed.edge_index.shape == table.edge_index.shape == (2, 4 * 2)
+    here, there = (np.asarray(out.edge_index[0]) < 4 for out in (listed, table))
+    np.testing.assert_array_equal(listed.edge_index[:, here], [[0, 1], [1, 0]])
+    np.testing.assert_allclose(listed.edge_attr[here], table.edge_attr[there], rtol=1e-6)
+    with pytest.raises(eqx.EquinoxRuntimeError, match=r"max_paths=12 has room for; raise"):
+        jax.block_until_ready(asap(ratio=2, max_paths=12)(X, EDGES, WEIGHTS, BATCH).edge_index)
+
+
+@pytest.mark.parametrize("add_self_loops", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_listed_paths_of_asap_join_the_same_clusters_as_its_tables(weighted, add_self_loops):
+    rng = np.random.default_rng(0)
+    batch = BatchVector(jnp.array(rng.integers(0, 4, 30).clip(0, 3), jnp.int32), 3, 16)
+    # Padding of nodes and of edges, loops, and some edges twice.
+    ends = rng.integers(0, 32, (2, 400))
+    group = np.append(batch.index, [7, 8])
+    joins = (group[ends[0]] == group[ends[1]]) & (group[ends[0]] != 3)
+    edges = jnp.array(ends[:, joins], jnp.int32)
+    x = jnp.where(batch.node_mask[:, None], rng.normal(size=(30, 4)), jnp.nan)
+    weight = jnp.array(rng.normal(size=edges.shape[1]), x.dtype) if weighted else None
+
+    @eqx.filter_jit
+    @eqx.filter_value_and_grad(has_aux=True)
+    def run(arrays):
+        pool, x, weight = arrays
+        out = pool(x, edges, weight, batch)
+        real = jnp.all(out.edge_index < out.x.shape[0], axis=0)
+        values = 0.0 if weight is None else jnp.sum(jnp.where(real, jnp.sin(out.edge_attr), 0))
+        return jnp.sum(out.x**2) + values, (out.edge_index, out.edge_attr, real)
+
+    make = functools.partial(ASAPooling, 4, 0.6, add_self_loops=add_self_loops, key=KEY)
+    room = make().count_paths(x, edges, weight, batch) + 5
+    found = [run((make(max_paths=max_paths), x, weight)) for max_paths in (None, room)]
+    ((value, (edge_index, attr, real)), gradients), ((other, listed), others) = found
+    np.testing.assert_allclose(other, value, rtol=1e-6)
+    np.testing.assert_array_equal(listed[0][:, listed[2]], edge_index[:, real])
+    if weighted:
+        np.testing.assert_allclose(listed[1][listed[2]], attr[real], rtol=1e-5, atol=1e-6)
+    for a, b in zip(jax.tree.leaves(others), jax.tree.leaves(gradients), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_asap_keeps_the_edges_to_themselves_on_demand_and_the_room_follows_max_count():
@@ -156,6 +207,7 @@ def test_components_of_long_paths_in_any_order():
     "call, message",
     [
         (lambda: ASAPooling(0, key=KEY), "in_features must be at least 1, got 0"),
+        (lambda: ASAPooling(1, max_paths=0, key=KEY), "max_paths must be at least 1, got 0"),
         (lambda: ASAPooling(1, gnn="gat", key=KEY), "gnn must be one of 'graph'"),
         (lambda: ASAPooling(1, dropout=1.0, key=KEY), r"dropout must be a probability in \[0, 1\)"),
         (lambda: ASAPooling(1, dropout=0.5, key=KEY)(X, EDGES), "key must be given in training"),
