@@ -23,6 +23,7 @@ def paths(
     ordered by the first position, then by the second. Padding comes last: its second position is
     past the end, and its first one is any. A number above `capacity` means that paths are missing.
     """
+    capacity = capacity if end.shape[0] else 0  # jnp.repeat makes nothing of nothing
     leaving = segment_count(begin, num_nodes)
     first_leaving = jnp.cumsum(leaving) - leaving
     branches = gather(leaving, end)

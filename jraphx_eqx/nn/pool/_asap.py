@@ -342,7 +342,7 @@ def _listed_product(select, edges, values, capacity):
     first, second, further = paths(neighbour, node[by_node], num_nodes, capacity)
     other = gather(pairs.cluster_index[by_node], second, fill_value=num_clusters)
     value = _times(value, first, share, by_node, second)
-    joined = jnp.stack([gather(cluster, first), other])
+    joined = jnp.stack([gather(cluster, first), other]).astype(edges.dtype)
     return *coalesce(joined, value, num_clusters), jnp.maximum(total, further)
 
 

@@ -65,6 +65,7 @@ def test_asap_lists_paths_on_demand():
     np.testing.assert_allclose(listed.edge_attr[here], table.edge_attr[there], rtol=1e-6)
     with pytest.raises(eqx.EquinoxRuntimeError, match=r"max_paths=12 has room for; raise"):
         jax.block_until_ready(asap(ratio=2, max_paths=12)(X, EDGES, WEIGHTS, BATCH).edge_index)
+    assert asap(ratio=2, max_paths=12)(X[:0], EDGES[:, :0]).edge_index.shape == (2, 0)
 
 
 @pytest.mark.parametrize("add_self_loops", [False, True])
