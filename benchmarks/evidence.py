@@ -6,7 +6,8 @@
 `splits_errica2020.npz`: for each set ten folds, in which a graph is for training (0), validation
 (1) or testing (2). Each run appends a line to the results. A run that is there already, with the
 same number of epochs, is left out, so the same command goes on where it was stopped. In the end it
-prints a table of all results in the file.
+prints a table of all results in the file: mean and standard deviation over the folds, and seconds
+of processor time.
 
 All networks are alike: twice a GraphConv (mean) and a pooling, which halves the nodes or makes 16
 clusters and then 4; after each the mean and the maximum of all nodes; two linear layers. Adam,
@@ -70,23 +71,36 @@ _KEY = ("data_set", "framework", "pool", "fold", "epochs")
 
 
 def table(runs: list[dict[str, Any]]) -> str:
-    """Markdown: one line for each data set, pooling, framework and number of epochs."""
+    """Markdown: one line for each data set and pooling, with both frameworks side by side."""
     lines = [
-        "| data set | pooling | by | folds | test accuracy, % | parameters | CPU s an epoch |",
+        "| | pooling | test accuracy, % | PyG's, % | parameters | s an epoch | PyG's |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    groups = defaultdict(list)
+    groups = defaultdict(lambda: defaultdict(list))
     for run in runs:
-        groups[run["data_set"], run["pool"], run["framework"], run["epochs"]].append(run)
-    for (name, pool, framework, epochs), group in groups.items():
-        share = 100 * np.array([run["accuracy"] for run in group])
-        spread = f" ± {share.std(ddof=1):.1f}" if len(share) > 1 else ""
-        seconds = np.median([run["cpu"] for run in group])
-        lines.append(
-            f"| {name}, {epochs} epochs | {pool} | {framework} | {len(group)} | "
-            f"{share.mean():.1f}{spread} | {group[0]['parameters']:,} | {seconds:.2f} |"
+        groups[run["data_set"], run["epochs"], run["pool"]][run["framework"]].append(run)
+    before = None
+    for (name, epochs, pool), group in groups.items():
+        folds = max(len(runs) for runs in group.values())
+        title = f"{name}, {folds} {'fold' if folds == 1 else 'folds'}, {epochs} epochs"
+        (ours, seconds), (theirs, their_seconds) = (
+            _share_and_seconds(group[framework]) for framework in ("ours", "pyg")
         )
+        parameters = (group["ours"] or group["pyg"])[0]["parameters"]
+        lines.append(
+            f"| {'' if title == before else title} | {pool} | {ours} | {theirs} | "
+            f"{parameters:,} | {seconds} | {their_seconds} |"
+        )
+        before = title
     return "\n".join(lines)
+
+
+def _share_and_seconds(runs):
+    if not runs:
+        return "", ""
+    share = 100 * np.array([run["accuracy"] for run in runs])
+    spread = f" ± {share.std(ddof=1):.1f}" if len(share) > 1 else ""
+    return f"{share.mean():.1f}{spread}", f"{np.median([run['cpu'] for run in runs]):.2f}"
 
 
 def _trained(graphs, parts, framework, kind, fold, epochs):

@@ -1,6 +1,7 @@
 """The comparison of poolings on data sets: its table, and a run that goes on."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -9,16 +10,25 @@ pytest.importorskip("typer")
 from benchmarks import evidence
 
 
-def run(fold, accuracy):
-    key = {"data_set": "A", "framework": "ours", "pool": "topk", "fold": fold, "epochs": 3}
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(fold, accuracy, framework="ours"):
+    key = {"data_set": "A", "framework": framework, "pool": "topk", "fold": fold, "epochs": 3}
     return key | {"accuracy": accuracy, "parameters": 1234, "cpu": fold / 4}
 
 
 def test_the_table_has_the_mean_and_the_spread_over_folds():
-    *_, both = evidence.table([run(1, 0.5), run(3, 0.7)]).splitlines()
-    assert both == "| A, 3 epochs | topk | ours | 2 | 60.0 ± 14.1 | 1,234 | 0.50 |"
+    *_, both = evidence.table([run(1, 0.5), run(3, 0.7), run(2, 0.25, "pyg")]).splitlines()
+    assert both == "| A, 2 folds, 3 epochs | topk | 60.0 ± 14.1 | 25.0 | 1,234 | 0.50 | 0.50 |"
     *_, one = evidence.table([run(1, 0.5)]).splitlines()
-    assert one == "| A, 3 epochs | topk | ours | 1 | 50.0 | 1,234 | 0.25 |"
+    assert one == "| A, 1 fold, 3 epochs | topk | 50.0 |  | 1,234 | 0.25 |  |"
+
+
+def test_the_table_of_the_page_is_that_of_the_results():
+    results = (ROOT / "docs" / "assets" / "benchmarks" / "training.jsonl").read_text()
+    runs = [json.loads(line) for line in results.splitlines()]
+    assert evidence.table(runs) in (ROOT / "docs" / "benchmarks-training.md").read_text()
 
 
 @pytest.mark.full
