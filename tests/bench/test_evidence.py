@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("typer")
 from benchmarks import evidence
 
-
 ROOT = pathlib.Path(__file__).parents[2]
 
 
