@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = True
@@ -53,9 +54,18 @@ def oldest_versions(session: nox.Session) -> str:
     return str(path)
 
 
-def install(session: nox.Session, *packages: str) -> None:
-    """Installs the tested versions: among others the small CPU build of torch."""
-    session.install("-c", "constraints.txt", *packages)
+def install(
+    session: nox.Session, *packages: str, constraints: str | None = "constraints.txt"
+) -> None:
+    """Installs the tested versions: among others the small CPU build of torch.
+
+    Tries twice: an index that fails to answer once looks to pip like versions in conflict.
+    """
+    versions = () if constraints is None else ("-c", constraints)
+    try:
+        session.install(*versions, *packages)
+    except CommandFailed:
+        session.install(*versions, *packages)
 
 
 def keep_programs(session: nox.Session) -> None:
@@ -116,14 +126,14 @@ def full(session: nox.Session) -> None:
 @nox.session(python=MAIN)
 def oldest(session: nox.Session) -> None:
     """The arithmetic with the oldest JAX, Equinox, jaxtyping and beartype that are allowed."""
-    session.install("-c", oldest_versions(session), ".[test]")
+    install(session, ".[test]", constraints=oldest_versions(session))
     check_arithmetic(session)
 
 
 @nox.session(python=newest_python())
 def newest(session: nox.Session) -> None:
     """The arithmetic with the newest releases of everything; `nox -s newest -- tests` tests all."""
-    session.install(".[test]")
+    install(session, ".[test]", constraints=None)
     # Without optimizations newer releases of XLA round more than the tests allow.
     session.env["FULL_OPTIMIZATION"] = "1"
     check_arithmetic(session)
